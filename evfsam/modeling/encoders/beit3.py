@@ -1,0 +1,189 @@
+"""BEIT-3 (arXiv 2208.10442): one transformer that reads a picture and a sentence together from its first layer.
+
+Every projection, norm and feed-forward exists twice ("multiway"): ``A`` for image tokens, ``B`` for text tokens;
+attention runs over both. Module names equal the published checkpoints' (torchscale's), so that weights load by
+name. Our own file, because torchscale pins releases of timm and fairscale that no longer install; attention is
+torch's fused kernel.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from evfsam.modeling.config import Beit3Config
+
+LAYER_NORM_EPS = 1e-5  # torchscale's EncoderConfig
+FIRST_POSITION = 2  # positions 0 and 1 are never used, a habit of fairseq that the published weights keep
+
+
+class Multiway(nn.Module):
+    """Two modules of one shape: ``A`` for the first ``split`` tokens (the picture), ``B`` for the rest (the text)."""
+
+    def __init__(self, make_module):
+        super().__init__()
+        self.A = make_module()
+        self.B = make_module()
+
+    def forward(self, tokens: torch.Tensor, split: int) -> torch.Tensor:
+        if split == 0:
+            return self.B(tokens)
+        if split == tokens.shape[1]:
+            return self.A(tokens)
+        return torch.cat([self.A(tokens[:, :split]), self.B(tokens[:, split:])], dim=1)
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.k_proj = Multiway(lambda: nn.Linear(width, width))
+        self.v_proj = Multiway(lambda: nn.Linear(width, width))
+        self.q_proj = Multiway(lambda: nn.Linear(width, width))
+        self.out_proj = Multiway(lambda: nn.Linear(width, width))
+        self.inner_attn_ln = Multiway(lambda: nn.LayerNorm(width, eps=LAYER_NORM_EPS))
+
+    def _heads(self, projection: Multiway, tokens: torch.Tensor, split: int) -> torch.Tensor:
+        return projection(tokens, split).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def forward(self, tokens: torch.Tensor, split: int, attendable: torch.Tensor | None) -> torch.Tensor:
+        """``attendable``: bool (B, 1, 1, T), False where a key is padding; None if there is no padding."""
+        q, k, v = (self._heads(p, tokens, split) for p in (self.q_proj, self.k_proj, self.v_proj))
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=attendable)
+        attended = attended.transpose(1, 2).flatten(2)
+        return self.out_proj(self.inner_attn_ln(attended, split), split)
+
+    def weights(self, tokens: torch.Tensor, split: int, attendable: torch.Tensor | None) -> torch.Tensor:
+        """The attention weights (B, heads, T, T) that the fused kernel never shows."""
+        q, k = (self._heads(p, tokens, split) for p in (self.q_proj, self.k_proj))
+        logits = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+        if attendable is not None:
+            logits = logits.masked_fill(~attendable, float("-inf"))
+        return logits.float().softmax(-1)
+
+
+class FeedForward(nn.Module):
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+        self.ffn_layernorm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.fc2(self.ffn_layernorm(F.gelu(self.fc1(tokens))))
+
+
+class Layer(nn.Module):
+    def __init__(self, config: Beit3Config):
+        super().__init__()
+        norm = lambda: nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)  # noqa: E731
+        self.self_attn = SelfAttention(config.width, config.heads)
+        self.self_attn_layer_norm = Multiway(norm)
+        self.ffn = Multiway(lambda: FeedForward(config.width, config.feed_forward))
+        self.final_layer_norm = Multiway(norm)
+
+    def forward(self, tokens: torch.Tensor, split: int, attendable: torch.Tensor | None) -> torch.Tensor:
+        tokens = tokens + self.self_attn(self.self_attn_layer_norm(tokens, split), split, attendable)
+        return tokens + self.ffn(self.final_layer_norm(tokens, split), split)
+
+
+class VisionEmbedding(nn.Module):
+    """Patches and the [CLS] token. The mask token served pre-training only; published files carry it."""
+
+    def __init__(self, config: Beit3Config):
+        super().__init__()
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.proj = nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        patches = self.proj(pixels).flatten(2).transpose(1, 2)
+        return torch.cat([self.cls_token.expand(len(pixels), -1, -1), patches], dim=1)
+
+
+class Encoder(nn.Module):
+    def __init__(self, config: Beit3Config):
+        super().__init__()
+        image_tokens = (config.image_size // config.patch_size) ** 2 + 1
+        self.embed_positions = nn.Module()
+        self.embed_positions.A = nn.Embedding(image_tokens + FIRST_POSITION, config.width)
+        self.embed_positions.B = nn.Embedding(config.text_positions, config.width)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.layer_norm = Multiway(lambda: nn.LayerNorm(config.width, eps=LAYER_NORM_EPS))
+
+
+class Beit3(nn.Module):
+    """The transformer itself; see the module's docstring."""
+
+    def __init__(self, config: Beit3Config):
+        super().__init__()
+        self.text_embed = nn.Embedding(config.vocabulary, config.width)
+        self.vision_embed = VisionEmbedding(config)
+        self.encoder = Encoder(config)
+
+    def _embed(self, pixels, token_ids, padding_mask):
+        """Tokens (B, T, width), the number of image tokens among them, and the keys that may be attended."""
+        positions = self.encoder.embed_positions
+        parts, split = [], 0
+        if pixels is not None:
+            image = self.vision_embed(pixels)
+            split = image.shape[1]
+            parts.append(image + positions.A.weight[FIRST_POSITION : FIRST_POSITION + split])
+        if token_ids is not None:
+            text = self.text_embed(token_ids)
+            text = text + positions.B.weight[FIRST_POSITION : FIRST_POSITION + text.shape[1]]
+            if padding_mask is not None:
+                text = text.masked_fill(padding_mask.unsqueeze(-1), 0)
+            parts.append(text)
+        attendable = None
+        if padding_mask is not None and padding_mask.any():
+            attendable = F.pad(~padding_mask, (split, 0), value=True)[:, None, None, :]
+        return torch.cat(parts, dim=1), split, attendable
+
+    def forward(
+        self,
+        pixels: torch.Tensor | None = None,
+        token_ids: torch.Tensor | None = None,
+        padding_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Read a picture, a sentence, or both together.
+
+        Args:
+            pixels: (B, 3, image_size, image_size) in -1..1.
+            token_ids: int64 (B, L), L at most ``text_positions - 2``.
+            padding_mask: bool (B, L), True where ``token_ids`` is padding.
+
+        Returns (B, T, width), normalised: [CLS], the image tokens row by row, then the text tokens.
+        """
+        tokens, split, attendable = self._embed(pixels, token_ids, padding_mask)
+        for layer in self.encoder.layers:
+            tokens = layer(tokens, split, attendable)
+        return self.encoder.layer_norm(tokens, split)
+
+    def cls_attention(
+        self, pixels: torch.Tensor, token_ids: torch.Tensor, padding_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """What [CLS] looks at in the picture in the last layer (EVF-SAM paper, figure 5).
+
+        Arguments as in :meth:`forward`. Returns (B, n, n), the weights summed over heads, n patches a side.
+        """
+        tokens, split, attendable = self._embed(pixels, token_ids, padding_mask)
+        for layer in self.encoder.layers[:-1]:
+            tokens = layer(tokens, split, attendable)
+        last = self.encoder.layers[-1]
+        weights = last.self_attn.weights(last.self_attn_layer_norm(tokens, split), split, attendable)
+        side = round((split - 1) ** 0.5)
+        return weights[:, :, 0, 1:split].sum(1).unflatten(-1, (side, side))
+
+
+class Beit3Encoder(nn.Module):
+    """Holds :class:`Beit3` under the name ``beit3``, as the published checkpoints do."""
+
+    def __init__(self, config: Beit3Config):
+        super().__init__()
+        self.beit3 = Beit3(config)
+
+    def forward(self, pixels, token_ids, padding_mask=None) -> torch.Tensor:
+        """As :meth:`Beit3.forward`."""
+        return self.beit3(pixels, token_ids, padding_mask)

@@ -1,0 +1,92 @@
+"""SAM (arXiv 2304.02643) as EVF-SAM's segmenter, over the unmodified segment-anything package."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from torch import nn
+
+from evfsam.modeling.config import SamConfig
+from evfsam.types import ImageFeatures, MaskLogits
+
+
+class SamSegmenter(Sam):
+    """The package's model with the three methods every segmenter has; parameter names are the package's."""
+
+    def __init__(self, config: SamConfig):
+        grid = config.image_size // config.patch_size
+        super().__init__(
+            image_encoder=ImageEncoderViT(
+                img_size=config.image_size,
+                patch_size=config.patch_size,
+                embed_dim=config.width,
+                depth=config.depth,
+                num_heads=config.heads,
+                mlp_ratio=4,
+                out_chans=config.embedding_width,
+                norm_layer=partial(nn.LayerNorm, eps=1e-6),
+                use_rel_pos=True,
+                window_size=config.window,
+                global_attn_indexes=config.global_attention_blocks,
+            ),
+            prompt_encoder=PromptEncoder(
+                embed_dim=config.embedding_width,
+                image_embedding_size=(grid, grid),
+                input_image_size=(config.image_size, config.image_size),
+                mask_in_chans=16,
+            ),
+            mask_decoder=MaskDecoder(
+                transformer_dim=config.embedding_width,
+                transformer=TwoWayTransformer(
+                    depth=2,
+                    embedding_dim=config.embedding_width,
+                    mlp_dim=config.decoder_feed_forward,
+                    num_heads=8,
+                ),
+            ),
+        )
+
+    def encode_image(self, pixels: torch.Tensor) -> ImageFeatures:
+        """(B, 3, image_size, image_size), normalised -> features of B pictures."""
+        return ImageFeatures(self.image_encoder(pixels))
+
+    def embed_prompts(self, points=None, boxes=None):
+        """Sparse (P, N, C) and dense (P or 1, C, h, w) embeddings of P prompts' points and boxes.
+
+        Args:
+            points: None or (coordinates float (P, N, 2) in pixels of the segmenter's square, labels int
+                (P, N): 1 inside, 0 outside, -1 padding).
+            boxes: None or float (P, 4), xyxy in pixels of the segmenter's square.
+        """
+        return self.prompt_encoder(points=points, boxes=boxes, masks=None)
+
+    def decode(self, features: ImageFeatures, sparse, dense, multimask: bool) -> MaskLogits:
+        """Masks of P prompts on one picture (``len(features) == 1``) or on P pictures, one each.
+
+        The package's decoder takes one picture a call, hence the loop for the second form, which only
+        training uses.
+        """
+        if len(features) == 1:
+            return self._decode_one(features.image_embeddings, sparse, dense, multimask)
+        dense = dense.expand(len(sparse), -1, -1, -1)
+        rows = [
+            self._decode_one(features.image_embeddings[i : i + 1], sparse[i : i + 1], dense[i : i + 1], multimask)
+            for i in range(len(sparse))
+        ]
+        return MaskLogits(
+            torch.cat([row.low_res_masks for row in rows]), torch.cat([row.iou_predictions for row in rows])
+        )
+
+    def _decode_one(self, image_embedding, sparse, dense, multimask: bool) -> MaskLogits:
+        masks, ious = self.mask_decoder(
+            image_embeddings=image_embedding,
+            image_pe=self.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask,
+        )
+        best = ious.argmax(-1)
+        rows = torch.arange(len(best), device=best.device)
+        return MaskLogits(masks[rows, best], ious[rows, best])
