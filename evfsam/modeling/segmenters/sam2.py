@@ -50,6 +50,13 @@ class Sam2Segmenter(SAM2Base):
             pred_obj_scores_mlp=True,
             fixed_no_obj_ptr=config.memory,
             use_mlp_for_obj_ptr_proj=config.memory,
+            # What the package's build_sam2 adds for inference: an unstable single mask is replaced by the best
+            # of three.
+            sam_mask_decoder_extra_args={
+                "dynamic_multimask_via_stability": True,
+                "dynamic_multimask_stability_delta": 0.05,
+                "dynamic_multimask_stability_thresh": 0.98,
+            },
         )
         if not config.memory:  # the package makes these even when nothing will use them
             del self.maskmem_tpos_enc, self.no_mem_pos_enc

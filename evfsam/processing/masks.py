@@ -1,0 +1,40 @@
+"""Mask logits <-> pixels of the original picture. The one way back."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from evfsam.types import Geometry
+
+
+def restore(low_res_masks: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Bring logits back to the picture: float32 (P, h, w) -> float32 (P, H, W).
+
+    Logits are interpolated, not masks, so that edges stay smooth. Padded checkpoints (SAM) go by way of the
+    segmenter's square, from which the padding is cut (segment-anything ``postprocess_masks``); stretched ones
+    go straight (official ``evf_sam2.py``).
+    """
+    masks = low_res_masks.float().unsqueeze(1)
+    if geometry.resized_size_hw != geometry.input_size_hw:
+        masks = _resize(masks, geometry.input_size_hw)
+        height, width = geometry.resized_size_hw
+        masks = masks[..., :height, :width]
+    return _resize(masks, geometry.original_size_hw).squeeze(1)
+
+
+def to_low_res(masks: torch.Tensor, geometry: Geometry, low_res_size_hw: tuple[int, int]) -> torch.Tensor:
+    """The inverse of :func:`restore`: masks of the picture, 0..1, (P, H, W) -> float32 (P, h, w).
+
+    Areas are averaged, so values tell the share of a low-resolution cell that is covered.
+    """
+    masks = masks.float().unsqueeze(1)
+    if geometry.resized_size_hw != geometry.input_size_hw:
+        masks = F.interpolate(masks, geometry.resized_size_hw, mode="bilinear", align_corners=False, antialias=True)
+        height, width = geometry.resized_size_hw
+        masks = F.pad(masks, (0, geometry.input_size_hw[1] - width, 0, geometry.input_size_hw[0] - height))
+    return F.adaptive_avg_pool2d(masks, low_res_size_hw).squeeze(1)
+
+
+def _resize(masks: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
+    return F.interpolate(masks, size_hw, mode="bilinear", align_corners=False)

@@ -1,0 +1,83 @@
+"""The only file that names a device or a dtype: where a model runs, how precisely, and one at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from evfsam.errors import InputError
+
+# device type -> precisions it can do, the first being the default.
+PRECISIONS: dict[str, tuple[str, ...]] = {
+    "cpu": ("fp32",),
+    "cuda": ("bf16", "fp16", "fp32"),
+    "mps": ("fp16", "fp32"),
+}
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A device and the dtype of the weights on it."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def precision(self) -> str:
+        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
+
+
+def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
+    """Choose where to run: CUDA, else Apple's MPS, else the CPU, unless told.
+
+    Raises InputError if the device is not there or cannot do the precision.
+    """
+    chosen = _available_device() if device in ("auto", "", None) else _named_device(device)
+    known = PRECISIONS[chosen.type]
+    if precision in ("auto", "", None):
+        precision = known[0]
+        if precision == "bf16" and not torch.cuda.is_bf16_supported():
+            precision = "fp16"  # before Ampere
+    if precision not in known:
+        raise InputError(f"Precision {precision!r} is not offered on {chosen.type}; choose one of {', '.join(known)}.")
+    return Runtime(chosen, DTYPES[precision])
+
+
+def _available_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _named_device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"Unknown device {name!r}; choose one of auto, {', '.join(PRECISIONS)}.") from None
+    if device.type not in PRECISIONS:
+        raise InputError(f"Device {name!r} is not supported; choose one of auto, {', '.join(PRECISIONS)}.")
+    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
+    if not available[device.type]():
+        raise InputError(f"There is no {device.type} device on this machine; use --device auto or cpu.")
+    return device
+
+
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def model_step(runtime: Runtime) -> Iterator[None]:
+    """Around every forward pass: no gradients, autocast where weights are half, one thread at a time.
+
+    Never held across a ``yield`` of a generator: a slow reader would stop everybody.
+    """
+    # Autocast keeps norms, softmax and the float32 positional tables in float32 while weights are half.
+    half = runtime.dtype != torch.float32
+    autocast = torch.autocast(runtime.device.type, runtime.dtype) if half else nullcontext()
+    with _LOCK, torch.inference_mode(), autocast:
+        yield
