@@ -7,6 +7,7 @@ picture, the right and lower edges exclusive.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,6 +97,11 @@ class MaskLogits:
     object_score_logits: torch.Tensor | None = None
     mask_tokens: torch.Tensor | None = None
 
+    def row(self, i: int) -> MaskLogits:
+        """Prompt ``i`` alone, still as a batch (of one)."""
+        parts = (self.low_res_masks, self.iou_predictions, self.object_score_logits, self.mask_tokens)
+        return MaskLogits(*(None if part is None else part[i : i + 1] for part in parts))
+
 
 @dataclass(frozen=True)
 class Clicks:
@@ -119,17 +125,36 @@ class Segmentation:
     Attributes:
         prompt: the phrase as the user wrote it.
         mask_logits: float32 (H, W) at the picture's own size.
-        mask: bool (H, W), ``mask_logits > 0``.
-        score: the decoder's predicted IoU clipped to 0..1.
-        area_fraction: share of the picture that is masked, 0..1.
-        box_xyxy: the mask's bounding box, None if the mask is empty.
+        score: the decoder's predicted IoU, 0..1.
+        presence: SAM-2's probability that the thing is there at all, 0..1; None where the segmenter has no
+            such output. The published weights were never trained for it on phrases.
         warnings: sentences for the user: an unknown word, a prefix this checkpoint was not trained for.
     """
 
     prompt: str
     mask_logits: np.ndarray
-    mask: np.ndarray
     score: float
-    area_fraction: float
-    box_xyxy: tuple[int, int, int, int] | None
+    presence: float | None = None
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """bool (H, W): where the probability is above one half."""
+        return self.mask_logits > 0
+
+    def mask_at(self, threshold: float) -> np.ndarray:
+        """bool (H, W): where the probability is above ``threshold``, strictly between 0 and 1."""
+        return self.mask_logits > np.log(threshold / (1 - threshold))
+
+    @cached_property
+    def area_fraction(self) -> float:
+        """Share of the picture that is masked, 0..1."""
+        return float(self.mask.mean())
+
+    @cached_property
+    def box_xyxy(self) -> tuple[int, int, int, int] | None:
+        """The mask's bounding box; None if the mask is empty."""
+        rows, columns = np.flatnonzero(self.mask.any(1)), np.flatnonzero(self.mask.any(0))
+        if not len(rows):
+            return None
+        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

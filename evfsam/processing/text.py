@@ -66,3 +66,11 @@ def tokenize(tokenizer, prompts: Sequence[str], text_positions: int) -> TextInpu
         token_ids[i, : len(ids)] = torch.tensor(ids)
         padding_mask[i, : len(ids)] = False
     return TextInput(token_ids, padding_mask, tuple(cut))
+
+
+def unknown_words(prompt: str, vocabulary: frozenset[str] | None) -> tuple[str, ...]:
+    """The words of a cleaned phrase that a checkpoint never learned, in order; none if it keeps no word list."""
+    if not vocabulary:
+        return ()
+    words = re.findall(r"[^\W_]+(?:['-][^\W_]+)*", prompt.removeprefix(SEMANTIC_PREFIX).lower())
+    return tuple(dict.fromkeys(word for word in words if word not in vocabulary))

@@ -1,0 +1,163 @@
+"""A picture and phrases in, masks out. Numpy at the door, torch inside."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from evfsam.checkpoints.load import LoadedCheckpoint
+from evfsam.checkpoints.registry import semantic_warning
+from evfsam.errors import InputError
+from evfsam.processing.inputs import prepare, prepare_clicks
+from evfsam.processing.masks import restore
+from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, tokenize, unknown_words
+from evfsam.runtime import Runtime, model_step
+from evfsam.types import Clicks, Geometry, ImageFeatures, MaskLogits, Segmentation
+
+REMEMBERED_PICTURES = 4  # features of SAM-2 at 1024 px take about 50 MB a picture
+
+
+@dataclass(frozen=True)
+class EncodedPicture:
+    """A picture's features on the device, ready for any number of phrases."""
+
+    features: ImageFeatures
+    encoder_pixels: torch.Tensor
+    geometry: Geometry
+
+
+class Predictor:
+    """Segments pictures by phrases with one checkpoint.
+
+    Asking again about the same picture does not encode it again: features of the last few pictures are kept,
+    found by content. Safe to share between threads: model steps take turns.
+    """
+
+    def __init__(self, checkpoint: LoadedCheckpoint, runtime: Runtime):
+        self.checkpoint = checkpoint
+        self.runtime = runtime
+        self.model = checkpoint.model
+        self._pictures: OrderedDict[bytes, EncodedPicture] = OrderedDict()
+
+    def encode(self, picture_rgb: np.ndarray) -> EncodedPicture:
+        """Encode a picture, uint8 (H, W, 3), or find it among those encoded before."""
+        key = hashlib.blake2b(np.ascontiguousarray(picture_rgb), digest_size=16, salt=_shape_salt(picture_rgb)).digest()
+        encoded = self._pictures.pop(key, None)
+        if encoded is None:
+            inputs = prepare(picture_rgb, self.model.config.pixels)
+            place = {"device": self.runtime.device, "dtype": self.runtime.dtype}
+            with model_step(self.runtime):
+                features = self.model.encode_image(inputs.segmenter_pixels.to(**place))
+            encoded = EncodedPicture(features, inputs.encoder_pixels.to(**place), inputs.geometry)
+        self._pictures[key] = encoded
+        while len(self._pictures) > REMEMBERED_PICTURES:
+            self._pictures.popitem(last=False)
+        return encoded
+
+    def segment(
+        self,
+        picture_rgb: np.ndarray,
+        prompts: Sequence[str],
+        clicks: Sequence[Clicks | None] | None = None,
+    ) -> list[Segmentation]:
+        """Mask what each phrase names.
+
+        Args:
+            picture_rgb: uint8 (H, W, 3).
+            prompts: phrases; "[semantic] " before one asks for all of a category or part. A phrase may be
+                empty where there are clicks to go by.
+            clicks: for each phrase, points and a box that refine it, or None.
+
+        Raises InputError for a phrase that cannot be used.
+        """
+        if isinstance(prompts, str):
+            prompts = [prompts]
+        clicks = list(clicks or [None] * len(prompts))
+        if not prompts or len(clicks) != len(prompts):
+            raise InputError("Give at least one phrase, and for each phrase its clicks or none.")
+        words = [i for i, prompt in enumerate(prompts) if prompt.strip() or clicks[i] is None]
+        phrases = [clean_prompt(prompts[i]) for i in words]
+        encoded = self.encode(picture_rgb)
+        tokens, cut = self._prompt_tokens(encoded, phrases)
+        rows: dict[int, tuple[torch.Tensor | None, tuple[str, ...]]] = {i: (None, ()) for i in range(len(prompts))}
+        for row, i in enumerate(words):
+            rows[i] = (tokens[row : row + 1], self._warnings(phrases[row], cut[row]))
+        decoded = self._decode(encoded, [rows[i][0] for i in range(len(prompts))], clicks)
+        return [
+            self._segmentation(prompts[i], decoded[i], encoded.geometry, rows[i][1]) for i in range(len(prompts))
+        ]
+
+    def cls_attention(self, picture_rgb: np.ndarray, prompt: str) -> np.ndarray:
+        """Where [CLS] looks for a phrase (paper, figure 5): float32 (n, n), n encoder patches a side, sum <= heads."""
+        encoded = self.encode(picture_rgb)
+        text = self._tokenize([clean_prompt(prompt)])
+        with model_step(self.runtime):
+            weights = self.model.mm_extractor.beit3.cls_attention(
+                encoded.encoder_pixels, text.token_ids.to(self.runtime.device)
+            )
+        return weights[0].float().cpu().numpy()
+
+    def _tokenize(self, phrases: Sequence[str]):
+        return tokenize(self.checkpoint.tokenizer, phrases, self.model.config.encoder.text_positions)
+
+    def _prompt_tokens(self, encoded: EncodedPicture, phrases: Sequence[str]):
+        """Prompt tokens (P, 1, C) of P phrases as one batch, and which of them lost their end."""
+        if not phrases:
+            return None, ()
+        text, device = self._tokenize(phrases), self.runtime.device
+        with model_step(self.runtime):
+            tokens = self.model.encode_prompt(
+                encoded.encoder_pixels, text.token_ids.to(device), text.padding_mask.to(device)
+            )
+        return tokens, text.cut
+
+    def _decode(self, encoded, tokens: list, clicks: list) -> list[MaskLogits]:
+        """One MaskLogits a prompt: those without clicks in one batch, the others one by one."""
+        plain = [i for i, click in enumerate(clicks) if click is None]
+        decoded: dict[int, MaskLogits] = {}
+        with model_step(self.runtime):
+            if plain:
+                batch = self.model.decode(encoded.features, torch.cat([tokens[i] for i in plain]))
+                decoded.update({i: batch.row(row) for row, i in enumerate(plain)})
+            for i, click in enumerate(clicks):
+                if click is not None:
+                    points, boxes = prepare_clicks(click, encoded.geometry)
+                    if points is not None:
+                        points = tuple(part.to(self.runtime.device) for part in points)
+                    boxes = None if boxes is None else boxes.to(self.runtime.device)
+                    decoded[i] = self.model.decode(encoded.features, tokens[i], points, boxes)
+        return [decoded[i] for i in range(len(tokens))]
+
+    def _warnings(self, phrase: str, cut: bool) -> tuple[str, ...]:
+        info = self.checkpoint.info
+        found = []
+        if phrase.startswith(SEMANTIC_PREFIX) and (warning := semantic_warning(info)):
+            found.append(warning)
+        if unknown := unknown_words(phrase, info.vocabulary):
+            found.append(f"{info.name} never learned {', '.join(map(repr, unknown))}; the mask is a guess.")
+        if cut:
+            found.append("The phrase is longer than this checkpoint reads; its end was left out.")
+        return tuple(found)
+
+    def _segmentation(self, prompt: str, masks: MaskLogits, geometry: Geometry, warnings) -> Segmentation:
+        logits = restore(masks.low_res_masks, geometry)[0].cpu().numpy()
+        presence = None
+        if masks.object_score_logits is not None:
+            presence = float(masks.object_score_logits[0].float().sigmoid())
+        return Segmentation(
+            prompt=prompt,
+            mask_logits=logits,
+            score=float(masks.iou_predictions[0].float().clamp(0, 1)),
+            presence=presence,
+            warnings=warnings,
+        )
+
+
+def _shape_salt(array: np.ndarray) -> bytes:
+    """Sixteen bytes that tell a 2 x 6 picture from a 3 x 4 one of the same bytes."""
+    return np.asarray(array.shape[:2], dtype=np.uint64).tobytes()
