@@ -1,0 +1,107 @@
+"""Files that leave the app say what the masks say."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from pycocotools.coco import COCO
+
+from evfsam.media import export
+from evfsam.types import Segmentation
+
+
+def segmentation(prompt: str = "the red car", box=(10, 5, 30, 25)) -> Segmentation:
+    mask = np.zeros((40, 60), bool)
+    if box:
+        x0, y0, x1, y1 = box
+        mask[y0:y1, x0:x1] = True
+    return Segmentation(prompt, np.where(mask, 5.0, -5.0).astype(np.float32), score=0.875)
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 256, (40, 60, 3), np.uint8)
+
+
+def opened(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+def test_a_mask_comes_back_as_it_was():
+    mask = segmentation().mask
+    assert np.array_equal(opened(export.mask_png(mask)), mask * np.uint8(255))
+    assert np.array_equal(export.decode_rle(json.loads(json.dumps(export.encode_rle(mask)))), mask)
+
+
+def test_a_cutout_keeps_the_thing_and_nothing_else(picture):
+    s = segmentation()
+    whole = opened(export.cutout_png(picture, s.mask))
+    assert np.array_equal(whole[..., 3] > 0, s.mask)
+    assert np.array_equal(whole[s.mask][:, :3], picture[s.mask])
+    assert not whole[~s.mask].any()
+    cropped = opened(export.cutout_png(picture, s.mask, crop=True))
+    assert np.array_equal(cropped[..., :3], picture[5:25, 10:30])
+
+
+def test_an_empty_mask_gives_a_transparent_cutout(picture):
+    assert not export.cutout(picture, segmentation(box=None).mask, crop=True).any()
+
+
+def test_coco_json_is_read_by_pycocotools(tmp_path):
+    segmentations = [segmentation(), segmentation("a dog", None), segmentation(box=(0, 0, 60, 40))]
+    path = tmp_path / "coco.json"
+    path.write_text(json.dumps(export.coco_json("street.jpg", (40, 60), segmentations)))
+    coco = COCO(str(path))
+    assert [c["name"] for c in coco.dataset["categories"]] == ["the red car", "a dog"]
+    for annotation, s in zip(coco.dataset["annotations"], segmentations, strict=True):
+        assert np.array_equal(coco.annToMask(annotation).astype(bool), s.mask)
+        assert annotation["area"] == s.mask.sum()
+        assert annotation["score"] == 0.875
+    assert [a["bbox"] for a in coco.dataset["annotations"]] == [[10, 5, 20, 20], [0, 0, 0, 0], [0, 0, 60, 40]]
+
+
+def test_a_zip_of_everything(picture):
+    files = export.bundle(picture, [segmentation(), segmentation()], "My Street.JPG")
+    with zipfile.ZipFile(io.BytesIO(export.zip_files(files))) as archive:
+        assert archive.testzip() is None
+        assert sorted(archive.namelist()) == [
+            "my-street.coco.json",
+            "my-street.overlay.png",
+            "my-street.the-red-car-2.cutout.png",
+            "my-street.the-red-car-2.mask.png",
+            "my-street.the-red-car.cutout.png",
+            "my-street.the-red-car.mask.png",
+        ]
+        assert opened(archive.read("my-street.overlay.png")).shape == picture.shape
+
+
+SLUGS = {
+    "the red car": "the-red-car",
+    "[semantic] sky": "semantic-sky",
+    "../../etc/passwd": "etc-passwd",
+    "C:\\con": "c-con",
+    "  .hidden. ": "hidden",
+    "Straße": "strasse",
+    "红色的车": "红色的车",
+    "!?": "picture",
+    "": "picture",
+}
+
+
+@pytest.mark.parametrize("text", SLUGS)
+def test_slugs(text):
+    assert export.slug(text, "picture") == SLUGS[text]
+
+
+@given(st.text())
+def test_any_text_makes_a_safe_name(text):
+    name = export.slug(text, "x")
+    assert name and len(name.encode()) <= export.SLUG_BYTES
+    assert all(c.isalnum() or c == "-" for c in name)
