@@ -1,0 +1,135 @@
+"""A scene from a seed: which things, in which colours, where."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from evfsam.data.scenes.backdrop import Backdrop, make_backdrop
+from evfsam.data.scenes.dice import Dice
+from evfsam.data.scenes.model import Body, Patch, Pose, Scene
+from evfsam.data.scenes.palette import Rgb, mix, paint
+from evfsam.data.scenes.shapes import rotated
+from evfsam.data.scenes.things import KINDS, Kind
+
+LAYOUT_STREAM = 0
+BIG = ("house", "bus", "tree")
+
+
+def make_scene(seed: int, aspect: float = 1.0) -> Scene:
+    """The scene of a seed, laid out for pictures of width / height = ``aspect``.
+
+    The same seed and aspect give the same scene, bit for bit. A thing's colour word is the colour of its main part
+    (``Kind.main``: the wall of a house, the shirt of a person, the hull of a boat).
+    """
+    dice = Dice(seed, LAYOUT_STREAM)
+    backdrop = make_backdrop(dice)
+    cast = _cast(backdrop, dice)
+    crowd = {4: 1.15, 5: 1.1, 6: 1.0, 7: 0.95, 8: 0.9, 9: 0.86}[len(cast)]
+    placed: list[Body] = []
+    for kind, colour in sorted(cast, key=lambda entry: -entry[0].height):
+        placed.append(_place(kind, colour, placed, backdrop, aspect, crowd, dice))
+    placed.sort(key=lambda body: body.depth)
+    return Scene(seed, aspect, backdrop.stuff, tuple(placed), backdrop.light, backdrop.horizon)
+
+
+def _cast(backdrop: Backdrop, dice: Dice) -> list[tuple[Kind, str]]:
+    """Kinds and colours: two groups of the same kind with distractors, then singles to serve as landmarks."""
+    total = dice.weighted({4: 1, 5: 2, 6: 3, 7: 3, 8: 2, 9: 1})
+    odds = {name: 1.0 for name in KINDS} | {"boat": 2.2 if "sea" in backdrop.zones else 0.5}
+    if "road" in backdrop.zones:
+        odds |= {"car": 2.2, "bus": 1.4}
+    names: list[str] = []
+    while len(names) < 7:
+        names.append(dice.weighted({name: weight for name, weight in odds.items() if name not in names}))
+    counts = [dice.integer(2, 3 if names[0] in BIG else 4), dice.weighted({1: 1, 2: 3, 3: 1.5}), dice.weighted({1: 2.5, 2: 1})]
+    kinds = [name for name, count in zip(names, counts + [1, 1, 1, 1]) for _ in range(count)]
+    palette = dice.shuffled(("red", "orange", "yellow", "green", "blue", "purple", "pink", "white"))[: dice.integer(3, 5)]
+    return [(KINDS[name], _colour(KINDS[name], palette, dice)) for name in kinds[:total]]
+
+
+def _colour(kind: Kind, palette: list[str], dice: Dice) -> str:
+    """Mostly from the scene's own few colours, so that one colour is worn by several kinds."""
+    shared = [colour for colour in kind.colours if colour in palette]
+    return dice.pick(shared if shared and dice.chance(0.8) else kind.colours)
+
+
+def _place(kind: Kind, colour: str, placed: list[Body], backdrop: Backdrop, aspect: float, crowd: float, dice: Dice) -> Body:
+    """The best of several poses: overlap is allowed, but mostly little of it."""
+    sketch = kind.draw(paint(colour, dice), dice)
+    drawn = sketch.body()
+    size = kind.height * crowd * dice.uniform(0.72, 1.3)
+    tolerance = 0.03 if dice.chance(0.6) else 0.3
+    boxes = [frame_box(body, aspect) for body in placed]
+    best: tuple[float, Body] | None = None
+    for _ in range(14):
+        pose, depth, support = _pose(kind, size, backdrop, dice)
+        body = replace(drawn, pose=pose, depth=depth, support=support)
+        crowding = max((_overlap(frame_box(body, aspect), other) for other in boxes), default=0.0)
+        if best is None or crowding < best[0]:
+            best = (crowding, body)
+        if crowding <= tolerance:
+            break
+    return _hazed(best[1], backdrop.haze_rgb)
+
+
+def _pose(kind: Kind, size: float, backdrop: Backdrop, dice: Dice) -> tuple[Pose, float, str]:
+    places = {place: odds for place, odds in kind.places.items() if place in backdrop.zones or place == "air"}
+    place = dice.weighted(places)
+    horizon = backdrop.horizon
+    if place == "air":
+        depth = dice.uniform(0.15, 1.0)
+        scale = size * (0.62 + 0.45 * depth)
+        v = dice.uniform(scale + 0.02, max(scale + 0.04, horizon + 0.12))
+    else:
+        far, near = backdrop.zones[place]
+        v = far + (near - far) * dice.uniform() ** 0.85
+        if place == "ground" and "road" in backdrop.zones:
+            v = _off_road(v, backdrop.zones["road"])
+        depth = (v - horizon) / (1.0 - horizon)
+        scale = size * (0.62 + 0.45 * depth)
+    margin = 0.02 if dice.chance(0.12) else 0.10
+    tilt = kind.tilt * dice.uniform(-1, 1)
+    pose = Pose(dice.uniform(margin, 1 - margin), v, scale, tilt, dice.chance(0.5))
+    return pose, depth, {"air": "", "ground": backdrop.soil}.get(place, place)
+
+
+def _off_road(v: float, road: tuple[float, float]) -> float:
+    """Feet that would stand on the road or its edge move to the nearer side of it."""
+    far, near = road[0] - 0.08, road[1] + 0.06
+    if not far < v < near:
+        return v
+    return far if v - far < near - v else near
+
+
+def to_frame(body: Body, points: np.ndarray, aspect: float) -> np.ndarray:
+    """(n, 2) body coordinates -> frame coordinates, in a picture of that aspect and without a camera."""
+    if body.pose is None:
+        return points
+    short = np.array([min(1.0, 1.0 / aspect), min(1.0, aspect)]) * body.pose.scale
+    mirror = np.array([-1.0 if body.pose.mirrored else 1.0, 1.0])
+    return rotated(points * mirror, body.pose.turn) * short + (body.pose.u, body.pose.v)
+
+
+def frame_box(body: Body, aspect: float) -> tuple[float, float, float, float]:
+    """(u0, v0, u1, v1) around all of a body, hidden or not."""
+    points = to_frame(body, np.concatenate([patch.outline for patch in body.patches]), aspect)
+    (u0, v0), (u1, v1) = points.min(0), points.max(0)
+    return float(u0), float(v0), float(u1), float(v1)
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+    """The shared area of two boxes over that of the smaller."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    return width * height / min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
+
+
+def _hazed(body: Body, haze_rgb: Rgb) -> Body:
+    """Far things fade a little into the distance."""
+    amount = 0.14 * (1.0 - min(1.0, max(0.0, body.depth)))
+    patches = tuple(Patch(p.part, p.outline, mix(p.rgb, haze_rgb, amount), p.style, p.rgb_below) for p in body.patches)
+    return replace(body, patches=patches)

@@ -1,0 +1,60 @@
+"""Colour words and the shades they stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evfsam.data.scenes.dice import Dice
+
+Rgb = tuple[float, float, float]
+
+SHADES: dict[str, Rgb] = {
+    "red": (206, 44, 46),
+    "orange": (241, 134, 36),
+    "yellow": (250, 212, 58),
+    "green": (44, 148, 78),
+    "blue": (44, 98, 206),
+    "purple": (124, 66, 178),
+    "pink": (246, 136, 184),
+    "white": (242, 241, 238),
+    "black": (46, 46, 54),
+    "brown": (128, 80, 48),
+}
+HUES = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")
+SKIN: tuple[Rgb, ...] = ((250, 214, 184), (233, 184, 148), (198, 140, 102), (146, 96, 66), (104, 68, 48))
+
+
+@dataclass(frozen=True)
+class Paint:
+    """A colour word and one shade of it; the word is empty where no phrase may name the colour."""
+
+    word: str
+    rgb: Rgb
+
+    def lighter(self, amount: float) -> Rgb:
+        return mix(self.rgb, (255.0, 255.0, 255.0), amount)
+
+    def darker(self, amount: float) -> Rgb:
+        return mix(self.rgb, (24.0, 22.0, 40.0), amount)
+
+
+def mix(a: Rgb, b: Rgb, amount: float) -> Rgb:
+    """``a`` where amount is 0, ``b`` where it is 1."""
+    return tuple(x + (y - x) * amount for x, y in zip(a, b))
+
+
+def paint(word: str, dice: Dice) -> Paint:
+    """A shade of a colour word, jittered so little that it is still called by that word."""
+    return Paint(word, jitter(SHADES[word], dice))
+
+
+def plain(rgb: Rgb, dice: Dice) -> Paint:
+    """A jittered shade that no phrase names."""
+    return Paint("", jitter(rgb, dice))
+
+
+def jitter(rgb: Rgb, dice: Dice) -> Rgb:
+    light = dice.uniform(-0.10, 0.10)
+    towards = (255.0, 255.0, 255.0) if light > 0 else (0.0, 0.0, 0.0)
+    shifted = mix(rgb, towards, abs(light))
+    return tuple(min(255.0, max(0.0, channel + dice.uniform(-7, 7))) for channel in shifted)
