@@ -61,14 +61,14 @@ class Predictor:
 
     def segment(
         self,
-        picture_rgb: np.ndarray,
+        picture_rgb: np.ndarray | EncodedPicture,
         prompts: Sequence[str],
         clicks: Sequence[Clicks | None] | None = None,
     ) -> list[Segmentation]:
         """Mask what each phrase names.
 
         Args:
-            picture_rgb: uint8 (H, W, 3).
+            picture_rgb: uint8 (H, W, 3), or what :meth:`encode` made of it.
             prompts: phrases; "[semantic] " before one asks for all of a category or part. A phrase may be
                 empty where there are clicks to go by.
             clicks: for each phrase, points and a box that refine it, or None.
@@ -82,7 +82,7 @@ class Predictor:
             raise InputError("Give at least one phrase, and for each phrase its clicks or none.")
         words = [i for i, prompt in enumerate(prompts) if prompt.strip() or clicks[i] is None]
         phrases = [clean_prompt(prompts[i]) for i in words]
-        encoded = self.encode(picture_rgb)
+        encoded = picture_rgb if isinstance(picture_rgb, EncodedPicture) else self.encode(picture_rgb)
         tokens, cut = self._prompt_tokens(encoded, phrases)
         rows: dict[int, tuple[torch.Tensor | None, tuple[str, ...]]] = {i: (None, ()) for i in range(len(prompts))}
         for row, i in enumerate(words):
