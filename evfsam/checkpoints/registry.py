@@ -1,0 +1,211 @@
+"""Which checkpoints there are and what each can do: rows of a dataclass.
+
+Published rows stand below. Bundled ones are the folders in ``assets/checkpoints``, whose ``config.json`` tells
+the rest, so that a newly trained one needs no change here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evfsam.checkpoints.weights import weight_files
+from evfsam.errors import CheckpointError
+from evfsam.modeling.config import EvfConfig
+from evfsam.types import PixelSpec
+
+BUNDLED_FOLDER = Path(__file__).parents[2] / "assets" / "checkpoints"
+# The first one that is there is the default; others follow by name.
+_BUNDLED_ORDER = ("evf-sam2-tiny", "evf-sam-tiny", "evf-sam2-tiny-photo")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """One checkpoint.
+
+    Attributes:
+        name: what a user types.
+        source: "owner/name" on the Hugging Face Hub, or a folder.
+        on_hub: which of the two ``source`` is.
+        kind: the segmenter: "sam", "sam2", "efficient_sam"; None if that is known only after a download.
+        capabilities: of "referring" (one object by a phrase), "semantic" (the "[semantic] " prefix), "parts" (of
+            a thing or a body), "video".
+        prompt_kinds: of "text", "points", "box".
+        vocabulary: the words it was trained on; empty if it was trained on open language.
+        licence: SPDX identifier, or "unknown".
+        parameters: their number, None if not known.
+        file_bytes: size of the weight files on this disk, None if they are not here.
+        pixels: how pictures are prepared, None if not known.
+        description: one line for a list.
+    """
+
+    name: str
+    source: str
+    on_hub: bool
+    kind: str | None = None
+    capabilities: tuple[str, ...] = ("referring",)
+    prompt_kinds: tuple[str, ...] = ("text", "points", "box")
+    vocabulary: tuple[str, ...] = ()
+    licence: str = "unknown"
+    parameters: int | None = None
+    file_bytes: int | None = None
+    pixels: PixelSpec | None = None
+    description: str = ""
+
+    def memory_bytes(self, bytes_per_weight: int = 4) -> int | None:
+        """What the weights alone need: 4 bytes each in float32, 2 in half precision."""
+        return None if self.parameters is None else self.parameters * bytes_per_weight
+
+
+def _published(name: str, kind: str, scale: str, parameters: int, capabilities: tuple[str, ...], description: str):
+    return CheckpointInfo(
+        name=name,
+        source=f"YxZhang/{name}",
+        on_hub=True,
+        kind=kind,
+        capabilities=capabilities,
+        licence="Apache-2.0",  # the official repository's
+        parameters=parameters,
+        pixels=EvfConfig.official(kind, scale, "large").pixels,
+        description=description,
+    )
+
+
+_REFERRING, _MULTITASK = ("referring",), ("referring", "semantic", "parts")
+PUBLISHED: tuple[CheckpointInfo, ...] = (
+    _published(
+        "evf-sam2-multitask",
+        "sam2",
+        "large",
+        898_444_594,
+        (*_MULTITASK, "video"),
+        "SAM-2 Hiera-L + BEIT-3-L, also parts and classes",
+    ),
+    _published("evf-sam2", "sam2", "large", 898_444_594, (*_REFERRING, "video"), "SAM-2 Hiera-L + BEIT-3-L"),
+    _published(
+        "evf-sam-multitask", "sam", "huge", 1_315_105_072, _MULTITASK, "SAM ViT-H + BEIT-3-L, also parts and classes"
+    ),
+    _published("evf-sam", "sam", "huge", 1_315_105_072, _REFERRING, "SAM ViT-H + BEIT-3-L"),
+)
+
+
+def bundled_models(folder: Path = BUNDLED_FOLDER) -> tuple[CheckpointInfo, ...]:
+    """The checkpoints that came with the project, the default first."""
+    if not folder.is_dir():
+        return ()
+    found = {path.parent.name: path.parent for path in sorted(folder.glob("*/config.json"))}
+    names = [name for name in _BUNDLED_ORDER if name in found]
+    names += [name for name in found if name not in names]
+    return tuple(describe_folder(found[name]) for name in names)
+
+
+def list_models() -> tuple[CheckpointInfo, ...]:
+    """All named checkpoints: bundled, then published."""
+    return (*bundled_models(), *PUBLISHED)
+
+
+def default_model() -> CheckpointInfo:
+    """The checkpoint that is used when nobody names one. Raises CheckpointError if none is bundled."""
+    bundled = bundled_models()
+    if not bundled:
+        raise CheckpointError(f"No checkpoint is bundled in {BUNDLED_FOLDER}; name one: {_known_names()}.")
+    return bundled[0]
+
+
+def find(name: str | Path) -> CheckpointInfo:
+    """What a user typed -> a row.
+
+    Args:
+        name: a name from :func:`list_models`, the folder of a checkpoint, or "owner/name" on the Hub.
+
+    Raises CheckpointError for anything else; the message lists the known names.
+    """
+    text = str(name).strip()
+    for info in list_models():
+        if text in (info.name, info.source):
+            return info
+    folder = Path(text).expanduser()
+    if text and folder.is_dir():
+        return describe_folder(folder)
+    if folder.is_file():
+        raise CheckpointError(f"{text} is a file; name the folder that holds config.json and the weights.")
+    if _HUB_ID.fullmatch(text):
+        return CheckpointInfo(name=text, source=text, on_hub=True, description="a repository on the Hub")
+    close = difflib.get_close_matches(text.lower(), [info.name for info in list_models()], n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise CheckpointError(f"There is no checkpoint {text!r}.{hint} Known ones: {_known_names()}; or a folder.")
+
+
+def describe_folder(folder: Path) -> CheckpointInfo:
+    """The row of a checkpoint in a folder, from its ``config.json``.
+
+    A copy of a published checkpoint under its own name keeps what that one is known to be able to do.
+    Raises CheckpointError if the file is missing or describes no model we know.
+    """
+    config = read_config(folder)
+    twin = next((info for info in PUBLISHED if info.name == folder.resolve().name), None)
+    try:
+        model = EvfConfig.from_dict(config, kind=twin.kind if twin else None)
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{folder / 'config.json'} describes no model of the evf layout: {error}.") from None
+    row = twin or CheckpointInfo(name=folder.resolve().name, source="", on_hub=False)
+    facts = {
+        "kind": model.segmenter.kind,
+        "capabilities": tuple(config.get("capabilities", row.capabilities)),
+        "prompt_kinds": tuple(config.get("prompt_kinds", row.prompt_kinds)),
+        "vocabulary": tuple(config.get("vocabulary", row.vocabulary)),
+        "licence": config.get("licence", row.licence),
+        "parameters": config.get("parameters", row.parameters),
+        "description": config.get("description", row.description or "a checkpoint in a folder"),
+        "pixels": model.pixels,
+        "file_bytes": _file_bytes(folder),
+    }
+    if "capabilities" not in config and model.segmenter.kind == "sam2" and "video" not in facts["capabilities"]:
+        facts["capabilities"] += ("video",)
+    return replace(row, source=str(folder), on_hub=False, **facts)
+
+
+def read_config(folder: Path) -> dict:
+    """The parsed ``config.json`` of a checkpoint's folder. Raises CheckpointError if there is none."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} has no config.json; name the folder of a checkpoint.") from None
+    except ValueError:
+        raise CheckpointError(f"{path} is damaged; download or copy it again.") from None
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path} is damaged; download or copy it again.")
+    return config
+
+
+def semantic_warning(info: CheckpointInfo) -> str | None:
+    """What to tell a user who wrote the "[semantic] " prefix; None if this checkpoint was trained for it."""
+    return _not_trained_for(info, "semantic", 'the "[semantic] " prefix, so its answer may be wrong')
+
+
+def video_warning(info: CheckpointInfo) -> str | None:
+    """What to tell a user who brought a video; None if this checkpoint tracks."""
+    return _not_trained_for(info, "video", "video")
+
+
+def _not_trained_for(info: CheckpointInfo, capability: str, what: str) -> str | None:
+    if capability in info.capabilities:
+        return None
+    able = next((row.name for row in list_models() if capability in row.capabilities and row.name != info.name), None)
+    return f"{info.name} was not made for {what}; use {able}." if able else f"{info.name} was not made for {what}."
+
+
+def _file_bytes(folder: Path) -> int | None:
+    try:
+        return sum(path.stat().st_size for path in weight_files(folder))
+    except CheckpointError:
+        return None
+
+
+def _known_names() -> str:
+    return ", ".join(info.name for info in list_models())

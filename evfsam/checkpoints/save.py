@@ -1,0 +1,78 @@
+"""Writing a model in the published layout, so that the official code reads it as well as ours."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from evfsam.checkpoints import keymap
+from evfsam.checkpoints.tokenizer import copy_tokenizer
+from evfsam.errors import CheckpointError
+from evfsam.modeling.evf_sam import EvfSam
+
+# The official classes, one a segmenter (model/evf_sam.py, evf_sam2.py, evf_effisam.py).
+_ARCHITECTURES = {"sam": "EvfSamModel", "sam2": "EvfSam2Model", "efficient_sam": "EvfEffiSamModel"}
+
+
+def save_checkpoint(
+    folder: str | Path,
+    model: EvfSam,
+    tokenizer_folder: str | Path,
+    dtype: torch.dtype = torch.float16,
+    extra_config: dict | None = None,
+    readme: str | None = None,
+) -> Path:
+    """Write ``config.json``, ``model.safetensors`` and the tokenizer's files.
+
+    Args:
+        folder: made if it does not exist; files of the same names are replaced, each whole or not at all.
+        model: on any device.
+        tokenizer_folder: where the tokenizer's files are (``LoadedCheckpoint.folder``, or what
+            ``train_tokenizer`` wrote); it may be ``folder`` itself.
+        dtype: of the saved parameters; buffers are saved in float32.
+        extra_config: further entries of ``config.json``, as ``evfsam.checkpoints.registry`` reads them:
+            capabilities, prompt_kinds, vocabulary, licence, description.
+        readme: text of ``README.md``.
+
+    Returns ``folder``. Raises CheckpointError if a weight is not finite in ``dtype``.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    parameters = {name for name, _ in model.named_parameters()}
+    state = {}
+    for name, tensor in model.state_dict().items():
+        saved = tensor.detach().to("cpu", dtype if name in parameters else torch.float32).contiguous()
+        if not torch.isfinite(saved).all():
+            raise CheckpointError(f"{name} holds values that {dtype} cannot; save in float32, or look at the training.")
+        state[keymap.to_published(name)] = saved
+    config = {
+        **model.config.to_dict(),
+        "architectures": [_ARCHITECTURES[model.config.segmenter.kind]],
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "pad_token_id": 1,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "torch_dtype": str(dtype).removeprefix("torch."),
+        **(extra_config or {}),
+    }
+    copy_tokenizer(tokenizer_folder, folder)
+    _replace(folder / "model.safetensors", lambda path: save_file(state, path, metadata={"format": "pt"}))
+    _write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
+    if readme is not None:
+        _write_text(folder / "README.md", readme)
+    return folder
+
+
+def _write_text(path: Path, text: str) -> None:
+    _replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _replace(path: Path, write) -> None:
+    """Write beside ``path``, then move over it: a model mapped from the old file keeps its pages."""
+    temporary = path.with_name(f"{path.name}.part")
+    write(temporary)
+    os.replace(temporary, path)
