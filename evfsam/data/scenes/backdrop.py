@@ -192,11 +192,11 @@ def _sand(v: float, wavy: bool, dice: Dice) -> Body:
     if wavy:
         wet = np.concatenate([edge - (0, 0.004), (edge + (0, 0.022))[::-1]])
         sketch.detail(wet, mix(far, (150, 128, 96), 0.38), style=Style(0.0, shadow=1.0))
+    ripple = ribbon([(-1, 0), (-0.3, -0.1), (0.3, 0.06), (1, 0)], 0.10, 0.02)
     for _ in range(26):
         u, along = dice.uniform(-0.5, 1.5), dice.uniform(0.1, 1.0)
         y, size = v + (1.04 - v) * along, 0.02 + 0.06 * along
-        ripple = ribbon([(u - size, y), (u - size * 0.3, y - size * 0.1), (u + size * 0.3, y + size * 0.06), (u + size, y)], 0.003 + 0.005 * along, 0.001)
-        sketch.detail(ripple, mix(mix(far, near, along), (168, 128, 84), 0.28), style=Style(0.0, shadow=1.0))
+        sketch.detail(ripple * size + (u, y), mix(mix(far, near, along), (168, 128, 84), 0.28), style=Style(0.0, shadow=1.0))
     return sketch.body()
 
 
@@ -205,11 +205,11 @@ def _sea(v: float, bottom: float, dice: Dice) -> Body:
     near = jitter(dice.pick(((96, 188, 200), (88, 176, 196), (116, 196, 196))), dice)
     far = mix(near, (40, 96, 150), 0.62)
     sketch.part("sea", box(LEFT, v, RIGHT, bottom), far, style=Style(0.0, streak=0.10, shadow=0.5, glow=0.25), rgb_below=near)
+    crest = ribbon([(-1, 0), (0, -0.12), (1, 0)], 0.11, 0.02)
     for _ in range(34):
         along = dice.uniform(0.05, 1.0)
         u, y, size = dice.uniform(-0.5, 1.5), v + (bottom - v) * along, 0.02 + 0.05 * along
-        crest = ribbon([(u - size, y), (u, y - 0.005 * along - 0.002), (u + size, y)], 0.002 + 0.005 * along, 0.001)
-        sketch.detail(crest, mix(mix(far, near, along), (255, 255, 255), dice.uniform(0.25, 0.55)), style=Style(0.0))
+        sketch.detail(crest * size + (u, y), mix(mix(far, near, along), (255, 255, 255), dice.uniform(0.25, 0.55)), style=Style(0.0))
     return sketch.body()
 
 

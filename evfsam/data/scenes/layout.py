@@ -14,6 +14,7 @@ from evfsam.data.scenes.shapes import rotated
 from evfsam.data.scenes.things import KINDS, Kind
 
 LAYOUT_STREAM = 0
+Box = tuple[float, float, float, float]
 BIG = ("house", "bus", "tree")
 
 
@@ -28,8 +29,10 @@ def make_scene(seed: int, aspect: float = 1.0) -> Scene:
     cast = _cast(backdrop, dice)
     crowd = {4: 1.15, 5: 1.1, 6: 1.0, 7: 0.95, 8: 0.9, 9: 0.86}[len(cast)]
     placed: list[Body] = []
+    boxes: list[Box] = []
     for kind, colour in sorted(cast, key=lambda entry: -entry[0].height):
-        placed.append(_place(kind, colour, placed, backdrop, aspect, crowd, dice))
+        placed.append(_place(kind, colour, boxes, backdrop, aspect, crowd, dice))
+        boxes.append(frame_box(placed[-1], aspect))
     placed.sort(key=lambda body: body.depth)
     return Scene(seed, aspect, backdrop.stuff, tuple(placed), backdrop.light, backdrop.horizon)
 
@@ -55,20 +58,19 @@ def _colour(kind: Kind, palette: list[str], dice: Dice) -> str:
     return dice.pick(shared if shared and dice.chance(0.8) else kind.colours)
 
 
-def _place(kind: Kind, colour: str, placed: list[Body], backdrop: Backdrop, aspect: float, crowd: float, dice: Dice) -> Body:
-    """The best of several poses: overlap is allowed, but mostly little of it."""
-    sketch = kind.draw(paint(colour, dice), dice)
-    drawn = sketch.body()
+def _place(kind: Kind, colour: str, boxes: list[Box], backdrop: Backdrop, aspect: float, crowd: float, dice: Dice) -> Body:
+    """The best of several poses among the boxes already taken: overlap is allowed, but mostly little of it."""
+    drawn = kind.draw(paint(colour, dice), dice).body()
+    points = _all_points(drawn)
     size = kind.height * crowd * dice.uniform(0.72, 1.3)
     tolerance = 0.03 if dice.chance(0.6) else 0.3
-    boxes = [frame_box(body, aspect) for body in placed]
     best: tuple[float, Body] | None = None
     for _ in range(14):
         pose, depth, support = _pose(kind, size, backdrop, dice)
-        body = replace(drawn, pose=pose, depth=depth, support=support)
-        crowding = max((_overlap(frame_box(body, aspect), other) for other in boxes), default=0.0)
+        box = _box_of(to_frame(pose, points, aspect))
+        crowding = max((_overlap(box, other) for other in boxes), default=0.0)
         if best is None or crowding < best[0]:
-            best = (crowding, body)
+            best = (crowding, replace(drawn, pose=pose, depth=depth, support=support))
         if crowding <= tolerance:
             break
     return _hazed(best[1], backdrop.haze_rgb)
@@ -103,23 +105,30 @@ def _off_road(v: float, road: tuple[float, float]) -> float:
     return far if v - far < near - v else near
 
 
-def to_frame(body: Body, points: np.ndarray, aspect: float) -> np.ndarray:
+def to_frame(pose: Pose | None, points: np.ndarray, aspect: float) -> np.ndarray:
     """(n, 2) body coordinates -> frame coordinates, in a picture of that aspect and without a camera."""
-    if body.pose is None:
+    if pose is None:
         return points
-    short = np.array([min(1.0, 1.0 / aspect), min(1.0, aspect)]) * body.pose.scale
-    mirror = np.array([-1.0 if body.pose.mirrored else 1.0, 1.0])
-    return rotated(points * mirror, body.pose.turn) * short + (body.pose.u, body.pose.v)
+    short = np.array([min(1.0, 1.0 / aspect), min(1.0, aspect)]) * pose.scale
+    mirror = np.array([-1.0 if pose.mirrored else 1.0, 1.0])
+    return rotated(points * mirror, pose.turn) * short + (pose.u, pose.v)
 
 
-def frame_box(body: Body, aspect: float) -> tuple[float, float, float, float]:
+def frame_box(body: Body, aspect: float) -> Box:
     """(u0, v0, u1, v1) around all of a body, hidden or not."""
-    points = to_frame(body, np.concatenate([patch.outline for patch in body.patches]), aspect)
-    (u0, v0), (u1, v1) = points.min(0), points.max(0)
-    return float(u0), float(v0), float(u1), float(v1)
+    return _box_of(to_frame(body.pose, _all_points(body), aspect))
 
 
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+def _all_points(body: Body) -> np.ndarray:
+    return np.concatenate([patch.outline for patch in body.patches])
+
+
+def _box_of(points: np.ndarray) -> Box:
+    (u0, v0), (u1, v1) = points.min(0).tolist(), points.max(0).tolist()
+    return u0, v0, u1, v1
+
+
+def _overlap(a: Box, b: Box) -> float:
     """The shared area of two boxes over that of the smaller."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])

@@ -26,6 +26,9 @@ class Style:
     shadow: float = 0.0  # how much cast shadows darken it
     glow: float = 0.0  # how much the sun's halo brightens it
 
+    def as_tuple(self) -> tuple[float, ...]:
+        return (self.gradient, self.roundness, self.grain, self.streak, self.shadow, self.glow)
+
 
 @dataclass(frozen=True, eq=False)
 class Patch:

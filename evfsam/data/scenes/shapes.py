@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -26,14 +27,19 @@ def box(x0: float, y0: float, x1: float, y1: float, radius: float = 0.0) -> np.n
 
 def arc(cx: float, cy: float, rx: float, ry: float, start: float, stop: float, count: int = 24) -> np.ndarray:
     """Points on an ellipse from ``start`` to ``stop`` in degrees, clockwise from the right as y points down."""
+    return _unit_arc(start, stop, count) * (rx, ry) + (cx, cy)
+
+
+@lru_cache(maxsize=256)
+def _unit_arc(start: float, stop: float, count: int) -> np.ndarray:
     angles = [math.radians(start + (stop - start) * i / count) for i in range(count + 1)]
-    return np.array([(cx + rx * math.cos(a), cy + ry * math.sin(a)) for a in angles])
+    return np.array([(math.cos(a), math.sin(a)) for a in angles])
 
 
 def ellipse(cx: float, cy: float, rx: float, ry: float | None = None, turn: float = 0.0) -> np.ndarray:
     """A full ellipse (a circle without ``ry``), turned about its centre by ``turn`` degrees."""
     outline = arc(0.0, 0.0, rx, rx if ry is None else ry, 0, 360 - 7.5, 47)
-    return rotated(outline, turn) + (cx, cy)
+    return (rotated(outline, turn) if turn else outline) + (cx, cy)
 
 
 def rotated(outline: np.ndarray, degrees: float) -> np.ndarray:
@@ -61,7 +67,7 @@ def curve(points: Points, steps: int = 8) -> np.ndarray:
 def ribbon(points: Points, width: float, end_width: float | None = None) -> np.ndarray:
     """A band along the open curve through the points, rounded at its ends."""
     line = curve(points)
-    along = np.gradient(line, axis=0)
+    along = np.concatenate([line[1:2] - line[:1], line[2:] - line[:-2], line[-1:] - line[-2:-1]])
     along /= np.maximum(np.hypot(along[:, :1], along[:, 1:]), 1e-9)
     half = np.linspace(width, width if end_width is None else end_width, len(line))[:, None] / 2
     across = np.stack([-along[:, 1], along[:, 0]], 1) * half
@@ -71,8 +77,9 @@ def ribbon(points: Points, width: float, end_width: float | None = None) -> np.n
 
 
 def _cap(centre: np.ndarray, direction: np.ndarray, radius: float) -> np.ndarray:
-    start = math.degrees(math.atan2(direction[1], direction[0])) - 90
-    return arc(centre[0], centre[1], radius, radius, start, start + 180, 8)
+    """Half a circle on the far side of an end, as seen along a unit direction."""
+    ahead = np.array([direction, (-direction[1], direction[0])])
+    return _unit_arc(-90, 90, 8) @ ahead * radius + centre
 
 
 def _catmull_rom(p0, p1, p2, p3, t):
