@@ -51,4 +51,8 @@ def build_segmenter(config: SegmenterConfig) -> nn.Module:
         from evfsam.modeling.segmenters.sam2 import Sam2Segmenter
 
         return Sam2Segmenter(config)
+    if config.kind == "efficient_sam":
+        from evfsam.modeling.segmenters.efficient_sam import EfficientSamSegmenter
+
+        return EfficientSamSegmenter(config)
     raise ValueError(f"no segmenter of kind {config.kind!r}")
