@@ -292,12 +292,15 @@ def _say_absent(scene: Scene, view: View, nouns: list[Noun], said: dict[str, Exp
 def _absent_colours(scene: Scene, dice: Dice) -> list[str]:
     """Kinds that are there in colours that no large part of theirs has, preferring colours that others wear."""
     worn = sorted({body.colour for body in scene.things})
-    options = worn if dice.chance(0.7) else list(words.colours())
-    texts = []
-    for kind in sorted({body.kind for body in scene.things}):
-        shown = {colour for body in scene.things if body.kind == kind for _, colour in body.parts}
-        texts += [_coloured(kind, colour) for colour in options if colour not in shown and colour in words.colours_of(kind)]
-    return texts or _absent_colours(scene, dice)
+    kinds = sorted({body.kind for body in scene.things})
+    for options in (worn, words.colours()) if dice.chance(0.7) else (words.colours(),):
+        texts = []
+        for kind in kinds:
+            shown = {colour for body in scene.things if body.kind == kind for _, colour in body.parts}
+            texts += [_coloured(kind, colour) for colour in options if colour not in shown and colour in words.colours_of(kind)]
+        if texts:
+            return texts
+    return [kind for kind in words.categories() if kind not in kinds]  # every colour there is, is worn
 
 
 def _absent_relations(nouns: list[Noun]) -> Iterator[_Claim]:
