@@ -120,13 +120,16 @@ def _clearly_larger(a: Seen, b: Seen) -> bool:
 
 
 def split_by_size(group: Group) -> tuple[list[Seen], list[Seen]] | None:
-    """The small ones and the large ones, if there is a wide gap in size between them and none is mostly hidden."""
+    """The small ones and the large ones, if a wide gap parts them half-way, and none is mostly hidden."""
     ordered = sorted(group, key=lambda s: s.area)
     if len(ordered) < 2 or any(seen.shown < 0.7 for seen in ordered):
         return None
     ratios = [b.area / a.area for a, b in zip(ordered, ordered[1:])]
     cut = max(range(len(ratios)), key=ratios.__getitem__)
     small, large = ordered[: cut + 1], ordered[cut + 1 :]
+    halfway = (ordered[0].area * ordered[-1].area) ** 0.5
+    if small[-1].area * 1.2 > halfway or large[0].area < halfway * 1.2:
+        return None
     if ratios[cut] < SPLIT_FACTOR or min(s.size for s in large) < SIZE_FACTOR * max(s.size for s in small):
         return None
     return small, large
