@@ -77,20 +77,31 @@ class Predictor:
         """
         if isinstance(prompts, str):
             prompts = [prompts]
+        encoded = picture_rgb if isinstance(picture_rgb, EncodedPicture) else self.encode(picture_rgb)
+        answers = self.answers(encoded, prompts, clicks)
+        return [
+            self._segmentation(prompt, masks, encoded.geometry, warnings)
+            for prompt, (masks, warnings) in zip(prompts, answers, strict=True)
+        ]
+
+    def answers(
+        self, encoded: EncodedPicture, prompts: Sequence[str], clicks: Sequence[Clicks | None] | None = None
+    ) -> list[tuple[MaskLogits, tuple[str, ...]]]:
+        """What the decoder says of each prompt (a batch of one each), and warnings for the user.
+
+        Arguments and errors as in :meth:`segment`. A tracker starts from these.
+        """
         clicks = list(clicks or [None] * len(prompts))
         if not prompts or len(clicks) != len(prompts):
             raise InputError("Give at least one phrase, and for each phrase its clicks or none.")
         words = [i for i, prompt in enumerate(prompts) if prompt.strip() or clicks[i] is None]
         phrases = [clean_prompt(prompts[i]) for i in words]
-        encoded = picture_rgb if isinstance(picture_rgb, EncodedPicture) else self.encode(picture_rgb)
         tokens, cut = self._prompt_tokens(encoded, phrases)
         rows: dict[int, tuple[torch.Tensor | None, tuple[str, ...]]] = {i: (None, ()) for i in range(len(prompts))}
         for row, i in enumerate(words):
             rows[i] = (tokens[row : row + 1], self._warnings(phrases[row], cut[row]))
         decoded = self._decode(encoded, [rows[i][0] for i in range(len(prompts))], clicks)
-        return [
-            self._segmentation(prompts[i], decoded[i], encoded.geometry, rows[i][1]) for i in range(len(prompts))
-        ]
+        return [(masks, rows[i][1]) for i, masks in enumerate(decoded)]
 
     def cls_attention(self, picture_rgb: np.ndarray, prompt: str) -> np.ndarray:
         """Where [CLS] looks for a phrase (paper, figure 5): float32 (n, n), n encoder patches a side, sum <= heads."""

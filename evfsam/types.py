@@ -158,3 +158,53 @@ class Segmentation:
         if not len(rows):
             return None
         return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+@dataclass(frozen=True)
+class VideoPrompt:
+    """What to follow, said on one frame of a clip: by words, by hand, or both.
+
+    The first prompt of an object names it and starts its track; later ones correct it.
+
+    Attributes:
+        object_id: which object; any integer.
+        phrase: words; may be empty where there are clicks.
+        frame_index: the frame the words and clicks speak of, counted from the clip's first.
+        clicks: points and a box in pixels of that frame.
+    """
+
+    object_id: int
+    phrase: str = ""
+    frame_index: int = 0
+    clicks: Clicks | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackedObject(Segmentation):
+    """One object on one frame; ``prompt`` is the phrase that named it.
+
+    Attributes:
+        object_id: as in the :class:`VideoPrompt` that started it.
+        visible: False where the object is hidden, out of the picture or lost; then the mask is empty.
+    """
+
+    object_id: int
+
+    @cached_property
+    def visible(self) -> bool:
+        return bool(self.mask.any())
+
+
+@dataclass(frozen=True)
+class TrackedFrame:
+    """One frame of a clip with every object that is being followed there.
+
+    Attributes:
+        index: counted from the clip's first frame.
+        picture_rgb: uint8 (H, W, 3).
+        objects: in the order in which they were first prompted.
+    """
+
+    index: int
+    picture_rgb: np.ndarray
+    objects: tuple[TrackedObject, ...]
