@@ -8,7 +8,8 @@ serve tracking and training. The bank never learns how long the clip is.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from sam2.modeling.sam2_base import NO_OBJ_SCORE
@@ -91,7 +92,7 @@ class MemoryBank:
         )
 
     def only_prompted(self) -> MemoryBank:
-        """A bank that has seen the prompted frames only: where tracking starts in the other direction."""
+        """A bank without the frames that nobody vouched for: where a corrected track starts again."""
         return replace(self, prompted=dict(self.prompted), recent={})
 
     def __len__(self) -> int:
@@ -163,33 +164,42 @@ class Sam2Memory:
         Logits are as the decoder gives them, also where it thinks that the object is not there: see
         :func:`hide_absent`.
         """
-        features = self.with_memory(frame, bank, index, reverse)
-        # No prompt at all is a padding point, as the package has it; the prompt encoder adds a second.
-        nothing = torch.zeros(len(bank), 1, 2, device=features.image_embeddings.device)
-        labels = torch.full((len(bank), 1), -1, device=nothing.device)
-        sparse, dense = self.segmenter.embed_prompts((nothing, labels))
-        return self.segmenter.decode(features, sparse, dense, self.segmenter.multimask_output_for_tracking)
+        return self._decode_unprompted(self.with_memory(frame, bank, index, reverse))
 
     def refine(
         self,
-        features: ImageFeatures,
-        previous: MaskLogits,
+        frame: FrameFeatures,
+        bank: MemoryBank,
+        index: int,
         points: tuple[torch.Tensor, torch.Tensor] | None,
         boxes: torch.Tensor | None,
+        reverse: bool = False,
     ) -> MaskLogits:
-        """Correct tracked masks by hand, as SAM-2 learned it: clicks together with the mask they correct.
+        """As :meth:`follow`, corrected by hand: clicks and the mask they correct, as SAM-2 learned it.
 
         Args:
-            features: of :meth:`with_memory`, P rows.
-            previous: what :meth:`follow` said of this frame, P rows.
             points, boxes: as in ``EvfSam.decode``, P rows.
         """
-        # The package clamps them so ("rare numerical issues"); an absent object's logits would be far below.
-        mask_prompt = previous.low_res_masks.clamp(-32, 32).unsqueeze(1)
+        features = self.with_memory(frame, bank, index, reverse)
+        tracked = hide_absent(self._decode_unprompted(features))
+        # The package clamps them so, against "rare numerical issues".
+        mask_prompt = tracked.low_res_masks.clamp(-32, 32).unsqueeze(1)
         sparse, dense = self.segmenter.sam_prompt_encoder(points=points, boxes=boxes, masks=mask_prompt)
-        clicks = 0 if points is None else points[1].shape[1]
-        ambiguous = boxes is None and clicks <= self.segmenter.multimask_max_pt_num
-        return self.segmenter.decode(features, sparse, dense, multimask=ambiguous)
+        clicks = (0 if points is None else points[1].shape[1]) + (0 if boxes is None else 2)
+        return self.segmenter.decode(features, sparse, dense, self._multimask(clicks))
+
+    def _decode_unprompted(self, features: ImageFeatures) -> MaskLogits:
+        # No prompt at all is a padding point, as the package has it; the prompt encoder adds a second.
+        embeddings = features.image_embeddings
+        nowhere = torch.zeros(len(embeddings), 1, 2, device=embeddings.device)
+        padding = torch.full((len(embeddings), 1), -1, device=embeddings.device)
+        sparse, dense = self.segmenter.embed_prompts((nowhere, padding))
+        return self.segmenter.decode(features, sparse, dense, self._multimask(clicks=0))
+
+    def _multimask(self, clicks: int) -> bool:
+        """Whether to take the best of three masks; the package counts a box as two clicks."""
+        counted = None if clicks == 0 else {"point_labels": torch.empty(1, clicks)}
+        return self.segmenter._use_multimask(is_init_cond_frame=False, point_inputs=counted)
 
     def remember(
         self, bank: MemoryBank, frame: FrameFeatures, index: int, masks: MaskLogits, prompted: bool = False
@@ -252,6 +262,11 @@ def hide_absent(masks: MaskLogits) -> MaskLogits:
     """Masks of objects with a negative object score become empty (far below 0 everywhere)."""
     absent = (masks.object_score_logits <= 0)[:, None, None]
     return replace(masks, low_res_masks=masks.low_res_masks.masked_fill(absent, NO_OBJ_SCORE))
+
+
+def join(rows: Sequence[MaskLogits]) -> MaskLogits:
+    """Several answers as one batch, in order."""
+    return MaskLogits(*(torch.cat([getattr(row, part.name) for row in rows]) for part in fields(MaskLogits)))
 
 
 def _tokens(level: torch.Tensor) -> torch.Tensor:

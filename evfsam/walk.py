@@ -1,0 +1,175 @@
+"""One walk through a clip in one direction: frame by frame, all objects together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from evfsam.modeling.segmenters.sam2_memory import FrameFeatures, MemoryBank, Sam2Memory, hide_absent, join
+from evfsam.predictor import EncodedPicture, Predictor
+from evfsam.processing.inputs import prepare, prepare_clicks
+from evfsam.processing.masks import restore
+from evfsam.runtime import model_step
+from evfsam.types import Geometry, MaskLogits, TrackedObject, VideoPrompt
+
+
+@dataclass
+class Group:
+    """Objects that share their prompted frames: the rows of one memory bank."""
+
+    object_ids: list[int]
+    bank: MemoryBank
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the decoder says of one object on one frame."""
+
+    object_id: int
+    name: str
+    masks: MaskLogits  # one row
+    warnings: tuple[str, ...] = ()
+    prompted: bool = False
+
+
+class Walk:
+    """One walk through a clip in one direction."""
+
+    def __init__(self, predictor: Predictor, prompts: Sequence[VideoPrompt], reverse: bool):
+        self.predictor, self.reverse = predictor, reverse
+        self.memory = Sam2Memory(predictor.model.visual_model)
+        self.prompts: dict[int, list[VideoPrompt]] = {}
+        self.names: dict[int, str] = {}
+        for prompt in prompts:
+            self.prompts.setdefault(prompt.frame_index, []).append(prompt)
+            self.names.setdefault(prompt.object_id, name_of(prompt))
+        self.groups: list[Group] = []
+
+    def step(self, index: int, picture_rgb: np.ndarray, allow_overlap: bool) -> tuple[TrackedObject, ...]:
+        """All objects on one frame. The lock is held in here, never while the caller has the result."""
+        predictor = self.predictor
+        inputs = prepare(picture_rgb, predictor.model.config.pixels)
+        place = {"device": predictor.runtime.device, "dtype": predictor.runtime.dtype}
+        with model_step(predictor.runtime):
+            frame = self.memory.encode_frame(inputs.segmenter_pixels.to(**place))
+            encoded = EncodedPicture(
+                self.memory.without_memory(frame), inputs.encoder_pixels.to(**place), inputs.geometry
+            )
+            prompts = self.prompts.get(index, [])
+            corrected = self._take_out({p.object_id for p in prompts})
+            answers = self._follow(index, frame)
+            answers += self._prompt(index, frame, encoded, prompts, corrected)
+            answers.sort(key=lambda answer: list(self.names).index(answer.object_id))
+            return tracked_objects(answers, inputs.geometry, allow_overlap)
+
+    def _follow(self, index: int, frame: FrameFeatures) -> list[Answer]:
+        """The objects without a prompt here, a group at a time."""
+        answers = []
+        for group in self.groups:
+            masks = self.memory.follow(frame, group.bank, index, self.reverse)
+            self.memory.remember(group.bank, frame, index, masks)
+            answers += [Answer(i, self.names[i], masks.row(row)) for row, i in enumerate(group.object_ids)]
+        return answers
+
+    def _take_out(self, object_ids: set[int]) -> dict[int, MemoryBank]:
+        """Banks of their own for objects that are about to be corrected."""
+        banks = {}
+        for group in self.groups:
+            stay = [row for row, i in enumerate(group.object_ids) if i not in object_ids]
+            if len(stay) < len(group.object_ids):
+                for row, i in enumerate(group.object_ids):
+                    if i in object_ids:
+                        banks[i] = group.bank.select([row])
+                group.bank = group.bank.select(stay)
+                group.object_ids = [group.object_ids[row] for row in stay]
+        self.groups = [group for group in self.groups if group.object_ids]
+        return banks
+
+    def _prompt(
+        self,
+        index: int,
+        frame: FrameFeatures,
+        encoded: EncodedPicture,
+        prompts: Sequence[VideoPrompt],
+        corrected: dict[int, MemoryBank],
+    ) -> list[Answer]:
+        """The objects with a prompt here; new ones become one group, corrected ones a group each.
+
+        Words are answered as on a picture, without memory, for that is what EVF-SAM learned; clicks alone on
+        an object that is being followed correct what the memory says.
+        """
+        answers: dict[int, tuple[MaskLogits, tuple[str, ...]]] = {}
+        for p in prompts:
+            if p.object_id in corrected and not p.phrase.strip():
+                answers[p.object_id] = self._refine(index, frame, encoded, p, corrected[p.object_id]), ()
+        others = [p for p in prompts if p.object_id not in answers]
+        if others:
+            said = self.predictor.answers(encoded, [p.phrase for p in others], [p.clicks for p in others])
+            answers.update({p.object_id: answer for p, answer in zip(others, said, strict=True)})
+        started = [p.object_id for p in prompts if p.object_id not in corrected]
+        groups = [Group([i], bank.only_prompted()) for i, bank in corrected.items()]
+        if started:
+            groups.append(Group(started, self.memory.new_bank()))
+        for group in groups:
+            masks = join([answers[i][0] for i in group.object_ids])
+            self.memory.remember(group.bank, frame, index, masks, prompted=True)
+        self.groups += groups
+        return [Answer(i, self.names[i], masks, warnings, True) for i, (masks, warnings) in answers.items()]
+
+    def _refine(
+        self, index: int, frame: FrameFeatures, encoded: EncodedPicture, prompt: VideoPrompt, bank: MemoryBank
+    ) -> MaskLogits:
+        points, boxes = prepare_clicks(prompt.clicks, encoded.geometry)
+        device = encoded.features.image_embeddings.device
+        points = None if points is None else tuple(part.to(device) for part in points)
+        boxes = None if boxes is None else boxes.to(device)
+        return self.memory.refine(frame, bank, index, points, boxes, self.reverse)
+
+
+def name_of(prompt: VideoPrompt) -> str:
+    """What the user calls the object that this prompt starts."""
+    return prompt.phrase.strip() or f"object {prompt.object_id}"
+
+
+def tracked_objects(
+    answers: Sequence[Answer], geometry: Geometry, allow_overlap: bool
+) -> tuple[TrackedObject, ...]:
+    """Answers as the user gets them, at the size of the frame."""
+    if not answers:
+        return ()
+    masks = hide_absent(join([answer.masks for answer in answers]))
+    logits = restore(masks.low_res_masks, geometry)
+    logits = logits if allow_overlap else _without_overlap(logits)
+    logits = logits.cpu().numpy()
+    scores = masks.iou_predictions.float().clamp(0, 1).tolist()
+    presences = masks.object_score_logits.float().sigmoid().tolist()
+    objects = []
+    for row, answer in enumerate(answers):
+        found = TrackedObject(
+            prompt=answer.name,
+            mask_logits=logits[row],
+            score=scores[row],
+            presence=presences[row],
+            warnings=answer.warnings,
+            object_id=answer.object_id,
+        )
+        objects.append(_with_not_found(found) if answer.prompted and not found.visible else found)
+    return tuple(objects)
+
+
+def _with_not_found(found: TrackedObject) -> TrackedObject:
+    what = f'"{found.prompt}"' if found.prompt.strip() else f"object {found.object_id}"
+    warning = (
+        f"Nothing on this frame answers to {what}: choose another frame, or scan for the first that does."
+    )
+    return replace(found, warnings=(*found.warnings, warning))
+
+
+def _without_overlap(logits: torch.Tensor) -> torch.Tensor:
+    """(P, H, W): each pixel stays with its highest logit; elsewhere -10, sure enough of "outside"."""
+    owner = logits.argmax(dim=0, keepdim=True)
+    rows = torch.arange(len(logits), device=logits.device).view(-1, 1, 1)
+    return torch.where(owner == rows, logits, logits.clamp(max=-10.0))

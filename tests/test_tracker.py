@@ -1,0 +1,261 @@
+"""Following things: the machinery, on a tiny model with random weights."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from evfsam.checkpoints.load import load_checkpoint
+from evfsam.errors import InputError, VideoError
+from evfsam.predictor import Predictor
+from evfsam.runtime import choose_runtime
+from evfsam.tracker import VideoTracker, check_prompts
+from evfsam.types import Clicks, VideoPrompt
+from tests import random_model
+
+WITH_MEMORY = dataclasses.replace(
+    random_model.CONFIG,
+    segmenter=dataclasses.replace(
+        random_model.CONFIG.segmenter, memory=True, memory_width=16, memory_layers=1, memory_feed_forward=32
+    ),
+)
+CLICK = Clicks(points_xy=np.array([[20.0, 12.0]]), labels=np.array([1]))
+BOX = Clicks(box_xyxy=(5.0, 5.0, 30.0, 25.0))
+
+
+def predictor_of(tmp_path_factory, config) -> Predictor:
+    folder = random_model.save_random_model(tmp_path_factory.mktemp("model") / "tiny", config=config)
+    return Predictor(load_checkpoint(folder), choose_runtime("cpu"))
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory) -> VideoTracker:
+    tracker = VideoTracker(predictor_of(tmp_path_factory, WITH_MEMORY))
+    set_presence(tracker, 10.0)
+    return tracker
+
+
+def set_presence(tracker: VideoTracker, logit: float) -> None:
+    """Make the random model sure that every object is there, or is not."""
+    head = tracker.predictor.model.visual_model.sam_mask_decoder.pred_obj_score_head.layers[-1]
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(logit)
+
+
+@pytest.fixture(scope="module")
+def clip() -> list[np.ndarray]:
+    """24 frames of 36 x 48: noise that drifts to the right."""
+    noise = np.random.default_rng(0).integers(0, 256, (36, 96, 3), np.uint8)
+    return [np.ascontiguousarray(noise[:, i : i + 48]) for i in range(24)]
+
+
+def logits(frames, object_id=1) -> dict[int, np.ndarray]:
+    return {f.index: o.mask_logits for f in frames for o in f.objects if o.object_id == object_id}
+
+
+def assert_same(a: dict[int, np.ndarray], b: dict[int, np.ndarray]) -> None:
+    assert a.keys() == b.keys()
+    for index in a:
+        assert np.allclose(a[index], b[index], atol=1e-4), index
+
+
+def differ(a: dict[int, np.ndarray], b: dict[int, np.ndarray]) -> list[int]:
+    return [index for index in a if not np.allclose(a[index], b[index], atol=1e-4)]
+
+
+def test_every_frame_comes_out_with_every_object(tracker, clip):
+    frames = list(tracker.track(iter(clip), ["the red car", "a tree"]))
+    assert [f.index for f in frames] == list(range(24))
+    for frame, picture in zip(frames, clip, strict=True):
+        assert frame.picture_rgb is picture
+        assert [(o.object_id, o.prompt) for o in frame.objects] == [(1, "the red car"), (2, "a tree")]
+        for o in frame.objects:
+            assert o.mask_logits.shape == (36, 48) and o.mask_logits.dtype == np.float32
+            assert 0 <= o.score <= 1 and o.presence > 0.99
+
+
+def test_a_frame_comes_out_before_the_next_is_read(tracker, clip):
+    read = []
+    source = (read.append(i) or picture for i, picture in enumerate(clip))
+    tracked = tracker.track(source, ["the red car"])
+    assert read == []
+    for i in range(3):
+        assert next(tracked).index == i
+        assert read == list(range(i + 1))
+
+
+def test_closing_stops_the_work(tracker, clip):
+    read = []
+    tracked = tracker.track((read.append(i) or p for i, p in enumerate(clip)), ["the red car"])
+    next(tracked)
+    tracked.close()
+    assert read == [0]
+    assert list(tracked) == []
+
+
+def test_the_first_frame_is_what_the_image_model_says(tracker, clip):
+    first = next(iter(tracker.track(clip, ["the red car"])))
+    image = tracker.predictor.segment(clip[0], ["the red car"])[0]
+    preview = tracker.preview(clip[0], [VideoPrompt(1, "the red car")])
+    assert np.allclose(first.objects[0].mask_logits, image.mask_logits, atol=1e-5)
+    assert np.allclose(first.objects[0].mask_logits, preview.objects[0].mask_logits, atol=1e-5)
+    assert first.objects[0].warnings == preview.objects[0].warnings
+
+
+def test_objects_together_equal_objects_alone(tracker, clip):
+    together = list(tracker.track(clip, ["the red car", "a tree"]))
+    assert_same(logits(together, 1), logits(tracker.track(clip, ["the red car"])))
+    assert_same(logits(together, 2), logits(tracker.track(clip, [VideoPrompt(2, "a tree")]), 2))
+
+
+def test_two_clips_at_once_do_not_meet(tracker, clip):
+    expected = logits(tracker.track(clip, ["the red car"])), logits(tracker.track(clip[::-1], ["a tree"]))
+    a, b = tracker.track(clip, ["the red car"]), tracker.track(clip[::-1], ["a tree"])
+    pairs = list(zip(a, b, strict=True))
+    assert_same(logits(x for x, _ in pairs), expected[0])
+    assert_same(logits(y for _, y in pairs), expected[1])
+
+
+class TestWhereAndWhichWay:
+    """Any frame can be prompted; forward, backward or both ways from there."""
+
+    PROMPT = (VideoPrompt(1, "the red car", frame_index=10),)
+
+    def test_forward(self, tracker, clip):
+        frames = list(tracker.track(clip, self.PROMPT))
+        assert [f.index for f in frames] == list(range(10, 24))
+        assert_same(
+            {i - 10: m for i, m in logits(frames).items()}, logits(tracker.track(clip[10:], ["the red car"]))
+        )
+
+    def test_backward(self, tracker, clip):
+        frames = list(tracker.track(clip, self.PROMPT, direction="backward"))
+        assert [f.index for f in frames] == list(range(10, -1, -1))
+        mirrored = logits(tracker.track(clip[10::-1], ["the red car"]))
+        assert_same({10 - i: m for i, m in logits(frames).items()}, mirrored)
+
+    def test_both(self, tracker, clip):
+        frames = list(tracker.track(clip, self.PROMPT, direction="both"))
+        assert [f.index for f in frames] == [*range(9, -1, -1), *range(10, 24)]
+        one_way = logits(tracker.track(clip, self.PROMPT))
+        other_way = logits(tracker.track(clip, self.PROMPT, direction="backward"))
+        assert_same(logits(frames), {**other_way, **one_way})
+
+    def test_objects_that_start_on_different_frames(self, tracker, clip):
+        prompts = [VideoPrompt(7, "a tree", 12), VideoPrompt(3, "the red car", 4)]
+        frames = list(tracker.track(clip, prompts, direction="both"))
+        covered = {i: sorted(f.index for f in frames for o in f.objects if o.object_id == i) for i in (3, 7)}
+        assert covered == {3: list(range(24)), 7: list(range(24))}
+        assert_same(logits(frames, 3), logits(tracker.track(clip, prompts[1:], direction="both"), 3))
+        assert_same(logits(frames, 7), logits(tracker.track(clip, prompts[:1], direction="both"), 7))
+
+    @pytest.mark.parametrize("direction", ["forward", "backward", "both"])
+    def test_a_prompt_after_the_end(self, tracker, clip, direction):
+        tracked = tracker.track(clip, [VideoPrompt(1, "the red car", 24)], direction=direction)
+        with pytest.raises(VideoError, match="ends before frame 24"):
+            list(tracked)
+
+    def test_a_stream_cannot_be_read_backwards(self, tracker, clip):
+        with pytest.raises(InputError, match="forward only"):
+            tracker.track(iter(clip), self.PROMPT, direction="both")
+
+    def test_an_unknown_direction(self, tracker, clip):
+        with pytest.raises(InputError, match="forward, backward, both"):
+            tracker.track(clip, self.PROMPT, direction="sideways")
+
+
+@pytest.mark.parametrize(
+    "correction",
+    [
+        VideoPrompt(1, "a tree", 8),
+        VideoPrompt(1, "", 8, CLICK),
+        VideoPrompt(1, "", 8, BOX),
+        VideoPrompt(1, "a tree", 8, CLICK),
+    ],
+    ids=["words", "click", "box", "words and click"],
+)
+def test_a_later_prompt_corrects_one_object_from_there(tracker, clip, correction):
+    prompts = [VideoPrompt(1, "the red car"), VideoPrompt(2, "the house")]
+    before = list(tracker.track(clip, prompts))
+    after = list(tracker.track(clip, [*prompts, correction]))
+    changed = differ(logits(before), logits(after))
+    assert changed[0] == 8 and len(changed) == 16
+    assert_same(logits(before, 2), logits(after, 2))
+    assert {o.prompt for f in after for o in f.objects} == {"the red car", "the house"}
+    assert [o.object_id for o in after[-1].objects] == [1, 2]
+
+
+def test_words_on_a_later_frame_are_answered_as_on_a_picture(tracker, clip):
+    prompts = [VideoPrompt(1, "the red car"), VideoPrompt(1, "a tree", 8)]
+    corrected = logits(tracker.track(clip, prompts))[8]
+    assert np.allclose(corrected, tracker.predictor.segment(clip[8], ["a tree"])[0].mask_logits, atol=1e-5)
+
+
+def test_an_object_by_hand_alone(tracker, clip):
+    frames = list(tracker.track(clip[:3], [VideoPrompt(5, clicks=BOX)]))
+    assert frames[0].objects[0].prompt == "object 5"
+
+
+def test_without_overlap_no_pixel_belongs_to_two(tracker, clip):
+    prompts = ["the red car", "a tree", "the house"]
+    free = list(tracker.track(clip[:4], prompts))
+    kept = list(tracker.track(clip[:4], prompts, allow_overlap=False))
+    for frame, exclusive in zip(free, kept, strict=True):
+        loose = np.stack([o.mask for o in frame.objects])
+        strict = np.stack([o.mask for o in exclusive.objects])
+        assert strict.sum(0).max() <= 1
+        assert np.array_equal(strict.any(0), loose.any(0))
+
+
+def test_what_is_not_there_is_not_visible_and_says_so(tracker, clip):
+    set_presence(tracker, -10.0)
+    try:
+        frames = list(tracker.track(clip[:3], ["the red car"]))
+        looked = list(tracker.scan(clip, "the red car", every=10))
+    finally:
+        set_presence(tracker, 10.0)
+    for frame in frames:
+        (found,) = frame.objects
+        assert not found.visible and not found.mask.any() and found.box_xyxy is None
+        assert found.presence < 0.01
+    assert any("Nothing on this frame" in w for w in frames[0].objects[0].warnings)
+    assert frames[1].objects[0].warnings == ()
+    assert [f.index for f in looked] == [0, 10, 20]
+
+
+def test_scanning_stops_at_the_first_frame_with_a_find(tracker, clip):
+    read = []
+    looked = list(tracker.scan((read.append(i) or p for i, p in enumerate(clip)), "the red car"))
+    assert looked[-1].objects[0].visible
+    assert not any(f.objects[0].visible for f in looked[:-1])
+    assert len(read) == len(looked)
+
+
+REFUSED = {
+    "none": [],
+    "no words": [VideoPrompt(1, "  ")],
+    "an empty phrase": [""],
+    "a negative frame": [VideoPrompt(1, "the car", -1)],
+    "twice on a frame": [VideoPrompt(1, "the car", 3), VideoPrompt(1, "a tree", 3)],
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_prompts_that_are_refused(tracker, clip, name):
+    with pytest.raises(InputError) as caught:
+        tracker.track(clip, REFUSED[name])
+    assert str(caught.value).endswith(".")
+
+
+def test_phrases_are_objects_on_the_first_frame():
+    assert check_prompts(["a", "b"]) == [VideoPrompt(1, "a"), VideoPrompt(2, "b")]
+    assert check_prompts("the red car") == [VideoPrompt(1, "the red car")]
+
+
+def test_a_checkpoint_without_memory_is_refused(tmp_path_factory):
+    with pytest.raises(VideoError, match="SAM-2"):
+        VideoTracker(predictor_of(tmp_path_factory, random_model.CONFIG))
