@@ -1,15 +1,173 @@
-"""Where a checkpoint's files lie on this disk, downloading them if need be."""
+"""Checkpoints on the Hugging Face Hub: what of them is on this disk, and downloading the rest.
+
+The usual variables of ``huggingface_hub`` hold: ``HF_HOME`` or ``HF_HUB_CACHE`` for the folder,
+``HF_HUB_OFFLINE``, ``HF_TOKEN``, ``HF_ENDPOINT`` for a mirror.
+"""
 
 from __future__ import annotations
 
+import errno
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-from evfsam.checkpoints.registry import CheckpointInfo
+import huggingface_hub
+from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,  # of the transport library, which has changed before
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from evfsam.checkpoints.layout import CONFIG_FILE, SENTENCEPIECE_FILE, TOKENIZER_FILES, WEIGHT_NAMES
+from evfsam.checkpoints.layout import is_complete, shard_names
+from evfsam.checkpoints.registry import CheckpointInfo, bundled_models
 from evfsam.errors import CheckpointError
 
+Progress = Callable[[int, int], None]
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-def fetch(info: CheckpointInfo) -> Path:
-    """The folder that holds the checkpoint's files. Raises CheckpointError if they cannot be had."""
+
+def local_folder(
+    info: CheckpointInfo, revision: str | None = None, cache_folder: str | Path | None = None
+) -> Path | None:
+    """Where a checkpoint lies on this disk, complete; None if it does not. Asks no network."""
     if not info.on_hub:
         return Path(info.source)
-    raise CheckpointError(f"{info.name} cannot be downloaded yet.")
+    try:
+        folder = snapshot_download(
+            info.source, revision=revision, cache_dir=cache_folder, local_files_only=True, allow_patterns=[]
+        )
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return Path(folder) if is_complete(Path(folder)) else None
+
+
+def fetch(
+    info: CheckpointInfo,
+    revision: str | None = None,
+    cache_folder: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """The folder that holds a checkpoint's files, downloaded if they are not here yet.
+
+    What is here is used as it is: no network is asked whether there is something newer. After a download that
+    was cut off, files that had arrived whole are kept.
+
+    Args:
+        info: from :func:`evfsam.checkpoints.registry.find`.
+        revision: branch, tag or commit on the Hub; None for its default branch.
+        cache_folder: instead of the Hub library's own.
+        progress: called with (bytes so far, bytes in all); by default a bar in the terminal.
+
+    Raises CheckpointError, one sentence, if there is no network, no such repository or revision, no permission,
+    no room, or if the download broke off.
+    """
+    folder = local_folder(info, revision, cache_folder)
+    if folder is not None:
+        return folder
+    try:
+        return _download(info, revision, cache_folder, progress)
+    except (HTTPError, OSError, EntryNotFoundError, HFValidationError) as error:
+        raise CheckpointError(_sentence(info, revision, error)) from error
+
+
+def _download(info: CheckpointInfo, revision, cache_folder, progress: Progress | None) -> Path:
+    details = HfApi().model_info(info.source, revision=revision, files_metadata=True)
+    sizes = {sibling.rfilename: sibling.size or 0 for sibling in details.siblings or []}
+    place = {"repo_id": info.source, "revision": revision, "cache_dir": cache_folder}
+    wanted = _wanted(info, sizes, place)
+    total = sum(sizes[name] for name in wanted)
+    _check_room(info, total, Path(cache_folder or constants.HF_HUB_CACHE))
+    done = 0
+    for name in wanted:
+        path = Path(hf_hub_download(filename=name, tqdm_class=_bar_class(progress, done, total), **place))
+        done += sizes[name]
+    return path.parent
+
+
+def _wanted(info: CheckpointInfo, sizes: dict[str, int], place: dict) -> list[str]:
+    """The files to download: config, tokenizer, and one form of the weights."""
+    weights = next((name for name in WEIGHT_NAMES if name in sizes), None)
+    if CONFIG_FILE not in sizes or SENTENCEPIECE_FILE not in sizes or weights is None:
+        raise CheckpointError(f"{info.source} on the Hub is no checkpoint of the evf layout; choose another.")
+    small = [CONFIG_FILE, *(name for name in TOKENIZER_FILES if name in sizes)]
+    if not weights.endswith(".json"):
+        return [*small, weights]
+    shards = shard_names(Path(hf_hub_download(filename=weights, **place)))
+    missing = [name for name in shards if name not in sizes]
+    if missing:
+        raise CheckpointError(f"{info.source} on the Hub lacks {', '.join(missing)}; choose another checkpoint.")
+    return [*small, weights, *shards]
+
+
+def _check_room(info: CheckpointInfo, needed: int, cache: Path) -> None:
+    there = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise CheckpointError(
+            f"{info.name} needs {_size(needed)} in {cache}, where {_size(free)} are free; "
+            "make room or set HF_HOME to a folder on another disk."
+        )
+
+
+def _bar_class(progress: Progress | None, done: int, total: int):
+    """A progress bar that also tells ``progress``; None for the Hub library's own."""
+    if progress is None:
+        return None
+
+    class Bar(huggingface_hub.utils.tqdm):
+        received = 0  # tqdm's own count stands still where no terminal shows it
+
+        def __init__(self, *args, initial: int = 0, **kwargs):
+            super().__init__(*args, initial=initial, **kwargs)
+            self.received = initial  # of a download that goes on
+
+        def update(self, n: float | None = 1) -> bool | None:
+            self.received += int(n or 0)
+            progress(min(done + self.received, total), total)
+            return super().update(n)
+
+    return Bar
+
+
+def _sentence(info: CheckpointInfo, revision: str | None, error: Exception) -> str:
+    """What went wrong and what to do next. Narrow errors first: they derive from the wide ones."""
+    name = info.name if info.name == info.source else f"{info.name} ({info.source})"
+    if isinstance(error, GatedRepoError):
+        return (
+            f"{name} is not open to everyone; accept its terms at {constants.ENDPOINT}/{info.source} "
+            "and log in with `hf auth login`."
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return f"There is no public repository {info.source} on the Hub; check the name, or log in if it is private."
+    if isinstance(error, RevisionNotFoundError):
+        return f"{name} has no revision {revision!r} on the Hub; check the branch, tag or commit."
+    if isinstance(error, OfflineModeIsEnabled) or constants.HF_HUB_OFFLINE:
+        return f"{name} is not on this disk and HF_HUB_OFFLINE forbids to download it; unset it{_or_bundled()}."
+    if isinstance(error, HfHubHTTPError):
+        return f"The Hub refused to give {name} (status {error.response.status_code}); try again later{_or_bundled()}."
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        return f"The disk is full, {name} could not be written; make room or set HF_HOME to a folder elsewhere."
+    if isinstance(error, PermissionError):
+        return f"{name} could not be written to {error.filename}; set HF_HOME to a folder of your own."
+    if isinstance(error, HFValidationError):
+        return f"{info.source!r} is no name of a repository on the Hub; write it as owner/name."
+    if isinstance(error, OSError) and "Consistency check" in str(error):
+        return f"The download of {name} broke off; try again."
+    return f"The Hub cannot be reached for {name}; check the network and try again{_or_bundled()}."
+
+
+def _or_bundled() -> str:
+    bundled = bundled_models()
+    return f" or use {bundled[0].name}, which needs no download" if bundled else ""
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

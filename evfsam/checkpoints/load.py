@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 
 from evfsam.checkpoints import keymap
-from evfsam.checkpoints.fetch import fetch
-from evfsam.checkpoints.registry import CheckpointInfo, describe_folder, find, read_config
+from evfsam.checkpoints.fetch import Progress, fetch
+from evfsam.checkpoints.layout import read_config, weight_files
+from evfsam.checkpoints.registry import PUBLISHED, CheckpointInfo, describe_folder, find
 from evfsam.checkpoints.tokenizer import load_tokenizer
-from evfsam.checkpoints.weights import read_tensors, tensor_names, weight_files
+from evfsam.checkpoints.weights import read_tensors, tensor_names
 from evfsam.errors import CheckpointError
 from evfsam.modeling.build import build_model
 from evfsam.modeling.config import EvfConfig
@@ -36,7 +37,12 @@ class LoadedCheckpoint:
 
 
 def load_checkpoint(
-    name: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    name: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    revision: str | None = None,
+    cache_folder: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> LoadedCheckpoint:
     """Find, fetch if need be, and load a checkpoint, strictly.
 
@@ -44,26 +50,41 @@ def load_checkpoint(
         name: see :func:`evfsam.checkpoints.registry.find`.
         device: where the weights go, straight from the file.
         dtype: of the parameters; buffers stay float32.
+        revision, cache_folder, progress: see :func:`evfsam.checkpoints.fetch.fetch`.
 
     Raises CheckpointError if the checkpoint is unknown, missing, damaged, unsafe, or does not fit its config to
     the last tensor.
     """
     info = find(name)
-    folder = fetch(info)
+    folder = fetch(info, revision, cache_folder, progress)
     model = load_model(folder, device, dtype)
     tokenizer = load_tokenizer(folder)
     if len(tokenizer) > model.config.encoder.vocabulary:
         raise CheckpointError(
             f"The tokenizer in {folder} knows {len(tokenizer)} tokens, the model "
-            f"{model.config.encoder.vocabulary}; they are not from one checkpoint."
+            f"{model.config.encoder.vocabulary}; use files from one checkpoint."
         )
-    found = describe_folder(folder)
-    found = replace(found, name=info.name, kind=model.config.segmenter.kind, pixels=model.config.pixels)
-    if info.on_hub and info.kind is not None:  # a published row knows more than the file it stands for
-        found = replace(found, capabilities=info.capabilities, licence=info.licence, description=info.description)
-    if not getattr(model.config.segmenter, "memory", False):
-        found = replace(found, capabilities=tuple(c for c in found.capabilities if c != "video"))
-    return LoadedCheckpoint(model, tokenizer, found, folder)
+    return LoadedCheckpoint(model, tokenizer, _known_of(info, folder, model), folder)
+
+
+def _known_of(info: CheckpointInfo, folder: Path, model: EvfSam) -> CheckpointInfo:
+    """The row that was asked for, completed by what the files turned out to hold."""
+    row = describe_folder(folder)
+    if info.on_hub:
+        row = replace(row, name=info.name, source=info.source, on_hub=True)
+    if info in PUBLISHED:  # their config.json says little
+        row = replace(
+            row, capabilities=info.capabilities, licence=info.licence, description=info.description
+        )
+    segmenter = model.config.segmenter
+    tracks = segmenter.kind == "sam2" and segmenter.memory
+    return replace(
+        row,
+        kind=segmenter.kind,
+        pixels=model.config.pixels,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        capabilities=tuple(able for able in row.capabilities if able != "video" or tracks),
+    )
 
 
 def load_model(

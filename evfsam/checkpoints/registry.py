@@ -1,18 +1,17 @@
 """Which checkpoints there are and what each can do: rows of a dataclass.
 
-Published rows stand below. Bundled ones are the folders in ``assets/checkpoints``, whose ``config.json`` tells
-the rest, so that a newly trained one needs no change here.
+Published rows stand below. Bundled ones are the folders in ``assets/checkpoints``, whose ``config.json``
+tells the rest, so that a newly trained one needs no change here.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evfsam.checkpoints.weights import weight_files
+from evfsam.checkpoints.layout import read_config, weight_files
 from evfsam.errors import CheckpointError
 from evfsam.modeling.config import EvfConfig
 from evfsam.types import PixelSpec
@@ -32,8 +31,8 @@ class CheckpointInfo:
         source: "owner/name" on the Hugging Face Hub, or a folder.
         on_hub: which of the two ``source`` is.
         kind: the segmenter: "sam", "sam2", "efficient_sam"; None if that is known only after a download.
-        capabilities: of "referring" (one object by a phrase), "semantic" (the "[semantic] " prefix), "parts" (of
-            a thing or a body), "video".
+        capabilities: of "referring" (one object by a phrase), "semantic" (the "[semantic] " prefix), "parts"
+            (of a thing or a body), "video".
         prompt_kinds: of "text", "points", "box".
         vocabulary: the words it was trained on; empty if it was trained on open language.
         licence: SPDX identifier, or "unknown".
@@ -167,20 +166,6 @@ def describe_folder(folder: Path) -> CheckpointInfo:
     if "capabilities" not in config and model.segmenter.kind == "sam2" and "video" not in facts["capabilities"]:
         facts["capabilities"] += ("video",)
     return replace(row, source=str(folder), on_hub=False, **facts)
-
-
-def read_config(folder: Path) -> dict:
-    """The parsed ``config.json`` of a checkpoint's folder. Raises CheckpointError if there is none."""
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder} has no config.json; name the folder of a checkpoint.") from None
-    except ValueError:
-        raise CheckpointError(f"{path} is damaged; download or copy it again.") from None
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path} is damaged; download or copy it again.")
-    return config
 
 
 def semantic_warning(info: CheckpointInfo) -> str | None:

@@ -15,10 +15,8 @@ from pathlib import Path
 
 import sentencepiece
 
+from evfsam.checkpoints.layout import SENTENCEPIECE_FILE, TOKENIZER_FILES, damaged
 from evfsam.errors import CheckpointError
-
-SENTENCEPIECE_FILE = "sentencepiece.bpe.model"
-TOKENIZER_FILES = (SENTENCEPIECE_FILE, "tokenizer_config.json", "special_tokens_map.json")
 
 # Read both ways when a tokenizer is loaded; many pieces, so that two ways to cut words do not agree by chance.
 _PROBE = "[semantic] The second-tallest person wearing striped trousers, left of 3 small red umbrellas!"
@@ -111,7 +109,7 @@ def _read_sentencepiece(path: Path) -> sentencepiece.SentencePieceProcessor:
     try:
         return sentencepiece.SentencePieceProcessor(model_file=str(path))
     except (RuntimeError, OSError):
-        raise CheckpointError(f"{path} is damaged; download or copy it again.") from None
+        raise damaged(path) from None
 
 
 def _fairseq_ids(pieces: sentencepiece.SentencePieceProcessor, text: str) -> list[int]:
