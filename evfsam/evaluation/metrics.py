@@ -51,11 +51,15 @@ class MaskMetrics:
             raise ValueError(f"masks of different shapes: {predicted.shape} and {target.shape}")
         intersection = int(np.count_nonzero(predicted & target))
         union = int(np.count_nonzero(predicted | target))
-        there, denied = bool(target.any()), not predicted.any()
-        iou = intersection / union if union else 1.0  # the union is empty only if nothing was there or claimed
-        self.merge(
-            MaskMetrics(1, iou, intersection, union, int(not there), int(not there and denied), int(there and denied))
-        )
+        iou = intersection / union if union else 1.0  # only where nothing was there and nothing claimed
+        absent, answered_empty = not target.any(), not predicted.any()
+        self.samples += 1
+        self.iou_sum += iou
+        self.intersection_px += intersection
+        self.union_px += union
+        self.absent += absent
+        self.absent_answered_empty += absent and answered_empty
+        self.present_denied += answered_empty and not absent
         return iou
 
     def merge(self, other: MaskMetrics) -> None:
@@ -64,10 +68,12 @@ class MaskMetrics:
             setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))
 
     def compute(self) -> MaskScores:
+        ciou = _ratio(self.intersection_px, self.union_px)
+        if self.samples and not self.union_px:
+            ciou = 1.0  # nothing there and nothing claimed, however often
         return MaskScores(
             giou=_ratio(self.iou_sum, self.samples),
-            # Nothing there and nothing claimed, however often: right.
-            ciou=_ratio(self.intersection_px, self.union_px) if self.union_px else _ratio(self.samples, self.samples),
+            ciou=ciou,
             absent_answered_empty=_ratio(self.absent_answered_empty, self.absent),
             present_denied=_ratio(self.present_denied, self.samples - self.absent),
             samples=self.samples,

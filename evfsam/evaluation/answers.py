@@ -1,0 +1,125 @@
+"""Who answers: the model, the model with an exchanged picture, the floor and the ceiling.
+
+An answer takes a sample and gives a mask a phrase, bool (H, W), or None where it has nothing to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from evfsam.data.scenes import VALIDATION
+from evfsam.evaluation.samples import SceneSample, scene_samples
+from evfsam.predictor import Predictor
+from evfsam.types import Clicks
+
+Answer = Callable[[SceneSample], list[np.ndarray | None]]
+
+FLOOR_SEEDS = VALIDATION[:100]
+FLOOR_SIZE_HW = (64, 64)
+SEEN_OFTEN = 10  # scenes after which a phrase gets a constant of its own
+
+
+def model_answer(predictor: Predictor) -> Answer:
+    """What the model says of picture and phrases."""
+
+    def answer(sample: SceneSample) -> list[np.ndarray]:
+        results = predictor.segment(sample.picture_rgb, [phrase.text for phrase in sample.phrases])
+        return [result.mask for result in results]
+
+    return answer
+
+
+def exchanged_answer(predictor: Predictor) -> Answer:
+    """The exchange test: the multimodal encoder sees another scene, the segmenter the right one.
+
+    If that changes little, the words alone do the work and early fusion is unused.
+    """
+
+    def answer(sample: SceneSample) -> list[np.ndarray]:
+        other = predictor.encode(sample.other_picture_rgb)
+        exchanged = replace(predictor.encode(sample.picture_rgb), encoder_pixels=other.encoder_pixels)
+        results = predictor.segment(exchanged, [phrase.text for phrase in sample.phrases])
+        return [result.mask for result in results]
+
+    return answer
+
+
+def ceiling_answer(predictor: Predictor) -> Answer:
+    """The segmenter told where: the true box and the point deepest inside, no words.
+
+    It has nothing to say of phrases that name nothing.
+    """
+
+    def answer(sample: SceneSample) -> list[np.ndarray | None]:
+        there = [i for i, target in enumerate(sample.targets) if target.any()]
+        clicks = [true_clicks(sample.targets[i]) for i in there]
+        results = predictor.segment(sample.picture_rgb, [""] * len(there), clicks) if there else []
+        masks: list[np.ndarray | None] = [None] * len(sample.phrases)
+        for i, result in zip(there, results, strict=True):
+            masks[i] = result.mask
+        return masks
+
+    return answer
+
+
+def true_clicks(target: np.ndarray) -> Clicks:
+    """The bounding box of a mask, bool (H, W), not empty, and its point farthest from any edge."""
+    rows, columns = np.flatnonzero(target.any(1)), np.flatnonzero(target.any(0))
+    depth = cv2.distanceTransform(np.pad(target.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    y, x = np.unravel_index(depth.argmax(), depth.shape)
+    return Clicks(
+        points_xy=np.array([[x + 0.5, y + 0.5]]),
+        labels=np.array([1]),
+        box_xyxy=(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)),
+    )
+
+
+@dataclass(frozen=True)
+class MeanMask:
+    """The best constant answer to a kind of phrase: where its mean mask, 0..1, exceeds a threshold."""
+
+    mean: np.ndarray
+    threshold: float
+
+    def at(self, size_hw: tuple[int, int]) -> np.ndarray:
+        height, width = size_hw
+        return cv2.resize(self.mean, (width, height), interpolation=cv2.INTER_LINEAR) > self.threshold
+
+
+def fit_mean_mask(targets: np.ndarray) -> MeanMask:
+    """The threshold with the highest gIoU on these masks, bool (N, h, w); 1 stands for the empty answer."""
+    mean = targets.mean(0, dtype=np.float32)
+    thresholds = (*np.arange(0.0, 1.0, 0.05), 1.0)
+    return MeanMask(mean, max(thresholds, key=lambda threshold: _giou(mean > threshold, targets)))
+
+
+def _giou(constant: np.ndarray, targets: np.ndarray) -> float:
+    union = (targets | constant).sum((1, 2))
+    return float(np.where(union, (targets & constant).sum((1, 2)) / np.maximum(union, 1), 1.0).mean())
+
+
+def floor_answer(seeds: Sequence[int] = FLOOR_SEEDS) -> Answer:
+    """No model at all: the mean mask of a phrase seen often ("[semantic] sky"), else that of its kind.
+
+    Fitted on scenes that are not evaluated.
+    """
+    targets: dict[tuple[str, str], list[np.ndarray]] = {}
+    for sample in scene_samples(seeds, FLOOR_SIZE_HW):
+        for phrase, target in zip(sample.phrases, sample.targets, strict=True):
+            targets.setdefault((phrase.kind, phrase.text), []).append(target)
+            targets.setdefault((phrase.kind, ""), []).append(target)
+    constants = {
+        (kind, text): fit_mean_mask(np.stack(masks))
+        for (kind, text), masks in targets.items()
+        if not text or len(masks) >= SEEN_OFTEN
+    }
+
+    def answer(sample: SceneSample) -> list[np.ndarray | None]:
+        found = [constants.get((p.kind, p.text)) or constants.get((p.kind, "")) for p in sample.phrases]
+        return [constant and constant.at(sample.picture_rgb.shape[:2]) for constant in found]
+
+    return answer

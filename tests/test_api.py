@@ -1,0 +1,54 @@
+"""``import evfsam`` is light, and what it offers is there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import evfsam
+from evfsam.errors import CheckpointError, InputError
+
+
+def test_import_brings_nothing_heavy():
+    heavy = ["torch", "numpy", "transformers", "gradio", "PIL", "cv2"]
+    code = f"import sys, evfsam; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+@pytest.mark.parametrize("name", evfsam.__all__)
+def test_exports(name):
+    assert callable(getattr(evfsam, name)) and name in dir(evfsam)
+
+
+def test_an_unknown_name():
+    with pytest.raises(AttributeError, match="no attribute 'Segmenter'"):
+        evfsam.Segmenter  # noqa: B018
+
+
+def test_load_and_segment(random_checkpoint):
+    predictor = evfsam.load_model(random_checkpoint, device="cpu")
+    assert isinstance(predictor, evfsam.Predictor)
+    (result,) = predictor.segment(np.zeros((30, 40, 3), np.uint8), ["the red car"])
+    assert isinstance(result, evfsam.Segmentation) and result.mask.shape == (30, 40)
+
+
+def test_published_models_are_listed():
+    rows = {row.name: row for row in evfsam.list_models()}
+    assert {"evf-sam", "evf-sam-multitask", "evf-sam2", "evf-sam2-multitask"} <= set(rows)
+    assert "video" in rows["evf-sam2"].capabilities and "video" not in rows["evf-sam"].capabilities
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"name_or_path": "evf-sam3"}, CheckpointError, "Known ones"),
+        ({"device": "toaster"}, InputError, "Unknown device"),
+        ({"device": "cpu", "precision": "int3"}, InputError, "choose one of fp32"),
+    ],
+)
+def test_refused(arguments, error, said):
+    with pytest.raises(error, match=said):
+        evfsam.load_model(**arguments)
