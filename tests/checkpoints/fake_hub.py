@@ -25,7 +25,6 @@ class FakeHub:
         break_off: file name -> bytes after which its next connection is dropped; 0 for status 503.
         stays_down: whether a file that broke off cannot be had after that.
         asked: the paths of all requests.
-        ranges: the Range headers of all requests that had one.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
@@ -34,7 +33,6 @@ class FakeHub:
     break_off: dict[str, int] = field(default_factory=dict)
     stays_down: bool = False
     asked: list[str] = field(default_factory=list)
-    ranges: list[str] = field(default_factory=list)
     url: str = ""
 
 
@@ -96,13 +94,7 @@ def fake_hub() -> Iterator[FakeHub]:
             headers = {
                 "X-Repo-Commit": COMMIT,
                 "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
-                "Accept-Ranges": "bytes",
             }
-            start = 0
-            if wanted := self.headers.get("Range"):
-                hub.ranges.append(wanted)
-                start = int(wanted.removeprefix("bytes=").split("-")[0])
-                headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
             most = None
             if body and name in hub.break_off:
                 most = hub.break_off.pop(name)
@@ -111,7 +103,7 @@ def fake_hub() -> Iterator[FakeHub]:
                     return
                 if hub.stays_down:
                     hub.break_off[name] = 0
-            self._reply(206 if start else 200, content[start:], headers, send=most if body else 0)
+            self._reply(200, content, headers, send=most if body else 0)
 
         def _refuse(self, status: int, code: str) -> None:
             self._reply(status, b"{}", {"X-Error-Code": code} if code else {})
