@@ -103,7 +103,7 @@ def fake_hub() -> Iterator[FakeHub]:
                     return
                 if hub.stays_down:
                     hub.break_off[name] = 0
-            self._reply(200, content, headers, send=most if body else 0)
+            self._reply(200, content, headers, send=most)
 
         def _refuse(self, status: int, code: str) -> None:
             self._reply(status, b"{}", {"X-Error-Code": code} if code else {})
