@@ -1,0 +1,29 @@
+"""Starts the app: ``python app.py``, or as a Hugging Face Space."""
+
+try:
+    import spaces  # noqa: F401  ZeroGPU has to be there before torch
+except ImportError:
+    pass
+
+import sys
+
+from evfsam.errors import EvfSamError
+from evfsam.ui.app import build_app, launch
+from evfsam.ui.settings import read_settings
+from evfsam.ui.state import Workbench
+
+
+def main(arguments: list[str]) -> int:
+    """Build the page and serve it until interrupted; 2 if it cannot be started as asked."""
+    settings = read_settings(arguments)
+    try:
+        bench = Workbench(settings)
+    except EvfSamError as error:
+        print(f"app.py: {error}", file=sys.stderr)
+        return 2
+    launch(build_app(bench), settings)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,32 @@
+"""Answers as files in Gradio's cache, from where they are served and, after a while, deleted."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from gradio.utils import get_upload_folder
+
+from evfsam.media.export import bundle, slug, zip_files
+from evfsam.types import Segmentation
+
+
+def write_files(files: dict[str, bytes]) -> list[str]:
+    """Write file name -> content into a fresh folder of the cache; the paths, in the same order."""
+    folder = Path(get_upload_folder()) / uuid.uuid4().hex
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return [str(folder / name) for name in files]
+
+
+def picture_files(
+    picture_rgb: np.ndarray, picture_name: str, segmentations: Sequence[Segmentation]
+) -> tuple[str, list[str]]:
+    """Everything an answer gives: the zip of all, and the single files (masks, cut-outs, overlay, COCO JSON)."""
+    files = bundle(picture_rgb, segmentations, picture_name)
+    stem = slug(Path(picture_name).stem, "picture")
+    archive, *single = write_files({f"{stem}.zip": zip_files(files), **files})
+    return archive, single

@@ -1,0 +1,45 @@
+"""What a user is told when something goes wrong: one sentence, no traceback."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable
+
+import gradio as gr
+
+from evfsam.errors import EvfSamError
+
+LOG = logging.getLogger(__name__)
+
+
+def told(handler: Callable) -> Callable:
+    """The handler, its errors shown to the user; what nobody expected goes to the log in full."""
+
+    @functools.wraps(handler)
+    def answer(*arguments, **named):
+        try:
+            return handler(*arguments, **named)
+        except Exception as error:
+            raise _shown(error) from None
+
+    @functools.wraps(handler)
+    def stream(*arguments, **named):
+        try:
+            yield from handler(*arguments, **named)
+        except Exception as error:
+            raise _shown(error) from None
+
+    return stream if inspect.isgeneratorfunction(handler) else answer
+
+
+def _shown(error: Exception) -> gr.Error:
+    if isinstance(error, gr.Error):
+        return error
+    if isinstance(error, EvfSamError):
+        return gr.Error(str(error), title="That did not work", print_exception=False)
+    LOG.exception("unexpected error", exc_info=error)
+    if "out of memory" in str(error).lower():
+        return gr.Error("The device ran out of memory: try a smaller picture or model.", print_exception=False)
+    return gr.Error("Something unexpected went wrong; the server's log tells what.", print_exception=False)

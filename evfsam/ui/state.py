@@ -1,0 +1,152 @@
+"""What the tabs share: the checkpoints in memory, and the answer a session is looking at."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from evfsam.checkpoints.load import load_checkpoint
+from evfsam.checkpoints.registry import CheckpointInfo, default_model, find, list_models
+from evfsam.errors import CheckpointError
+from evfsam.predictor import Predictor
+from evfsam.runtime import choose_runtime
+from evfsam.types import Clicks, Segmentation
+from evfsam.ui.settings import Settings
+from evfsam.ui.zero import ON_ZERO_GPU, on_gpu
+
+MODELS_IN_MEMORY = 4  # as many as a comparison shows side by side
+ANSWER_SECONDS = 20  # booked on ZeroGPU: a SAM ViT-H picture and a dozen phrases, with room for a cold start
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Segmentations and what they took, in seconds; a picture seen before takes next to nothing to encode."""
+
+    segmentations: tuple[Segmentation, ...]
+    encode_seconds: float
+    decode_seconds: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a session is looking at: a picture, what was asked of it and what was found.
+
+    ``clicks`` holds, for each segmentation, the points and box that refined it, or None. ``device`` and
+    ``precision`` say where it ran.
+    """
+
+    picture_rgb: np.ndarray
+    picture_name: str
+    model: str
+    device: str
+    precision: str
+    timed: Timed
+    clicks: tuple[Clicks | None, ...] = field(default=())
+
+    @property
+    def segmentations(self) -> tuple[Segmentation, ...]:
+        return self.timed.segmentations
+
+    @property
+    def phrases(self) -> list[str]:
+        return [segmentation.prompt for segmentation in self.segmentations]
+
+    def at(self, threshold: float) -> list[Segmentation]:
+        """The segmentations with their masks cut at another probability than one half."""
+        shift = np.float32(np.log(threshold / (1 - threshold)))
+        if not shift:
+            return list(self.segmentations)
+        return [replace(s, mask_logits=s.mask_logits - shift) for s in self.segmentations]
+
+
+class Workbench:
+    """The checkpoints that this app offers, those of them in memory, and the work that needs a GPU.
+
+    One for the whole process; safe to share between sessions.
+    """
+
+    def __init__(self, settings: Settings = Settings()):
+        """Raises InputError for a device or precision, CheckpointError for a checkpoint that is not there."""
+        self.runtime = choose_runtime(settings.device, settings.precision)
+        self.models = _offered(settings.models)
+        self.default_model = next(iter(self.models))
+        self._predictors: OrderedDict[tuple[str, str], Predictor] = OrderedDict()
+        self._loading = threading.Lock()
+        # On ZeroGPU each of these is a forked process of its own.
+        self.segment = on_gpu(self._segment, ANSWER_SECONDS)
+        self.attention = on_gpu(self._attention, ANSWER_SECONDS)
+        if ON_ZERO_GPU:  # weights must be placed before the first fork
+            self.predictor(self.default_model)
+
+    def info(self, name: str) -> CheckpointInfo:
+        """The row of an offered checkpoint. Raises CheckpointError for any other name."""
+        try:
+            return self.models[name]
+        except KeyError:
+            known = ", ".join(self.models)
+            raise CheckpointError(f"There is no checkpoint {name!r} here; choose one of {known}.") from None
+
+    def predictor(self, name: str, precision: str = "auto") -> Predictor:
+        """The predictor of an offered checkpoint, loaded if need be; the least used one makes room."""
+        info = self.info(name)
+        runtime = self.runtime if precision == "auto" else choose_runtime(self.runtime.device.type, precision)
+        key = (name, runtime.precision)
+        with self._loading:
+            predictor = self._predictors.pop(key, None)
+            if predictor is None:
+                source = name if info.on_hub else info.source
+                predictor = Predictor(load_checkpoint(source, runtime.device, runtime.dtype), runtime)
+            self._predictors[key] = predictor
+            while len(self._predictors) > MODELS_IN_MEMORY:
+                self._predictors.popitem(last=False)
+        return predictor
+
+    def _segment(
+        self,
+        model: str,
+        picture_rgb: np.ndarray,
+        phrases: Sequence[str],
+        clicks: Sequence[Clicks | None] | None = None,
+        precision: str = "auto",
+    ) -> Timed:
+        predictor = self.predictor(model, precision)
+        start = time.perf_counter()
+        encoded = predictor.encode(picture_rgb)
+        encoded_at = time.perf_counter()
+        found = predictor.segment(encoded, phrases, clicks)
+        return Timed(tuple(found), encoded_at - start, time.perf_counter() - encoded_at)
+
+    def _attention(self, model: str, picture_rgb: np.ndarray, phrase: str) -> np.ndarray:
+        return self.predictor(model).cls_attention(picture_rgb, phrase)
+
+    def answer(
+        self,
+        model: str,
+        picture_rgb: np.ndarray,
+        picture_name: str,
+        phrases: Sequence[str],
+        clicks: Sequence[Clicks | None] | None = None,
+    ) -> Answer:
+        """Ask a checkpoint for phrases, and clicks that refine them, on a picture."""
+        timed = self.segment(model, picture_rgb, phrases, clicks)
+        return Answer(
+            picture_rgb,
+            picture_name,
+            model,
+            self.runtime.device.type,
+            self.runtime.precision,
+            timed,
+            tuple(clicks or [None] * len(phrases)),
+        )
+
+
+def _offered(names: Sequence[str]) -> dict[str, CheckpointInfo]:
+    """The checkpoints by the name under which they are offered, the one to start with first."""
+    rows = [find(name) for name in names]
+    rows += [default_model()] if not rows else []
+    return {row.name: row for row in (*rows, *list_models())}

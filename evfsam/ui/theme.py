@@ -1,0 +1,33 @@
+"""How the app looks. Everything is served by the app itself: no fonts or scripts from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+
+STATIC = Path(__file__).parent / "static"
+CSS_FILES = (STATIC / "app.css",)
+
+
+def viewer_script() -> str:
+    """What makes a viewer's rows and picture answer to pointer and keyboard."""
+    return (STATIC / "viewer.js").read_text(encoding="utf-8")
+
+
+def make_theme() -> gr.themes.Base:
+    """Quiet greys and one accent, so that the masks are the only loud colours on the page."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.teal,
+        secondary_hue=gr.themes.colors.teal,
+        neutral_hue=gr.themes.colors.zinc,
+        radius_size=gr.themes.sizes.radius_lg,
+        font=("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"),
+        font_mono=("ui-monospace", "SFMono-Regular", "Consolas", "monospace"),
+    ).set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_500",
+        button_primary_text_color="white",
+    )
