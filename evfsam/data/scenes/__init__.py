@@ -5,11 +5,29 @@
     for expression in expressions(scene):
         mask = np.isin(drawn.part_map, expression.part_ids)
 
+A clip is a scene in motion, with the same part numbers on every frame:
+
+    clip = make_clip(seed)
+    pictures = [render(clip.frame(t), (256, 256)).picture_rgb for t in range(clip.frames)]
+
 Needs numpy and OpenCV only. The same seed gives the same scene, picture and phrases every time.
 """
 
+from evfsam.data.scenes.clips import Clip, ClipExpression, clip_expressions, make_clip
 from evfsam.data.scenes.language import (
-    ABSENT, COLOUR, KINDS_OF_EXPRESSION, NAME, PARTS, PLACE, REFERRING, RELATION, SIZE, STUFF, THINGS, Expression, expressions,
+    ABSENT,
+    COLOUR,
+    KINDS_OF_EXPRESSION,
+    NAME,
+    PARTS,
+    PLACE,
+    REFERRING,
+    RELATION,
+    SIZE,
+    STUFF,
+    THINGS,
+    Expression,
+    expressions,
 )
 from evfsam.data.scenes.layout import make_scene
 from evfsam.data.scenes.measure import canonical_size_hw
@@ -19,7 +37,39 @@ from evfsam.data.scenes.splits import SEEDS, TEST, TRAIN, VALIDATION, require_tr
 from evfsam.data.scenes.words import categories, colours, part_names, stuff_names, vocabulary
 
 __all__ = [
-    "ABSENT", "COLOUR", "KINDS_OF_EXPRESSION", "NAME", "PARTS", "PLACE", "REFERRING", "RELATION", "SEEDS", "SIZE", "STUFF", "TEST",
-    "THINGS", "TRAIN", "VALIDATION", "Body", "Expression", "Part", "Rendering", "Scene", "canonical_size_hw", "categories", "colours",
-    "expressions", "make_scene", "part_names", "render", "render_parts", "require_training_seeds", "stuff_names", "vocabulary",
+    "ABSENT",
+    "COLOUR",
+    "KINDS_OF_EXPRESSION",
+    "NAME",
+    "PARTS",
+    "PLACE",
+    "REFERRING",
+    "RELATION",
+    "SEEDS",
+    "SIZE",
+    "STUFF",
+    "TEST",
+    "THINGS",
+    "TRAIN",
+    "VALIDATION",
+    "Body",
+    "Clip",
+    "ClipExpression",
+    "Expression",
+    "Part",
+    "Rendering",
+    "Scene",
+    "canonical_size_hw",
+    "categories",
+    "clip_expressions",
+    "colours",
+    "expressions",
+    "make_clip",
+    "make_scene",
+    "part_names",
+    "render",
+    "render_parts",
+    "require_training_seeds",
+    "stuff_names",
+    "vocabulary",
 ]

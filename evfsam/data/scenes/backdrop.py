@@ -65,12 +65,25 @@ def make_backdrop(dice: Dice) -> Backdrop:
     side = sun_uv[0] - 0.5 if sunny else dice.sign() * 0.6
     length = math.hypot(side, 0.7)
     light = Light((side / length, -0.7 / length), sun_uv, weather.halo, 0.55 if sunny else 0.0)
-    return Backdrop(tuple(stuff + ground), light, horizon, zones, weather.low, ground[-1 if "road" not in zones else -2].kind)
+    return Backdrop(
+        tuple(stuff + ground),
+        light,
+        horizon,
+        zones,
+        weather.low,
+        ground[-1 if "road" not in zones else -2].kind,
+    )
 
 
 def _sky(weather: Weather, horizon: float) -> Body:
     sketch = Sketch("sky")
-    sketch.part("sky", box(LEFT, 0.0, RIGHT, horizon + 0.02), weather.top, style=Style(0.0, glow=1.0), rgb_below=weather.low)
+    sketch.part(
+        "sky",
+        box(LEFT, 0.0, RIGHT, horizon + 0.02),
+        weather.top,
+        style=Style(0.0, glow=1.0),
+        rgb_below=weather.low,
+    )
     sketch.detail(box(LEFT, horizon + 0.02, RIGHT, 1.5), weather.low)
     sketch.detail(box(LEFT, -1.0, RIGHT, 0.0), weather.top)
     return sketch.body(parallax=0.0)
@@ -80,7 +93,7 @@ def _sun(sun_uv: tuple[float, float], dice: Dice) -> Body:
     sketch = Sketch("sun")
     sketch.part("sun", ellipse(0, 0, 1), (255, 226, 120), style=Style(0.0))
     sketch.detail(ellipse(0, 0, 0.82), (255, 240, 176), style=Style(0.0))
-    return sketch.body(Pose(*sun_uv, dice.uniform(0.05, 0.075)), parallax=0.05)
+    return sketch.body(Pose(*sun_uv, dice.uniform(0.05, 0.075)), parallax=0.0)
 
 
 def _cloud(weather: Weather, horizon: float, dice: Dice) -> Body:
@@ -97,8 +110,10 @@ def _cloud(weather: Weather, horizon: float, dice: Dice) -> Body:
         sketch.detail(ellipse(x, y, r), shade, style=soft)
     for x, y, r in puffs:
         sketch.detail(ellipse(x * 0.98, y - 0.05, r * 0.86), weather.cloud, style=soft)
-    return sketch.body(Pose(dice.uniform(0.0, 1.0), dice.uniform(0.10, max(0.14, horizon - 0.10)), dice.uniform(0.09, 0.16)),
-                       parallax=0.2)
+    return sketch.body(
+        Pose(dice.uniform(0.0, 1.0), dice.uniform(0.10, max(0.14, horizon - 0.10)), dice.uniform(0.09, 0.16)),
+        parallax=0.2,
+    )
 
 
 def _mountains(weather: Weather, horizon: float, dice: Dice) -> Body:
@@ -114,12 +129,18 @@ def _mountains(weather: Weather, horizon: float, dice: Dice) -> Body:
             u += dice.uniform(0.22, 0.34)
         outline = polygon(*points, (RIGHT, horizon + 0.03))
         style = Style(0.04, grain=0.03)
-        number = sketch.part("mountain", outline, colour, style=style) if ridge == 0 else sketch.detail(outline, colour, 0, style)
+        number = (
+            sketch.part("mountain", outline, colour, style=style)
+            if ridge == 0
+            else sketch.detail(outline, colour, 0, style)
+        )
         _mountain_faces(sketch, number, points, peaks, horizon, colour)
     return sketch.body(parallax=0.35)
 
 
-def _mountain_faces(sketch: Sketch, number: int, points: list, peaks: list, horizon: float, colour: Rgb) -> None:
+def _mountain_faces(
+    sketch: Sketch, number: int, points: list, peaks: list, horizon: float, colour: Rgb
+) -> None:
     """Shaded right flanks and snow on the high peaks."""
     for u, v in peaks:
         following = next((p for p in points if p[0] > u), (u + 0.1, horizon))
@@ -130,12 +151,18 @@ def _mountain_faces(sketch: Sketch, number: int, points: list, peaks: list, hori
             right = (u + (following[0] - u) * drop, v + (following[1] - v) * drop)
             before = max((p for p in points if p[0] < u), default=(u - 0.1, horizon))
             left = (u + (before[0] - u) * drop, v + (before[1] - v) * drop)
-            middle = [(u + 0.012, right[1] + 0.012), (u - 0.002, right[1] - 0.004), (u - 0.014, left[1] + 0.014)]
+            middle = [
+                (u + 0.012, right[1] + 0.012),
+                (u - 0.002, right[1] - 0.004),
+                (u - 0.014, left[1] + 0.014),
+            ]
             sketch.detail(polygon((u, v), right, *middle, left), mix(colour, (255, 255, 255), 0.75), number)
 
 
 def _ground(horizon: float, dice: Dice) -> tuple[list[Body], dict[str, tuple[float, float]]]:
-    plan = dice.weighted({"meadow": 1.2, "meadow road": 1.6, "beach": 1.8, "lake": 1.2, "dunes": 0.6, "desert road": 0.7})
+    plan = dice.weighted(
+        {"meadow": 1.2, "meadow road": 1.6, "beach": 1.8, "lake": 1.2, "dunes": 0.6, "desert road": 0.7}
+    )
     soil = _sand if plan in ("beach", "dunes", "desert road") else _grass
     bodies, near = [], horizon
     zones: dict[str, tuple[float, float]] = {}
@@ -161,7 +188,9 @@ def _shoreline(v: float, wavy: bool, dice: Dice) -> list[tuple[float, float]]:
     return [(float(u), float(w)) for u, w in bumps]
 
 
-def _soil(name: str, v: float, wavy: bool, far: Rgb, near: Rgb, style: Style, dice: Dice) -> tuple[Sketch, list]:
+def _soil(
+    name: str, v: float, wavy: bool, far: Rgb, near: Rgb, style: Style, dice: Dice
+) -> tuple[Sketch, list]:
     sketch = Sketch(name)
     edge = curve(_shoreline(v, wavy, dice))
     outline = np.concatenate([edge, polygon((RIGHT, 1.1), (LEFT, 1.1))])
@@ -178,10 +207,21 @@ def _grass(v: float, wavy: bool, dice: Dice) -> Body:
         u, along = dice.uniform(-0.5, 1.5), dice.uniform(0.06, 1.0)
         y = v + (1.04 - v) * along
         size = 0.008 + 0.024 * along
-        blades = polygon((u - size * 0.55, y), (u - size * 0.8, y - size * 0.9), (u - size * 0.15, y - size * 0.3), (u, y - size * 1.25),
-                         (u + size * 0.15, y - size * 0.3), (u + size * 0.85, y - size * 0.85), (u + size * 0.55, y))
+        blades = polygon(
+            (u - size * 0.55, y),
+            (u - size * 0.8, y - size * 0.9),
+            (u - size * 0.15, y - size * 0.3),
+            (u, y - size * 1.25),
+            (u + size * 0.15, y - size * 0.3),
+            (u + size * 0.85, y - size * 0.85),
+            (u + size * 0.55, y),
+        )
         tone = mix(far, near, along)
-        sketch.detail(blades, mix(tone, (54, 112, 50) if dice.chance(0.6) else (226, 232, 150), 0.38), style=Style(0.0, shadow=1.0))
+        sketch.detail(
+            blades,
+            mix(tone, (54, 112, 50) if dice.chance(0.6) else (226, 232, 150), 0.38),
+            style=Style(0.0, shadow=1.0),
+        )
     return sketch.body()
 
 
@@ -196,7 +236,11 @@ def _sand(v: float, wavy: bool, dice: Dice) -> Body:
     for _ in range(26):
         u, along = dice.uniform(-0.5, 1.5), dice.uniform(0.1, 1.0)
         y, size = v + (1.04 - v) * along, 0.02 + 0.06 * along
-        sketch.detail(ripple * size + (u, y), mix(mix(far, near, along), (168, 128, 84), 0.28), style=Style(0.0, shadow=1.0))
+        sketch.detail(
+            ripple * size + (u, y),
+            mix(mix(far, near, along), (168, 128, 84), 0.28),
+            style=Style(0.0, shadow=1.0),
+        )
     return sketch.body()
 
 
@@ -204,12 +248,22 @@ def _sea(v: float, bottom: float, dice: Dice) -> Body:
     sketch = Sketch("sea")
     near = jitter(dice.pick(((96, 188, 200), (88, 176, 196), (116, 196, 196))), dice)
     far = mix(near, (40, 96, 150), 0.62)
-    sketch.part("sea", box(LEFT, v, RIGHT, bottom), far, style=Style(0.0, streak=0.10, shadow=0.5, glow=0.25), rgb_below=near)
+    sketch.part(
+        "sea",
+        box(LEFT, v, RIGHT, bottom),
+        far,
+        style=Style(0.0, streak=0.10, shadow=0.5, glow=0.25),
+        rgb_below=near,
+    )
     crest = ribbon([(-1, 0), (0, -0.12), (1, 0)], 0.11, 0.02)
     for _ in range(34):
         along = dice.uniform(0.05, 1.0)
         u, y, size = dice.uniform(-0.5, 1.5), v + (bottom - v) * along, 0.02 + 0.05 * along
-        sketch.detail(crest * size + (u, y), mix(mix(far, near, along), (255, 255, 255), dice.uniform(0.25, 0.55)), style=Style(0.0))
+        sketch.detail(
+            crest * size + (u, y),
+            mix(mix(far, near, along), (255, 255, 255), dice.uniform(0.25, 0.55)),
+            style=Style(0.0),
+        )
     return sketch.body()
 
 
@@ -228,5 +282,7 @@ def _road(top: float, bottom: float, dice: Dice) -> Body:
     middle, phase = top + (bottom - top) * 0.46, dice.uniform(0, 0.16)
     for i in range(19):
         u = LEFT + phase + i * 0.16
-        sketch.detail(strip(middle - 0.005, middle + 0.006, u, u + 0.09), mix(grey, (252, 246, 224), 0.8), style=style)
+        sketch.detail(
+            strip(middle - 0.005, middle + 0.006, u, u + 0.09), mix(grey, (252, 246, 224), 0.8), style=style
+        )
     return sketch.body()

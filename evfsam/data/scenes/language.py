@@ -21,8 +21,13 @@ QUOTA = {COLOUR: 6, PLACE: 7, RELATION: 9, SIZE: 4, NAME: 2, STUFF: 3, THINGS: 3
 TARGET_AREA = 0.003  # of the picture, visible
 PART_AREA = 0.001
 OTHER_LARGE_PARTS = {"house": ("roof",), "boat": ("sail",), "person": ("trousers",)}
-TELLING_PARTS = {"house": ("roof", "door"), "boat": ("sail",), "person": ("shirt", "trousers", "hair"), "dog": ("collar",),
-                 "kite": ("tail",)}
+TELLING_PARTS = {
+    "house": ("roof", "door"),
+    "boat": ("sail",),
+    "person": ("shirt", "trousers", "hair"),
+    "dog": ("collar",),
+    "kite": ("tail",),
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,11 @@ def phrase(scene: Scene, view: View) -> list[Expression]:
         PLACE: list(_place_claims(nouns)),
         RELATION: list(_relation_claims(nouns, scene)),
         SIZE: list(_size_claims(nouns)),
-        NAME: [_Claim(("{n}",), noun, noun.members[0]) for noun in nouns if noun.text == noun.kind and len(noun.members) == 1],
+        NAME: [
+            _Claim(("{n}",), noun, noun.members[0])
+            for noun in nouns
+            if noun.text == noun.kind and len(noun.members) == 1
+        ],
     }
     said: dict[str, Expression] = {}
     for kind, options in claims.items():
@@ -134,8 +143,11 @@ def _clear_kinds(view: View, scene: Scene) -> list[str]:
 
 def _colour_is_clear(scene: Scene, kind: str, colour: str) -> bool:
     """False where a thing of the kind and another colour has a second large part of this colour."""
-    return not any(body.kind == kind and body.colour != colour and (name, colour) in body.parts
-                   for body in scene.things for name in OTHER_LARGE_PARTS.get(kind, ()))
+    return not any(
+        body.kind == kind and body.colour != colour and (name, colour) in body.parts
+        for body in scene.things
+        for name in OTHER_LARGE_PARTS.get(kind, ())
+    )
 
 
 def _colour_claims(view: View, scene: Scene) -> Iterator[_Claim]:
@@ -145,7 +157,9 @@ def _colour_claims(view: View, scene: Scene) -> Iterator[_Claim]:
         if len(group) < 2:
             continue
         for seen in group:
-            if sum(other.colour == seen.colour for other in group) == 1 and _colour_is_clear(scene, kind, seen.colour):
+            if sum(other.colour == seen.colour for other in group) == 1 and _colour_is_clear(
+                scene, kind, seen.colour
+            ):
                 templates = words.PERSON_IN if kind == "person" else words.COLOUR_ADJECTIVE
                 yield _Claim(_fill(templates, k=kind, c=seen.colour), Noun(kind, kind, group), seen)
             for part in TELLING_PARTS.get(kind, ()):
@@ -156,9 +170,13 @@ def _part_colour_claims(group: tuple[Seen, ...], seen: Seen, part: str) -> Itera
     colour, area = seen.looks.get(part, ("", 0.0))
     if area < PART_AREA or sum(other.looks.get(part, ("", 0))[0] == colour for other in group) != 1:
         return
-    templates = words.PERSON_SHIRT if part == "shirt" else words.WITH_MASS if part in words.MASS else words.WITH_PART
+    templates = (
+        words.PERSON_SHIRT if part == "shirt" else words.WITH_MASS if part in words.MASS else words.WITH_PART
+    )
     article = "an" if colour == "orange" else "a"
-    yield _Claim(_fill(templates, k=seen.kind, c=colour, p=part, a=article), Noun(seen.kind, seen.kind, group), seen)
+    yield _Claim(
+        _fill(templates, k=seen.kind, c=colour, p=part, a=article), Noun(seen.kind, seen.kind, group), seen
+    )
 
 
 def _fill(templates: tuple[str, ...], **slots: str) -> tuple[str, ...]:
@@ -169,15 +187,23 @@ def _place_claims(nouns: list[Noun]) -> Iterator[_Claim]:
     for noun in nouns:
         group = noun.members
         found = {
-            "leftmost": meaning.leftmost(group), "rightmost": meaning.rightmost(group),
-            "highest": meaning.highest(group), "lowest": meaning.lowest(group),
-            "left": meaning.on_side(group, 0, -1), "right": meaning.on_side(group, 0, 1),
-            "top": meaning.on_side(group, 1, -1), "bottom": meaning.on_side(group, 1, 1),
-            "top left": meaning.in_quarter(group, -1, -1), "top right": meaning.in_quarter(group, 1, -1),
-            "bottom left": meaning.in_quarter(group, -1, 1), "bottom right": meaning.in_quarter(group, 1, 1),
+            "leftmost": meaning.leftmost(group),
+            "rightmost": meaning.rightmost(group),
+            "highest": meaning.highest(group),
+            "lowest": meaning.lowest(group),
+            "left": meaning.on_side(group, 0, -1),
+            "right": meaning.on_side(group, 0, 1),
+            "top": meaning.on_side(group, 1, -1),
+            "bottom": meaning.on_side(group, 1, 1),
+            "top left": meaning.in_quarter(group, -1, -1),
+            "top right": meaning.in_quarter(group, 1, -1),
+            "bottom left": meaning.in_quarter(group, -1, 1),
+            "bottom right": meaning.in_quarter(group, 1, 1),
             "middle": meaning.middle_of_three(group),
-            "second left": meaning.second_from(group, -1), "second right": meaning.second_from(group, 1),
-            "nearest": meaning.nearest(group), "farthest": meaning.farthest(group),
+            "second left": meaning.second_from(group, -1),
+            "second right": meaning.second_from(group, 1),
+            "nearest": meaning.nearest(group),
+            "farthest": meaning.farthest(group),
         }
         yield from (_Claim(words.PLACES[place], noun, seen) for place, seen in found.items() if seen)
 
@@ -189,20 +215,29 @@ def _size_claims(nouns: list[Noun]) -> Iterator[_Claim]:
                 yield _Claim(_both_words(noun.text), noun, noun.members[0])
             continue
         two = len(noun.members) == 2
-        for seen, one_of_two, one_of_many in ((meaning.largest(noun.members), "larger", "largest"),
-                                              (meaning.smallest(noun.members), "smaller", "smallest")):
+        for seen, one_of_two, one_of_many in (
+            (meaning.largest(noun.members), "larger", "largest"),
+            (meaning.smallest(noun.members), "smaller", "smallest"),
+        ):
             if seen:
                 yield _Claim(words.SIZES[one_of_two if two else one_of_many], noun, seen)
 
 
 def _both_words(text: str) -> tuple[str, ...]:
-    """"small red car" in all its size words."""
+    """ "small red car" in all its size words."""
     size, rest = text.split(" ", 1)
     return tuple(template.format(n=rest) for template in words.SIZES[size])
 
 
-PAIRWISE = {"left": meaning.left_of, "right": meaning.right_of, "above": meaning.above, "below": meaning.below,
-            "next to": meaning.next_to, "front": meaning.in_front_of, "behind": meaning.behind}
+PAIRWISE = {
+    "left": meaning.left_of,
+    "right": meaning.right_of,
+    "above": meaning.above,
+    "below": meaning.below,
+    "next to": meaning.next_to,
+    "front": meaning.in_front_of,
+    "behind": meaning.behind,
+}
 
 
 def _landmarks(nouns: list[Noun]) -> list[Noun]:
@@ -264,7 +299,9 @@ def _say_semantic(scene: Scene, view: View, said: dict[str, Expression], dice: D
                 found[PARTS].setdefault(part.name, []).append(part.index)
     for kind, groups in found.items():
         floor = PART_AREA if kind == PARTS else TARGET_AREA
-        visible = [(name, ids) for name, ids in groups.items() if sum(view.part_areas[i] for i in ids) >= floor]
+        visible = [
+            (name, ids) for name, ids in groups.items() if sum(view.part_areas[i] for i in ids) >= floor
+        ]
         for name, ids in dice.shuffled(visible)[: QUOTA[kind]]:
             text = words.SEMANTIC + name
             said[text] = Expression(text, kind, tuple(ids), None)
@@ -277,7 +314,12 @@ def _say_absent(scene: Scene, view: View, nouns: list[Noun], said: dict[str, Exp
     parts = {(part.kind, part.name) for part in scene.parts}
     missing = [kind for kind in words.categories() if kind not in kinds]
     semantic = [name for name in words.stuff_names() if name not in stuff] + missing
-    semantic += [f"{kind} {part}" for kind in words.categories() for part in words.part_names(kind) if (kind, part) not in parts]
+    semantic += [
+        f"{kind} {part}"
+        for kind in words.categories()
+        for part in words.part_names(kind)
+        if (kind, part) not in parts
+    ]
     texts = [dice.pick(_absent_colours(scene, dice)), words.SEMANTIC + dice.pick(semantic)]
     texts.append(dice.pick((dice.pick(missing), _coloured(dice.pick(missing), dice.pick(words.colours())))))
     relations = list(_absent_relations(nouns))
@@ -297,7 +339,11 @@ def _absent_colours(scene: Scene, dice: Dice) -> list[str]:
         texts = []
         for kind in kinds:
             shown = {colour for body in scene.things if body.kind == kind for _, colour in body.parts}
-            texts += [_coloured(kind, colour) for colour in options if colour not in shown and colour in words.colours_of(kind)]
+            texts += [
+                _coloured(kind, colour)
+                for colour in options
+                if colour not in shown and colour in words.colours_of(kind)
+            ]
         if texts:
             return texts
     return [kind for kind in words.categories() if kind not in kinds]  # every colour there is, is worn

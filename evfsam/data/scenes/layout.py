@@ -46,9 +46,15 @@ def _cast(backdrop: Backdrop, dice: Dice) -> list[tuple[Kind, str]]:
     names: list[str] = []
     while len(names) < 7:
         names.append(dice.weighted({name: weight for name, weight in odds.items() if name not in names}))
-    counts = [dice.integer(2, 3 if names[0] in BIG else 4), dice.weighted({1: 1, 2: 3, 3: 1.5}), dice.weighted({1: 2.5, 2: 1})]
+    counts = [
+        dice.integer(2, 3 if names[0] in BIG else 4),
+        dice.weighted({1: 1, 2: 3, 3: 1.5}),
+        dice.weighted({1: 2.5, 2: 1}),
+    ]
     kinds = [name for name, count in zip(names, counts + [1, 1, 1, 1]) for _ in range(count)]
-    palette = dice.shuffled(("red", "orange", "yellow", "green", "blue", "purple", "pink", "white"))[: dice.integer(3, 5)]
+    palette = dice.shuffled(("red", "orange", "yellow", "green", "blue", "purple", "pink", "white"))[
+        : dice.integer(3, 5)
+    ]
     return [(KINDS[name], _colour(KINDS[name], palette, dice)) for name in kinds[:total]]
 
 
@@ -58,17 +64,22 @@ def _colour(kind: Kind, palette: list[str], dice: Dice) -> str:
     return dice.pick(shared if shared and dice.chance(0.8) else kind.colours)
 
 
-def _place(kind: Kind, colour: str, boxes: list[Box], backdrop: Backdrop, aspect: float, crowd: float, dice: Dice) -> Body:
+def _place(
+    kind: Kind, colour: str, boxes: list[Box], backdrop: Backdrop, aspect: float, crowd: float, dice: Dice
+) -> Body:
     """The best of several poses among the boxes already taken: overlap is allowed, but mostly little of it."""
-    drawn = kind.draw(paint(colour, dice), dice).body()
+    places = {place: odds for place, odds in kind.places.items() if place in backdrop.zones or place == "air"}
+    place = dice.weighted(places)
+    draw = kind.draw_aloft if place == "air" and kind.draw_aloft else kind.draw
+    drawn = draw(paint(colour, dice), dice).body()
     points = _all_points(drawn)
     size = kind.height * crowd * dice.uniform(0.72, 1.3)
     tolerance = 0.03 if dice.chance(0.6) else 0.3
     best: tuple[float, Body] | None = None
     for _ in range(14):
-        pose, depth, support = _pose(kind, size, backdrop, dice)
+        pose, depth, support = _pose(kind, place, size, backdrop, dice)
         box = _box_of(to_frame(pose, points, aspect))
-        crowding = max((_overlap(box, other) for other in boxes), default=0.0)
+        crowding = max((overlap(box, other) for other in boxes), default=0.0)
         if best is None or crowding < best[0]:
             best = (crowding, replace(drawn, pose=pose, depth=depth, support=support))
         if crowding <= tolerance:
@@ -76,9 +87,7 @@ def _place(kind: Kind, colour: str, boxes: list[Box], backdrop: Backdrop, aspect
     return _hazed(best[1], backdrop.haze_rgb)
 
 
-def _pose(kind: Kind, size: float, backdrop: Backdrop, dice: Dice) -> tuple[Pose, float, str]:
-    places = {place: odds for place, odds in kind.places.items() if place in backdrop.zones or place == "air"}
-    place = dice.weighted(places)
+def _pose(kind: Kind, place: str, size: float, backdrop: Backdrop, dice: Dice) -> tuple[Pose, float, str]:
     horizon = backdrop.horizon
     if place == "air":
         depth = dice.uniform(0.15, 1.0)
@@ -128,7 +137,7 @@ def _box_of(points: np.ndarray) -> Box:
     return u0, v0, u1, v1
 
 
-def _overlap(a: Box, b: Box) -> float:
+def overlap(a: Box, b: Box) -> float:
     """The shared area of two boxes over that of the smaller."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
@@ -140,5 +149,7 @@ def _overlap(a: Box, b: Box) -> float:
 def _hazed(body: Body, haze_rgb: Rgb) -> Body:
     """Far things fade a little into the distance."""
     amount = 0.14 * (1.0 - min(1.0, max(0.0, body.depth)))
-    patches = tuple(Patch(p.part, p.outline, mix(p.rgb, haze_rgb, amount), p.style, p.rgb_below) for p in body.patches)
+    patches = tuple(
+        Patch(p.part, p.outline, mix(p.rgb, haze_rgb, amount), p.style, p.rgb_below) for p in body.patches
+    )
     return replace(body, patches=patches)

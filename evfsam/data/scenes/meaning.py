@@ -18,6 +18,7 @@ AREA_FACTOR = 1.5  # between the largest thing and the next
 SIZE_FACTOR = 1.12  # the same in length, so that what is merely hidden does not count as small
 SPLIT_FACTOR = 1.8  # in area, between the small ones and the large ones
 
+Box = tuple[float, float, float, float]
 Group = Sequence[Seen]
 
 
@@ -55,6 +56,7 @@ def lowest(group: Group) -> Seen | None:
 
 def on_side(group: Group, axis: int, side: int) -> Seen | None:
     """The outermost along an axis (0 = u, 1 = v) that also lies in that half, alone there."""
+
     def inward(seen: Seen) -> float:
         return (seen.centroid[axis] - 0.5) * -side
 
@@ -66,6 +68,7 @@ def on_side(group: Group, axis: int, side: int) -> Seen | None:
 
 def in_quarter(group: Group, side_u: int, side_v: int) -> Seen | None:
     """The only one in a quarter of the picture (-1 = left or top), others clearly outside."""
+
     def inside(seen: Seen) -> float:
         return min((_u(seen) - 0.5) * side_u, (_v(seen) - 0.5) * side_v)
 
@@ -172,17 +175,17 @@ def _over(distance: float, aside: float) -> Verdict:
 
 
 def next_to(t: Seen, landmark: Seen) -> Verdict:
-    gap = box_gap(t, landmark)
-    if gap >= 0.16:
+    """Nearly touching in what is visible; not so if even their hidden parts are far from each other."""
+    if box_gap(t.extent, landmark.extent) >= 0.16:
         return False
     level = min(t.box[3], landmark.box[3]) - max(t.box[1], landmark.box[1]) > 0
-    return True if gap <= 0.05 and level else None
+    return True if box_gap(t.box, landmark.box) <= 0.05 and level else None
 
 
-def box_gap(a: Seen, b: Seen) -> float:
+def box_gap(a: Box, b: Box) -> float:
     """Distance between two boxes, 0 where they touch."""
-    du = max(a.box[0] - b.box[2], b.box[0] - a.box[2], 0.0)
-    dv = max(a.box[1] - b.box[3], b.box[1] - a.box[3], 0.0)
+    du = max(a[0] - b[2], b[0] - a[2], 0.0)
+    dv = max(a[1] - b[3], b[1] - a[3], 0.0)
     return (du * du + dv * dv) ** 0.5
 
 
@@ -198,9 +201,10 @@ def _nearer(t: Seen, landmark: Seen, step: float) -> Verdict:
     """Both stand on something, their boxes overlap, and one stands a clear step before the other."""
     if not t.support or not landmark.support:
         return None
-    wide = min(t.box[2], landmark.box[2]) - max(t.box[0], landmark.box[0])
-    if wide <= -0.04 or step <= -0.03:
+    aside = max(t.extent[0] - landmark.extent[2], landmark.extent[0] - t.extent[2])
+    if aside >= 0.04 or step <= -0.03:
         return False
+    wide = min(t.box[2], landmark.box[2]) - max(t.box[0], landmark.box[0])
     tall = min(t.box[3], landmark.box[3]) - max(t.box[1], landmark.box[1])
     narrow = min(t.box[2] - t.box[0], landmark.box[2] - landmark.box[0])
     return True if step >= 0.03 and wide >= 0.35 * narrow and tall > 0 else None

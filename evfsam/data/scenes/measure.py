@@ -17,9 +17,10 @@ CANONICAL_LONG_SIDE = 256
 class Seen:
     """A thing of which something is visible. Positions and sizes are fractions of the picture's width and height.
 
-    ``area`` is the visible share of the picture, ``box`` (u0, v0, u1, v1) and ``centroid`` (u, v) are those of the
-    visible pixels, ``shown`` is the share of the whole thing's box that the visible box covers, ``foot`` the v
-    where it stands or hangs, ``size`` its pose's scale. ``looks`` maps a part name to (colour word, visible area).
+    ``area`` is the visible share of the picture; ``box`` (u0, v0, u1, v1) and ``centroid`` (u, v) are those of
+    the visible pixels; ``extent`` is the box of all of it, hidden or not, within the picture; ``shown`` is the
+    share of its whole box that the visible box covers; ``foot`` is the v where it stands or hangs, ``size`` its
+    pose's scale. ``looks`` maps a part name to (colour word, visible area).
     """
 
     thing: int
@@ -27,6 +28,7 @@ class Seen:
     colour: str
     area: float
     box: tuple[float, float, float, float]
+    extent: tuple[float, float, float, float]
     centroid: tuple[float, float]
     shown: float
     foot: float
@@ -62,7 +64,12 @@ def measure(scene: Scene) -> View:
     seen = []
     for number in np.unique(thing_map[thing_map >= 0]):
         rows, columns = np.nonzero(thing_map == number)
-        box = (columns.min() / width, rows.min() / height, (columns.max() + 1) / width, (rows.max() + 1) / height)
+        box = (
+            columns.min() / width,
+            rows.min() / height,
+            (columns.max() + 1) / width,
+            (rows.max() + 1) / height,
+        )
         centroid = ((columns.mean() + 0.5) / width, (rows.mean() + 0.5) / height)
         seen.append(_seen(scene, int(number), tuple(map(float, box)), tuple(map(float, centroid)), areas))
     return View(tuple(seen), tuple(areas.tolist()), scene.horizon_v)
@@ -75,8 +82,26 @@ def _seen(scene: Scene, number: int, box: tuple, centroid: tuple, areas: np.ndar
     for part in parts:
         looks[part.name] = (part.colour, looks.get(part.name, ("", 0.0))[1] + float(areas[part.index]))
     ids = tuple(part.index for part in parts)
-    u0, v0, u1, v1 = frame_box(body, scene.aspect)
-    shown = (box[2] - box[0]) * (box[3] - box[1]) / ((u1 - u0) * (v1 - v0))
-    camera_v = scene.camera_uv[1] * body.parallax
-    return Seen(number, body.kind, body.colour, float(areas[list(ids)].sum()), box, centroid, min(1.0, shown), body.pose.v - camera_v,
-                body.pose.scale, body.support, looks, ids)
+    whole = frame_box(body, scene.aspect)
+    shown = _box_area(box) / _box_area(whole)
+    camera = [shift * body.parallax for shift in scene.camera_uv]
+    extent = tuple(min(1.0, max(0.0, edge - camera[i % 2])) for i, edge in enumerate(whole))
+    return Seen(
+        thing=number,
+        kind=body.kind,
+        colour=body.colour,
+        area=float(areas[list(ids)].sum()),
+        box=box,
+        extent=extent,
+        centroid=centroid,
+        shown=min(1.0, shown),
+        foot=body.pose.v - camera[1],
+        size=body.pose.scale,
+        support=body.support,
+        looks=looks,
+        part_ids=ids,
+    )
+
+
+def _box_area(box: tuple[float, float, float, float]) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])

@@ -121,7 +121,9 @@ def _part_table(stuff: tuple[Body, ...], things: tuple[Body, ...]) -> tuple[Part
     rows: list[Part] = []
     for number, body in enumerate(stuff + things):
         thing = number - len(stuff) if number >= len(stuff) else None
-        rows += [Part(len(rows) + i, thing, body.kind, name, colour) for i, (name, colour) in enumerate(body.parts)]
+        rows += [
+            Part(len(rows) + i, thing, body.kind, name, colour) for i, (name, colour) in enumerate(body.parts)
+        ]
     return tuple(rows)
 
 
@@ -133,18 +135,35 @@ class Sketch:
         self._parts: list[tuple[str, str]] = []
         self._patches: list[Patch] = []
 
-    def part(self, name: str, outline: np.ndarray, rgb: Rgb, colour: str = "", style: Style = Style(),
-             rgb_below: Rgb | None = None) -> int:
+    def part(
+        self,
+        name: str,
+        outline: np.ndarray,
+        rgb: Rgb,
+        colour: str = "",
+        style: Style = Style(),
+        rgb_below: Rgb | None = None,
+    ) -> int:
         """Begins a new part-instance and returns its number, for details added later."""
         self._parts.append((name, colour))
         return self.detail(outline, rgb, len(self._parts) - 1, style, rgb_below)
 
-    def detail(self, outline: np.ndarray, rgb: Rgb, part: int | None = None, style: Style = Style(),
-               rgb_below: Rgb | None = None) -> int:
+    def detail(
+        self,
+        outline: np.ndarray,
+        rgb: Rgb,
+        part: int | None = None,
+        style: Style = Style(),
+        rgb_below: Rgb | None = None,
+    ) -> int:
         """More paint on a part (the last one begun, unless told): same label, another colour or outline."""
         part = len(self._parts) - 1 if part is None else part
         self._patches.append(Patch(part, outline, rgb, style, rgb_below))
         return part
 
-    def body(self, pose: Pose | None = None, depth: float = 0.0, support: str = "", parallax: float = 1.0) -> Body:
-        return Body(self.kind, self.colour, tuple(self._parts), tuple(self._patches), pose, depth, support, parallax)
+    def body(
+        self, pose: Pose | None = None, depth: float = 0.0, support: str = "", parallax: float = 1.0
+    ) -> Body:
+        return Body(
+            self.kind, self.colour, tuple(self._parts), tuple(self._patches), pose, depth, support, parallax
+        )

@@ -55,6 +55,7 @@ def plain(rgb: Rgb, dice: Dice) -> Paint:
 
 def jitter(rgb: Rgb, dice: Dice) -> Rgb:
     light = dice.uniform(-0.10, 0.10)
+    spread = 7 if max(rgb) - min(rgb) > 30 else 3  # greys keep to grey
     towards = (255.0, 255.0, 255.0) if light > 0 else (0.0, 0.0, 0.0)
     shifted = mix(rgb, towards, abs(light))
-    return tuple(min(255.0, max(0.0, channel + dice.uniform(-7, 7))) for channel in shifted)
+    return tuple(min(255.0, max(0.0, channel + dice.uniform(-spread, spread))) for channel in shifted)

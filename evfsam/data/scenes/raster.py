@@ -97,7 +97,9 @@ def _patches(scene: Scene, size_hw: tuple[int, int]) -> Patches:
     points, lengths, part, rgb, style, caster, foot = [], [], [], [], [], [], []
     for number in [*range(len(scene.stuff)), *things]:
         body = bodies[number]
-        points.append(_to_pixels(body, np.concatenate([patch.outline for patch in body.patches]), scene, size_hw))
+        points.append(
+            _to_pixels(body, np.concatenate([patch.outline for patch in body.patches]), scene, size_hw)
+        )
         stands_at = _to_pixels(body, np.zeros((1, 2)), scene, size_hw)[0, 1]
         for patch in body.patches:
             lengths.append(len(patch.outline))
@@ -109,19 +111,30 @@ def _patches(scene: Scene, size_hw: tuple[int, int]) -> Patches:
     joined, starts = np.concatenate(points), np.cumsum([0, *lengths])
     low, high = np.minimum.reduceat(joined, starts[:-1]), np.maximum.reduceat(joined, starts[:-1])
     box = np.concatenate([(low + high) / 2, np.maximum((high - low) / 2, 1.0)], 1).astype(np.float32)
-    return Patches(joined, starts, np.array(part, np.uint16), box, np.array(rgb, np.float32), np.array(style, np.float32),
-                   np.array(caster), np.array(foot))
+    return Patches(
+        joined,
+        starts,
+        np.array(part, np.uint16),
+        box,
+        np.array(rgb, np.float32),
+        np.array(style, np.float32),
+        np.array(caster),
+        np.array(foot),
+    )
 
 
-def _mixed_keys(samples: np.ndarray, centre: np.ndarray, part_of_patch: np.ndarray,
-                k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _mixed_keys(
+    samples: np.ndarray, centre: np.ndarray, part_of_patch: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(M, k * k) sorted keys part << 16 | patch of the mixed pixels, and their rows and columns."""
     mixed = np.zeros(centre.shape, bool)
     for i in range(k):
         for j in range(k):
             mixed |= samples[i::k, j::k] != centre
     rows, columns = np.nonzero(mixed)
-    blocks = samples.reshape(centre.shape[0], k, centre.shape[1], k)[rows, :, columns, :].reshape(len(rows), k * k)
+    blocks = samples.reshape(centre.shape[0], k, centre.shape[1], k)[rows, :, columns, :].reshape(
+        len(rows), k * k
+    )
     keys = (part_of_patch[blocks].astype(np.uint32) << 16) | blocks
     keys.sort(axis=1)
     return keys, rows, columns
@@ -140,7 +153,9 @@ def _runs(keys: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[Mixe
     if not len(at):
         return mixed, np.zeros(0, np.uint16)
     part = (key >> 16).astype(np.int64)
-    starts_part = np.flatnonzero(np.concatenate([[True], (pixel[1:] != pixel[:-1]) | (part[1:] != part[:-1])]))
+    starts_part = np.flatnonzero(
+        np.concatenate([[True], (pixel[1:] != pixel[:-1]) | (part[1:] != part[:-1])])
+    )
     votes = np.add.reduceat(samples, starts_part) << 16 | part[starts_part]
     pixel_first = np.flatnonzero(np.diff(pixel[starts_part], prepend=-1))
     return mixed, (np.maximum.reduceat(votes, pixel_first) & 0xFFFF).astype(np.uint16)

@@ -26,7 +26,9 @@ def paint(scene: Scene, raster: Raster) -> np.ndarray:
     mixed = raster.mixed
     if len(mixed.rows):
         rows, columns = mixed.rows[mixed.pixel], mixed.columns[mixed.pixel]
-        seen = _shade(scene, table, mixed.patch.astype(np.intp), x[0, columns], y[rows, 0], fields[:, rows, columns])
+        seen = _shade(
+            scene, table, mixed.patch.astype(np.intp), x[0, columns], y[rows, 0], fields[:, rows, columns]
+        )
         picture[:, mixed.rows, mixed.columns] = np.add.reduceat(seen * mixed.share, mixed.first, axis=1)
     return np.ascontiguousarray(np.clip(picture + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 0))
 
@@ -47,14 +49,25 @@ class _Table:
 def _table(scene: Scene, patches: Patches) -> _Table:
     x, y, half_width, half_height = patches.box.T
     gradient, roundness, *weights = patches.style.T
-    light_x, light_y = scene.light.direction[0] * gradient / half_width, scene.light.direction[1] * gradient / half_height
+    light_x, light_y = (
+        scene.light.direction[0] * gradient / half_width,
+        scene.light.direction[1] * gradient / half_height,
+    )
     top, bottom = patches.rgb[:, 0].T, patches.rgb[:, 1].T
     slope = (bottom - top) / (2 * half_height)
-    return _Table(np.stack([1.0 - light_x * x - light_y * y, light_x, light_y]), top - slope * (y - half_height), slope,
-                  np.stack(weights), roundness, np.ascontiguousarray(patches.box.T))
+    return _Table(
+        np.stack([1.0 - light_x * x - light_y * y, light_x, light_y]),
+        top - slope * (y - half_height),
+        slope,
+        np.stack(weights),
+        roundness,
+        np.ascontiguousarray(patches.box.T),
+    )
 
 
-def _shade(scene: Scene, table: _Table, ids: np.ndarray, x: np.ndarray, y: np.ndarray, fields: np.ndarray) -> np.ndarray:
+def _shade(
+    scene: Scene, table: _Table, ids: np.ndarray, x: np.ndarray, y: np.ndarray, fields: np.ndarray
+) -> np.ndarray:
     """Colours (3, ...) float32 in 0..255 of the patches ``ids`` (...) at pixels x, y, with fields (4, ...) there."""
     light = table.light[0][ids] + table.light[1][ids] * x + table.light[2][ids] * y
     curved = np.nonzero(table.round[ids])
@@ -83,17 +96,27 @@ def _roundness(scene: Scene, table: _Table, ids: np.ndarray, x: np.ndarray, y: n
 def _fields(scene: Scene, raster: Raster) -> np.ndarray:
     """(4, H, W) float32: grain, streak, shadow, glow."""
     dice = Dice(scene.seed, TEXTURE_STREAM)
-    grain = 0.6 * dice.noise(160, 160) + 0.55 * cv2.resize(dice.noise(40, 40), (160, 160), interpolation=cv2.INTER_CUBIC)
+    grain = 0.6 * dice.noise(160, 160) + 0.55 * cv2.resize(
+        dice.noise(40, 40), (160, 160), interpolation=cv2.INTER_CUBIC
+    )
     size_hw = raster.centre.shape
-    return np.stack([_texture(scene, grain, size_hw), _texture(scene, dice.noise(110, 22), size_hw),
-                     _shadows(scene, raster.patches, size_hw), _halo(scene, size_hw)])
+    return np.stack(
+        [
+            _texture(scene, grain, size_hw),
+            _texture(scene, dice.noise(110, 22), size_hw),
+            _shadows(scene, raster.patches, size_hw),
+            _halo(scene, size_hw),
+        ]
+    )
 
 
 def _texture(scene: Scene, noise: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     """A tile of noise stretched over the frame; it moves with the camera and repeats beyond its edges."""
     height, width = size_hw
     rows, columns = noise.shape
-    from_picture = np.array([[columns / width, 0, scene.camera_uv[0] * columns], [0, rows / height, scene.camera_uv[1] * rows]])
+    from_picture = np.array(
+        [[columns / width, 0, scene.camera_uv[0] * columns], [0, rows / height, scene.camera_uv[1] * rows]]
+    )
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(noise, from_picture, (width, height), flags=flags, borderMode=cv2.BORDER_WRAP)
 

@@ -20,8 +20,12 @@ def box(x0: float, y0: float, x1: float, y1: float, radius: float = 0.0) -> np.n
     if radius <= 0:
         return polygon((x0, y0), (x1, y0), (x1, y1), (x0, y1))
     radius = min(radius, (x1 - x0) / 2, (y1 - y0) / 2)
-    corners = ((x1 - radius, y0 + radius, -90), (x1 - radius, y1 - radius, 0),
-               (x0 + radius, y1 - radius, 90), (x0 + radius, y0 + radius, 180))
+    corners = (
+        (x1 - radius, y0 + radius, -90),
+        (x1 - radius, y1 - radius, 0),
+        (x0 + radius, y1 - radius, 90),
+        (x0 + radius, y0 + radius, 180),
+    )
     return np.concatenate([arc(cx, cy, radius, radius, start, start + 90, 8) for cx, cy, start in corners])
 
 
@@ -83,4 +87,6 @@ def _cap(centre: np.ndarray, direction: np.ndarray, radius: float) -> np.ndarray
 
 
 def _catmull_rom(p0, p1, p2, p3, t):
-    return 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
+    return 0.5 * (
+        2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3
+    )

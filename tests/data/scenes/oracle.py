@@ -49,9 +49,24 @@ class Oracle:
         height, width = mask.shape
         rows, columns = np.nonzero(mask)
         body = self.scene.things[thing]
-        box = (columns.min() / width, rows.min() / height, (columns.max() + 1) / width, (rows.max() + 1) / height)
+        box = (
+            columns.min() / width,
+            rows.min() / height,
+            (columns.max() + 1) / width,
+            (rows.max() + 1) / height,
+        )
         parts = {part.name: part.colour for part in self.scene.parts if part.thing == thing}
-        return Look(thing, body.kind, body.colour, mask.mean(), box, columns.mean() / width, rows.mean() / height, body.pose.v, parts)
+        return Look(
+            thing,
+            body.kind,
+            body.colour,
+            mask.mean(),
+            box,
+            columns.mean() / width,
+            rows.mean() / height,
+            body.pose.v,
+            parts,
+        )
 
     def stuff_under(self, look: Look) -> str:
         """The stuff where the thing's foot is, with all things taken away."""
@@ -86,14 +101,23 @@ class Oracle:
         match = re.fullmatch(rf"(?P<kind>{KIND}) (?:that is|wearing|dressed in) (?P<hue>{HUE})", text)
         if match:
             return [look for look in self.looks if look.kind == match["kind"] and look.colour == match["hue"]]
-        match = re.fullmatch(rf"(?P<kind>{KIND}) (?:with|in|wearing|that has) (?:the |an? )?(?P<hue>{HUE}) (?P<part>\w+)", text)
+        match = re.fullmatch(
+            rf"(?P<kind>{KIND}) (?:with|in|wearing|that has) (?:the |an? )?(?P<hue>{HUE}) (?P<part>\w+)", text
+        )
         if match:
-            return [look for look in self.looks if look.kind == match["kind"] and look.parts.get(match["part"]) == match["hue"]]
+            return [
+                look
+                for look in self.looks
+                if look.kind == match["kind"] and look.parts.get(match["part"]) == match["hue"]
+            ]
         return None
 
     def _split(self, text: str, before: str, after: str) -> list[Look] | None:
         """The noun phrase between optional words before and after it, one of which has to be there."""
-        for pattern in (rf"(?:{before}) (?P<noun>.+)" if before else None, rf"(?P<noun>.+?) (?:{after})" if after else None):
+        for pattern in (
+            rf"(?:{before}) (?P<noun>.+)" if before else None,
+            rf"(?P<noun>.+?) (?:{after})" if after else None,
+        ):
             match = pattern and re.fullmatch(pattern, text)
             if match and self._noun(match["noun"]) is not None:
                 return self._noun(match["noun"])
@@ -105,7 +129,9 @@ class Oracle:
         other_word = {"top": "upper", "bottom": "lower"}
         for level, is_level in levels.items():
             for side, is_side in sides.items():
-                group = self._split(text, f"{level} {side}", f"(?:at the {level}|in the {other_word[level]}) {side}")
+                group = self._split(
+                    text, f"{level} {side}", f"(?:at the {level}|in the {other_word[level]}) {side}"
+                )
                 if group is not None:
                     return [look for look in group if is_level(look) and is_side(look)]
         for side, is_side in sides.items():
@@ -113,7 +139,9 @@ class Oracle:
             if group is not None:
                 return [look for look in group if is_side(look)]
         for level, is_level in levels.items():
-            group = self._split(text, "top" if level == "top" else "", f"at the {level}|in the {other_word[level]} half")
+            group = self._split(
+                text, "top" if level == "top" else "", f"at the {level}|in the {other_word[level]} half"
+            )
             if group is not None:
                 return [look for look in group if is_level(look)]
         return self._ordered(text)
@@ -139,8 +167,10 @@ class Oracle:
         return None if group is None else [sorted(group, key=lambda k: k.u)[1]] if len(group) == 3 else []
 
     def _size(self, text: str) -> list[Look] | None:
-        words = (("largest|biggest|larger|bigger", "that is the largest", "larger of the two", -1),
-                 ("smallest|tiniest|smaller", "that is the smallest", "smaller of the two", 1))
+        words = (
+            ("largest|biggest|larger|bigger", "that is the largest", "larger of the two", -1),
+            ("smallest|tiniest|smaller", "that is the smallest", "smaller of the two", 1),
+        )
         for before, after, two, sign in words:
             if text.startswith(two):
                 group = self._noun(text.removeprefix(two).strip())
@@ -163,9 +193,14 @@ class Oracle:
         if match:
             a, b = self.landmark(match[2]), self.landmark(match[3])
             left, right = sorted((a.u, b.u))
-            return [k for k in self._noun(match[1]) if k.number not in (a.number, b.number) and left < k.u < right]
-        match = re.fullmatch(r"(.+?) (left of|to the left of|on the left of|right of|to the right of|on the right of|above|over|below|under"
-                             r"|next to|beside|close to|by|in front of|behind) the (.+)", text)
+            return [
+                k for k in self._noun(match[1]) if k.number not in (a.number, b.number) and left < k.u < right
+            ]
+        match = re.fullmatch(
+            r"(.+?) (left of|to the left of|on the left of|right of|to the right of|on the right of|above|over|below|under"
+            r"|next to|beside|close to|by|in front of|behind) the (.+)",
+            text,
+        )
         if not match:
             return None
         mark = self.landmark(match[3])

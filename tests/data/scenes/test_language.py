@@ -6,12 +6,24 @@ import numpy as np
 import pytest
 
 from evfsam.data.scenes import (
-    ABSENT, KINDS_OF_EXPRESSION, PARTS, REFERRING, STUFF, TEST, THINGS, categories, expressions, make_scene, part_names,
-    render_parts, stuff_names, vocabulary,
+    ABSENT,
+    KINDS_OF_EXPRESSION,
+    PARTS,
+    REFERRING,
+    STUFF,
+    TEST,
+    THINGS,
+    categories,
+    expressions,
+    make_scene,
+    part_names,
+    render_parts,
+    stuff_names,
+    vocabulary,
 )
 from tests.data.scenes.oracle import Oracle
 
-SEEDS = [*range(120), *range(TEST.start, TEST.start + 60)]
+SEEDS = [*range(90), *range(TEST.start, TEST.start + 60)]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +38,8 @@ def test_every_referring_phrase_covers_its_target_and_nothing_else(world):
         (scene.seed, phrase.text)
         for scene, oracle, phrases in world
         for phrase in phrases
-        if phrase.kind in REFERRING and [look.number for look in oracle.covered(phrase.text)] != [phrase.target]
+        if phrase.kind in REFERRING
+        and [look.number for look in oracle.covered(phrase.text)] != [phrase.target]
     ]
     assert wrong == []
 
@@ -66,10 +79,14 @@ def semantic_truth(scene, name: str) -> set[int]:
 def test_semantic_phrases_cover_all_of_their_name(world):
     for scene, _, phrases in world:
         for phrase in phrases:
-            assert phrase.text.startswith("[semantic] ") == (phrase.kind in (STUFF, THINGS, PARTS) or (
-                phrase.kind == ABSENT and phrase.text.startswith("[semantic] ")))
+            assert phrase.text.startswith("[semantic] ") == (
+                phrase.kind in (STUFF, THINGS, PARTS)
+                or (phrase.kind == ABSENT and phrase.text.startswith("[semantic] "))
+            )
             if phrase.text.startswith("[semantic] "):
-                assert set(phrase.part_ids) == semantic_truth(scene, phrase.text.removeprefix("[semantic] ")), phrase
+                assert set(phrase.part_ids) == semantic_truth(
+                    scene, phrase.text.removeprefix("[semantic] ")
+                ), phrase
                 assert phrase.target is None
 
 
@@ -91,7 +108,9 @@ def test_targets_have_distractors_of_their_kind(world):
 
 
 def test_scenes_have_phrases_of_many_kinds(world):
-    counts = np.array([[sum(p.kind == kind for p in phrases) for kind in KINDS_OF_EXPRESSION] for _, _, phrases in world])
+    counts = np.array(
+        [[sum(p.kind == kind for p in phrases) for kind in KINDS_OF_EXPRESSION] for _, _, phrases in world]
+    )
     assert (counts.sum(1) >= 15).all()
     assert np.median(counts.sum(1)) >= 25
     assert (counts.mean(0) >= 0.8).all()

@@ -8,8 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evfsam.data.scenes import (
-    TEST, TRAIN, VALIDATION, canonical_size_hw, categories, colours, expressions, make_scene, part_names, render,
-    render_parts, require_training_seeds, stuff_names,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    canonical_size_hw,
+    categories,
+    colours,
+    expressions,
+    make_scene,
+    part_names,
+    render,
+    render_parts,
+    require_training_seeds,
+    stuff_names,
 )
 from evfsam.errors import InputError
 
@@ -99,7 +110,9 @@ def test_the_part_table(seed):
 
 
 def test_most_scenes_have_several_things_of_one_kind():
-    repeated = [len({body.kind for body in scene.things}) < len(scene.things) for scene in map(make_scene, range(60))]
+    repeated = [
+        len({body.kind for body in scene.things}) < len(scene.things) for scene in map(make_scene, range(60))
+    ]
     assert np.mean(repeated) > 0.9
 
 
@@ -120,7 +133,9 @@ def test_training_seeds_accepted(start, count):
     assert require_training_seeds(start, count) == range(start, start + count)
 
 
-@pytest.mark.parametrize(("start", "count"), [(0, 800_001), (799_999, 2), (800_000, 1), (900_000, 500), (-1, 5), (0, 0), (5, -1)])
+@pytest.mark.parametrize(
+    ("start", "count"), [(0, 800_001), (799_999, 2), (800_000, 1), (900_000, 500), (-1, 5), (0, 0), (5, -1)]
+)
 def test_training_seeds_refused(start, count):
     with pytest.raises(InputError, match="799999"):
         require_training_seeds(start, count)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from evfsam.data.scenes.dice import Dice
 from evfsam.data.scenes.model import Sketch, Style
 from evfsam.data.scenes.palette import SKIN, Paint, Rgb, mix, paint, plain
@@ -17,7 +19,8 @@ FLAT = Style(gradient=0.0)
 def tree(crown: Paint, dice: Dice) -> Sketch:
     sketch = Sketch("tree", crown.word)
     bark = plain((120, 82, 56), dice)
-    sketch.part("trunk", smooth((-0.05, -0.55), (0.05, -0.55), (0.055, -0.15), (0.1, 0.0), (-0.1, 0.0), (-0.055, -0.15)),
+    sketch.part("trunk", smooth((-0.05, -0.55), (0.05, -0.55), (0.055, -0.15), (0.1, 0.0), (-0.1, 0.0),
+                                (-0.055, -0.15)),
                 bark.rgb, style=Style(gradient=0.2))
     dice.pick((_round_crown, _round_crown, _fir_crown, _oval_crown))(sketch, crown, dice)
     return sketch
@@ -39,7 +42,8 @@ def _round_crown(sketch: Sketch, crown: Paint, dice: Dice) -> None:
 def _fir_crown(sketch: Sketch, crown: Paint, dice: Dice) -> None:
     wide = dice.uniform(0.27, 0.34)
     for i, (top, bottom, reach) in enumerate(((-0.56, -0.14, 1.0), (-0.78, -0.38, 0.8), (-1.0, -0.62, 0.58))):
-        tier = polygon((0, top), (wide * reach, bottom), (wide * reach * 0.5, bottom + 0.03), (0, bottom + 0.045),
+        tier = polygon((0, top), (wide * reach, bottom), (wide * reach * 0.5, bottom + 0.03),
+                       (0, bottom + 0.045),
                        (-wide * reach * 0.5, bottom + 0.03), (-wide * reach, bottom))
         shade = mix(crown.darker(0.14), crown.lighter(0.08), i / 2)
         draw = sketch.detail if i else lambda o, c, style: sketch.part("crown", o, c, crown.word, style)
@@ -48,7 +52,8 @@ def _fir_crown(sketch: Sketch, crown: Paint, dice: Dice) -> None:
 
 def _oval_crown(sketch: Sketch, crown: Paint, dice: Dice) -> None:
     wide = dice.uniform(0.2, 0.27)
-    outline = smooth((0, -1.0), (wide * 0.75, -0.82), (wide, -0.5), (wide * 0.7, -0.26), (0, -0.2), (-wide * 0.7, -0.26),
+    outline = smooth((0, -1.0), (wide * 0.75, -0.82), (wide, -0.5), (wide * 0.7, -0.26), (0, -0.2),
+                     (-wide * 0.7, -0.26),
                      (-wide, -0.5), (-wide * 0.75, -0.82))
     sketch.part("crown", outline, crown.rgb, crown.word, Style(gradient=0.16, grain=0.05))
     for _ in range(7):
@@ -62,7 +67,8 @@ def flower(petals: Paint, dice: Dice) -> Sketch:
     bend = dice.uniform(-0.06, 0.06)
     sketch.part("stem", ribbon([(0, 0), (bend, -0.35), (0, -0.68)], 0.05), green.rgb)
     for side, y in ((-1, -0.14), (1, -0.24)):
-        leaf = smooth((bend * 0.6, y), (side * 0.13, y - 0.1), (side * 0.27, y - 0.13), (side * 0.17, y - 0.01))
+        leaf = smooth((bend * 0.6, y), (side * 0.13, y - 0.1), (side * 0.27, y - 0.13),
+                      (side * 0.17, y - 0.01))
         sketch.part("leaf", leaf, green.lighter(0.08), style=Style(gradient=0.18))
     count = dice.integer(5, 8)
     start, reach = dice.uniform(0, 360), 0.19
@@ -84,21 +90,25 @@ def flower(petals: Paint, dice: Dice) -> Sketch:
 def person(shirt: Paint, dice: Dice) -> Sketch:
     sketch = Sketch("person", shirt.word)
     skin = dice.pick(SKIN)
-    trousers = paint(dice.pick([c for c in ("blue", "black", "brown", "green", "red", "white") if c != shirt.word]), dice)
+    trousers = paint(dice.pick([c for c in ("blue", "black", "brown", "green", "red",
+                                            "white") if c != shirt.word]), dice)
     hair = paint(dice.weighted({"black": 3, "brown": 3, "yellow": 2, "orange": 1.2, "white": 0.8}), dice)
     long_hair, stride = dice.chance(0.4), dice.uniform(0.03, 0.11)
     if long_hair:
-        sketch.part("hair", smooth((0, -1.0), (0.125, -0.93), (0.14, -0.8), (0.12, -0.66), (0, -0.64), (-0.12, -0.66),
+        sketch.part("hair", smooth((0, -1.0), (0.125, -0.93), (0.14, -0.8), (0.12, -0.66), (0, -0.64),
+                                   (-0.12, -0.66),
                                    (-0.14, -0.8), (-0.125, -0.93)), hair.rgb, hair.word)
     for side in (-1, 1):
         foot = side * (0.05 + stride)
         sketch.part("shoe", ellipse(foot + 0.025, -0.022, 0.062, 0.028), (66, 52, 52))
-    legs = sketch.part("trousers", ribbon([(-0.055, -0.42), (-0.05 - stride, -0.04)], 0.105, 0.085), trousers.rgb, trousers.word)
+    legs = sketch.part("trousers", ribbon([(-0.055, -0.42), (-0.05 - stride, -0.04)], 0.105, 0.085),
+                       trousers.rgb, trousers.word)
     sketch.detail(ribbon([(0.055, -0.42), (0.05 + stride, -0.04)], 0.105, 0.085), trousers.rgb, legs)
     sketch.detail(box(-0.11, -0.47, 0.11, -0.36, 0.03), trousers.rgb, legs, FLAT)
     _arm(sketch, -1, skin, shirt, dice)
     _arm(sketch, 1, skin, shirt, dice)
-    torso = smooth((-0.07, -0.735), (0.07, -0.735), (0.135, -0.69), (0.12, -0.55), (0.118, -0.41), (0, -0.4), (-0.118, -0.41),
+    torso = smooth((-0.07, -0.735), (0.07, -0.735), (0.135, -0.69), (0.12, -0.55), (0.118, -0.41),
+                   (0, -0.4), (-0.118, -0.41),
                    (-0.12, -0.55), (-0.135, -0.69))
     sketch.part("shirt", torso, shirt.rgb, shirt.word, Style(gradient=0.12))
     for side in (-1, 1):
@@ -108,8 +118,10 @@ def person(shirt: Paint, dice: Dice) -> Sketch:
     sketch.detail(ellipse(0, -0.855, 0.098, 0.112), skin, face, Style(gradient=0.08))
     for side in (-1, 1):
         sketch.detail(ellipse(side * 0.038 + 0.012, -0.86, 0.0125, 0.018), INK, face, FLAT)
-    sketch.detail(ribbon([(-0.025, -0.808), (0.01, -0.796), (0.045, -0.808)], 0.012), mix(skin, (120, 20, 30), 0.55), face, FLAT)
-    fringe = smooth((-0.112, -0.85), (-0.108, -0.95), (0, -1.0), (0.108, -0.95), (0.112, -0.87), (0.07, -0.915), (-0.04, -0.925))
+    sketch.detail(ribbon([(-0.025, -0.808), (0.01, -0.796), (0.045, -0.808)], 0.012), mix(skin,
+                                                                                          (120, 20, 30), 0.55), face, FLAT)
+    fringe = smooth((-0.112, -0.85), (-0.108, -0.95), (0, -1.0), (0.108, -0.95), (0.112, -0.87),
+                    (0.07, -0.915), (-0.04, -0.925))
     if long_hair:
         sketch.detail(fringe, hair.lighter(0.06), 0)
     else:
@@ -117,14 +129,15 @@ def person(shirt: Paint, dice: Dice) -> Sketch:
     return sketch
 
 
-def _sleeve(side: int):
+def _sleeve(side: int) -> np.ndarray:
     """The short sleeve at one shoulder."""
     return ribbon([(side * 0.105, -0.685), (side * 0.15, -0.6)], 0.085, 0.09)
 
 
 def _arm(sketch: Sketch, side: int, skin: Rgb, shirt: Paint, dice: Dice) -> None:
     pose = dice.weighted({"down": 3, "up": 1, "out": 1})
-    ways = {"down": [(0.12, -0.66), (0.18, -0.53), (0.17, -0.4)], "up": [(0.12, -0.66), (0.22, -0.62), (0.27, -0.82)],
+    ways = {"down": [(0.12, -0.66), (0.18, -0.53), (0.17, -0.4)], "up": [(0.12, -0.66), (0.22, -0.62),
+                                                                         (0.27, -0.82)],
             "out": [(0.12, -0.66), (0.2, -0.57), (0.3, -0.56)]}
     sketch.part("arm", ribbon([(side * x, y) for x, y in ways[pose]], 0.066, 0.058), skin)
 
@@ -132,10 +145,12 @@ def _arm(sketch: Sketch, side: int, skin: Rgb, shirt: Paint, dice: Dice) -> None
 def dog(coat: Paint, dice: Dice) -> Sketch:
     sketch = Sketch("dog", coat.word)
     dark, light = coat.darker(0.24), coat.lighter(0.12)
-    sketch.part("tail", ribbon([(-0.5, -0.56), (-0.68, -0.68), (-0.7, -0.9)], 0.13, 0.07), coat.rgb, coat.word)
+    sketch.part("tail", ribbon([(-0.5, -0.56), (-0.68, -0.68), (-0.7, -0.9)], 0.13, 0.07), coat.rgb,
+                coat.word)
     for x in (-0.36, 0.3):
         sketch.part("leg", ribbon([(x, -0.36), (x + 0.02, -0.06)], 0.15, 0.12), dark, coat.word)
-    body = sketch.part("body", smooth((-0.55, -0.52), (-0.36, -0.66), (0.2, -0.66), (0.46, -0.74), (0.56, -0.5), (0.42, -0.3),
+    body = sketch.part("body", smooth((-0.55, -0.52), (-0.36, -0.66), (0.2, -0.66), (0.46, -0.74),
+                                      (0.56, -0.5), (0.42, -0.3),
                                       (0.0, -0.25), (-0.42, -0.27)), coat.rgb, coat.word, Style(gradient=0.14))
     for x in (-0.46, 0.4):
         sketch.part("leg", ribbon([(x, -0.38), (x, -0.06)], 0.16, 0.13), coat.rgb, coat.word)
@@ -144,35 +159,51 @@ def dog(coat: Paint, dice: Dice) -> Sketch:
         spot = (112, 74, 50) if coat.word == "white" else (250, 240, 226)
         sketch.detail(ellipse(-0.14, -0.52, 0.17, 0.1, -10), spot, body)
     collar = paint(dice.pick(("red", "blue", "green", "yellow", "purple")), dice)
-    sketch.part("head", smooth((0.38, -0.86), (0.46, -1.0), (0.64, -1.0), (0.74, -0.88), (0.93, -0.82), (0.94, -0.7), (0.72, -0.66),
+    sketch.part("head", smooth((0.38, -0.86), (0.46, -1.0), (0.64, -1.0), (0.74, -0.88), (0.93, -0.82),
+                               (0.94, -0.7), (0.72, -0.66),
                                (0.52, -0.66)), coat.rgb, coat.word, Style(gradient=0.12))
     sketch.detail(ellipse(0.86, -0.74, 0.1, 0.07), light)
     sketch.detail(ellipse(0.935, -0.8, 0.045, 0.036), INK, style=FLAT)
     eye = INK if coat.word != "black" else (240, 236, 220)
     sketch.detail(ellipse(0.66, -0.87, 0.033), eye, style=FLAT)
-    sketch.part("ear", smooth((0.44, -0.98), (0.54, -0.93), (0.53, -0.74), (0.44, -0.66), (0.37, -0.8)), dark, coat.word)
+    sketch.part("ear", smooth((0.44, -0.98), (0.54, -0.93), (0.53, -0.74), (0.44, -0.66), (0.37, -0.8)),
+                dark, coat.word)
     sketch.part("collar", ribbon([(0.43, -0.7), (0.5, -0.63), (0.6, -0.62)], 0.085), collar.rgb, collar.word)
     return sketch
 
 
 def bird(body: Paint, dice: Dice) -> Sketch:
+    """Standing, its wing folded."""
     sketch = Sketch("bird", body.word)
-    flying = dice.chance(0.6)
-    dark, light = body.darker(0.2), body.lighter(0.3)
-    sketch.part("tail", smooth((-0.42, -0.4), (-0.98, -0.56), (-0.96, -0.36), (-0.86, -0.2), (-0.42, -0.24)), dark, body.word)
-    if flying:
-        sketch.part("wing", smooth((-0.2, -0.45), (-0.34, -0.95), (-0.5, -1.04), (0.0, -0.94), (0.2, -0.5)), dark, body.word)
-    else:
-        for x in (-0.06, 0.1):
-            sketch.part("leg", ribbon([(x, -0.16), (x + 0.02, 0.06)], 0.045), (214, 130, 50))
-    sketch.part("body", smooth((-0.56, -0.36), (-0.2, -0.53), (0.2, -0.56), (0.36, -0.82), (0.6, -0.86), (0.75, -0.68), (0.66, -0.44),
-                               (0.4, -0.15), (0.0, -0.04), (-0.34, -0.14)), body.rgb, body.word, Style(gradient=0.14))
-    sketch.detail(smooth((0.58, -0.4), (0.36, -0.18), (0.02, -0.08), (-0.2, -0.14), (0.1, -0.26)), light)
+    for x in (-0.06, 0.1):
+        sketch.part("leg", ribbon([(x, -0.2), (x + 0.02, 0.07)], 0.045), (214, 130, 50))
+    folded = [(0.22, -0.42), (0.0, -0.48), (-0.42, -0.36), (-0.7, -0.24), (-0.3, -0.16), (0.08, -0.2)]
+    return _bird(sketch, body, smooth(*folded))
+
+
+def flying_bird(body: Paint, dice: Dice) -> Sketch:
+    """Both wings up."""
+    sketch = Sketch("bird", body.word)
+    far_wing = smooth((-0.2, -0.45), (-0.34, -0.95), (-0.5, -1.04), (0.0, -0.94), (0.2, -0.5))
+    sketch.part("wing", far_wing, body.darker(0.2), body.word)
+    reach = dice.uniform(-0.06, 0.06)
+    raised = [(0.22, -0.42), (-0.02, -0.46), (-0.4 + reach, -1.06), (-0.62 + reach, -1.14), (-0.5, -0.8),
+              (-0.3, -0.34), (0.04, -0.24)]
+    return _bird(sketch, body, smooth(*raised))
+
+
+def _bird(sketch: Sketch, body: Paint, near_wing: np.ndarray) -> Sketch:
+    tail = smooth((-0.42, -0.4), (-0.98, -0.56), (-0.96, -0.36), (-0.86, -0.2), (-0.42, -0.24))
+    sketch.part("tail", tail, body.darker(0.2), body.word)
+    trunk = smooth((-0.56, -0.36), (-0.2, -0.53), (0.2, -0.56), (0.36, -0.82), (0.6, -0.86), (0.75, -0.68),
+                   (0.66, -0.44),
+                   (0.4, -0.2), (0.0, -0.1), (-0.34, -0.18))
+    sketch.part("body", trunk, body.rgb, body.word, Style(gradient=0.14))
+    sketch.detail(smooth((0.58, -0.42), (0.36, -0.22), (0.02, -0.13), (-0.2, -0.18), (0.1, -0.28)),
+                  body.lighter(0.3))
     sketch.detail(ellipse(0.56, -0.69, 0.055), (250, 250, 250), style=FLAT)
     sketch.detail(ellipse(0.57, -0.69, 0.034), INK, style=FLAT)
     bill = (240, 150, 40) if body.word not in ("orange", "yellow") else (210, 70, 40)
     sketch.part("beak", polygon((0.71, -0.75), (0.99, -0.62), (0.7, -0.56)), bill)
-    near = [(0.22, -0.42), (-0.02, -0.46), (-0.4, -1.06), (-0.62, -1.14), (-0.5, -0.8), (-0.3, -0.34), (0.04, -0.24)]
-    rest = [(0.22, -0.42), (0.0, -0.48), (-0.42, -0.36), (-0.7, -0.24), (-0.3, -0.16), (0.08, -0.2)]
-    sketch.part("wing", smooth(*(near if flying else rest)), body.darker(0.1), body.word, Style(gradient=0.16))
+    sketch.part("wing", near_wing, body.darker(0.1), body.word, Style(gradient=0.16))
     return sketch

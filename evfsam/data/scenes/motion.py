@@ -1,0 +1,88 @@
+"""How things move through a clip: a straight way with sway, rocking and rolling on top."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from evfsam.data.scenes.dice import Dice
+from evfsam.data.scenes.model import Body
+
+ROOTED = ("house", "tree", "flower")  # only the camera moves them
+FACING = ("car", "bus", "dog", "bird", "boat", "person")  # drawn looking to the right
+ROLLING = ("ball",)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A thing's way over the whole clip. Distances are fractions of the frame, turns are in degrees.
+
+    ``growth`` is the size at the end over the size at the start; ``sway_uv`` and ``rock`` are amplitudes of
+    ``cycles`` swings; ``roll`` is how far it turns in all; ``nearer`` is added to its depth.
+    """
+
+    travel_uv: tuple[float, float] = (0.0, 0.0)
+    growth: float = 1.0
+    nearer: float = 0.0
+    sway_uv: tuple[float, float] = (0.0, 0.0)
+    rock: float = 0.0
+    roll: float = 0.0
+    cycles: float = 1.0
+
+
+def moved(body: Body, motion: Motion, progress: float) -> Body:
+    """The body at ``progress`` (0 at the first frame, 1 at the last) of its motion."""
+    swing = math.sin(2 * math.pi * motion.cycles * progress)
+    pose = body.pose
+    placed = replace(
+        pose,
+        u=pose.u + motion.travel_uv[0] * progress + motion.sway_uv[0] * swing,
+        v=pose.v + motion.travel_uv[1] * progress + motion.sway_uv[1] * swing,
+        scale=pose.scale * motion.growth**progress,
+        turn=pose.turn + motion.rock * swing + motion.roll * progress,
+    )
+    return replace(body, pose=placed, depth=body.depth + motion.nearer * progress)
+
+
+def facing(body: Body, travel_u: float) -> Body:
+    """The body mirrored, if need be, so that it looks where it goes."""
+    if body.kind not in FACING or travel_u == 0:
+        return body
+    return replace(body, pose=replace(body.pose, mirrored=travel_u < 0))
+
+
+def along(body: Body, travel_uv: tuple[float, float], growth: float, nearer: float, dice: Dice) -> Motion:
+    """That way, in the manner of the body's kind: balls roll, boats rock, walkers bob, what flies sways."""
+    if body.kind in ROLLING and body.support:
+        roll = math.degrees(travel_uv[0] / (body.pose.scale / 2))
+        return Motion(travel_uv, growth, nearer, roll=roll)
+    if not body.support:
+        sway = (dice.uniform(-0.03, 0.03), dice.uniform(0.01, 0.04))
+        return Motion(travel_uv, growth, nearer, sway, dice.uniform(3, 14), 0.0, dice.uniform(0.7, 1.6))
+    if body.kind == "boat":
+        return Motion(travel_uv, growth, nearer, (0.0, 0.004), dice.uniform(2, 6), 0.0, dice.uniform(1.5, 3))
+    if body.kind in ("person", "dog", "bird"):
+        return Motion(travel_uv, growth, nearer, (0.0, 0.006), 2.5, 0.0, dice.integer(4, 7))
+    return Motion(travel_uv, growth, nearer)
+
+
+def wander(body: Body, horizon_v: float, dice: Dice) -> Motion:
+    """Any motion that the body's kind and place allow."""
+    if body.kind in ROOTED or dice.chance(0.15):
+        return Motion()
+    u = dice.sign() * dice.uniform(0.05, 0.4)
+    if not body.support:
+        growth = dice.uniform(0.75, 1.35)
+        return along(body, (u, dice.uniform(-0.12, 0.08)), growth, math.log(growth), dice)
+    if body.support in ("sea", "road"):
+        return along(body, (u, 0.0), 1.0, 0.0, dice)
+    return along(body, *approach(body, u, dice.uniform(-0.1, 0.1), horizon_v), dice)
+
+
+def approach(body: Body, u: float, v: float, horizon_v: float) -> tuple[tuple[float, float], float, float]:
+    """Travel, growth and change of depth of a walk over the ground: what comes nearer grows."""
+    lowest = horizon_v + 0.12
+    v = min(max(body.pose.v + v, min(lowest, body.pose.v)), max(1.0, body.pose.v)) - body.pose.v
+    nearer = v / (1.0 - horizon_v)
+    growth = (0.62 + 0.45 * (body.depth + nearer)) / (0.62 + 0.45 * body.depth)
+    return (u, v), growth, nearer
