@@ -46,7 +46,8 @@ class SamConfig:
 class Sam2Config:
     """SAM-2 (arXiv 2408.00714), version 2.0: Hiera, FPN, mask decoder and, if ``memory``, the memory modules.
 
-    The defaults are ``sam2_hiera_l.yaml`` of the sam2 package.
+    The defaults are ``sam2_hiera_l.yaml`` of the sam2 package. ``extra_masks``: whether the decoder's three masks
+    for ambiguous prompts were trained; if not, nothing falls back to them.
     """
 
     kind: ClassVar[str] = "sam2"
@@ -59,6 +60,7 @@ class Sam2Config:
     windows: tuple[int, ...] = (8, 4, 16, 8)
     embedding_width: int = 256
     decoder_feed_forward: int = 2048
+    extra_masks: bool = True
     memory: bool = True
     memory_width: int = 64
     memory_layers: int = 4

@@ -37,7 +37,7 @@ class Sam2Segmenter(SAM2Base):
             use_mask_input_as_output_without_sam=True,
             directly_add_no_mem_embed=True,
             use_high_res_features_in_sam=True,
-            multimask_output_in_sam=True,
+            multimask_output_in_sam=config.extra_masks,
             multimask_output_for_tracking=True,
             multimask_min_pt_num=0,
             multimask_max_pt_num=1,
@@ -53,7 +53,7 @@ class Sam2Segmenter(SAM2Base):
             # What the package's build_sam2 adds for inference: an unstable single mask is replaced by the best
             # of three.
             sam_mask_decoder_extra_args={
-                "dynamic_multimask_via_stability": True,
+                "dynamic_multimask_via_stability": config.extra_masks,
                 "dynamic_multimask_stability_delta": 0.05,
                 "dynamic_multimask_stability_thresh": 0.98,
             },

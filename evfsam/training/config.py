@@ -1,0 +1,62 @@
+"""What a training run is made of: frozen, and written beside its results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evfsam.modeling.config import EvfConfig
+
+STAGES = ("segmenter", "grounding", "joint", "save")
+
+# Share of phrases of each kind in a batch: hard referring ones most, for they are what the model is for.
+KIND_SHARES = {
+    "colour": 0.16,
+    "place": 0.18,
+    "relation": 0.18,
+    "size": 0.08,
+    "name": 0.06,
+    "stuff": 0.07,
+    "things": 0.10,
+    "parts": 0.10,
+    "absent": 0.07,
+}
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage: how long, how fast, how much at once. The rate falls linearly to zero after ``warmup`` steps."""
+
+    steps: int
+    learning_rate: float
+    scenes: int  # a step
+    prompts: int  # a scene
+    warmup: int = 200
+    weight_decay: float = 0.01
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a bundled checkpoint is made from nothing, in the order of the published lineage.
+
+    Attributes:
+        name: the checkpoint's name.
+        model: what is trained.
+        vocabulary: size of the tokenizer that is trained on the world's phrases.
+        first_seed, scenes: the rendered scenes, ``scenes`` of them.
+        segmenter: the segmenter learns from points and boxes, as SAM did.
+        grounding: the encoder learns to ground words in pictures by itself, as BEIT-3 arrives knowing them.
+        joint: encoder, projector and mask decoder learn from phrases on frozen image features, as EVF-SAM did.
+        decoder_rate: the mask decoder's learning rate in ``joint``, relative to the encoder's.
+        seed: of initialisation and sampling.
+    """
+
+    name: str
+    model: EvfConfig
+    vocabulary: int
+    first_seed: int
+    scenes: int
+    segmenter: StageConfig
+    grounding: StageConfig
+    joint: StageConfig
+    decoder_rate: float = 0.5
+    seed: int = 0

@@ -1,0 +1,64 @@
+"""One loop for every stage: AdamW, warm-up and linear decay, accelerate, resume, a progress bar, metrics to a file."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from tqdm import tqdm
+
+from evfsam.training.config import StageConfig
+
+SAVE_EVERY, LOG_EVERY = 500, 50  # steps
+
+
+def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Accelerator) -> None:
+    """Run a stage to its end, from where an earlier run left off.
+
+    Writes ``folder/<stage>/`` (state to resume from) and appends to ``folder/metrics.jsonl``: one line every
+    50 steps with means of all losses, the learning rate and phrases a second.
+    """
+    optimizer = torch.optim.AdamW(
+        stage.parameter_groups(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
+    )
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / config.warmup, max(0.0, 1 - step / config.steps))
+    )
+    name = stage.name
+    prepared, optimizer = accelerator.prepare(stage, optimizer)
+    accelerator.register_for_checkpointing(scheduler)
+    state_folder, start = folder / name, 0
+    if (state_folder / "step.json").exists():
+        accelerator.load_state(state_folder)
+        start = json.loads((state_folder / "step.json").read_text())["step"]
+    prepared.train()
+    sums, since = defaultdict(float), time.monotonic()
+    with tqdm(total=config.steps, initial=start, desc=name, disable=not accelerator.is_main_process) as bar:
+        for step in range(start, config.steps):
+            losses = prepared(step * accelerator.num_processes + accelerator.process_index)
+            accelerator.backward(losses["loss"])
+            accelerator.clip_grad_norm_(prepared.parameters(), 1.0)
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+            for key, value in losses.items():
+                sums[key] += value.detach().item()
+            bar.update()
+            if (step + 1) % LOG_EVERY == 0 and accelerator.is_main_process:
+                seconds, since = time.monotonic() - since, time.monotonic()
+                row = {key: round(value / LOG_EVERY, 4) for key, value in sums.items()}
+                rate = LOG_EVERY * config.scenes * config.prompts * accelerator.num_processes / seconds
+                row |= {"stage": name, "step": step + 1, "rate": scheduler.get_last_lr()[0], "prompts_s": round(rate, 1)}
+                with (folder / "metrics.jsonl").open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                bar.set_postfix({key: row[key] for key in ("loss", "iou", "cls_hit") if key in row})
+                sums.clear()
+            if (step + 1) % SAVE_EVERY == 0 or step + 1 == config.steps:
+                accelerator.save_state(state_folder)
+                (state_folder / "step.json").write_text(json.dumps({"step": step + 1}))
+    accelerator.free_memory()

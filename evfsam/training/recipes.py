@@ -1,0 +1,50 @@
+"""The recipes of the bundled checkpoints."""
+
+from __future__ import annotations
+
+from evfsam.modeling.config import Beit3Config, EvfConfig, Sam2Config
+from evfsam.training.config import Recipe, StageConfig
+
+TINY_VOCABULARY = 256  # pieces; the world says about 150 words
+
+TINY_ENCODER = Beit3Config(
+    width=160,
+    layers=5,
+    heads=4,
+    feed_forward=640,
+    vocabulary=TINY_VOCABULARY + 8,  # pieces, and the special tokens around them
+    image_size=128,
+    patch_size=16,
+    text_positions=66,
+)
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="evf-sam2-tiny",
+            model=EvfConfig(
+                encoder=TINY_ENCODER,
+                segmenter=Sam2Config(
+                    image_size=256,
+                    width=32,
+                    stages=(1, 2, 3, 1),
+                    heads=1,
+                    global_attention_blocks=(5,),
+                    windows=(8, 4, 8, 8),
+                    embedding_width=128,
+                    decoder_feed_forward=512,
+                    extra_masks=False,
+                    memory=False,
+                ),
+                multimask=False,
+            ),
+            vocabulary=TINY_VOCABULARY,
+            first_seed=0,
+            scenes=9000,
+            segmenter=StageConfig(steps=1900, learning_rate=8e-4, scenes=4, prompts=8),
+            grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
+            joint=StageConfig(steps=2400, learning_rate=3e-4, scenes=8, prompts=8),
+        ),
+    )
+}

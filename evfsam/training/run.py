@@ -1,0 +1,112 @@
+"""A recipe from nothing to a checkpoint's folder, each stage resumable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from safetensors.torch import load_file, save_file
+
+from evfsam.checkpoints.save import save_checkpoint
+from evfsam.checkpoints.tokenizer import load_tokenizer, train_tokenizer
+from evfsam.data.scenes import KINDS_OF_EXPRESSION, vocabulary
+from evfsam.modeling.build import build_model
+from evfsam.modeling.evf_sam import EvfSam
+from evfsam.training.config import STAGES, Recipe
+from evfsam.training.feature_cache import open_feature_cache
+from evfsam.training.init import initialise
+from evfsam.training.loop import train
+from evfsam.training.scene_cache import SceneCache, open_cache
+from evfsam.training.stages import GroundingStage, JointStage, SegmenterStage
+
+
+def run(recipe: Recipe, folder: Path, stages: Sequence[str] = STAGES, device: str | None = None, workers: int = 2) -> None:
+    """Run some stages of a recipe (all of them by default).
+
+    Args:
+        folder: of the run: scenes, tokenizer, states, metrics, and in the end ``checkpoint/``.
+        stages: in the order of :data:`STAGES`; the first two are independent of each other.
+        device: "cpu" to keep off a GPU; else accelerate chooses.
+        workers: processes that render.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    cache = open_cache(folder / "scenes", recipe.first_seed, recipe.scenes, recipe.model.segmenter.image_size, workers)
+    tokenizer_folder = folder / "tokenizer"
+    if not (tokenizer_folder / "tokenizer_config.json").exists():
+        phrases = [expression.text for scene in cache.expressions for expression in scene]
+        train_tokenizer([*vocabulary(), *phrases[:100_000]], tokenizer_folder, recipe.vocabulary)
+    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
+    for stage in stages:
+        if stage == "save":
+            save(recipe, folder)
+        else:
+            _run_stage(stage, recipe, folder, cache, device)
+
+
+def _run_stage(name: str, recipe: Recipe, folder: Path, cache: SceneCache, device: str | None) -> None:
+    accelerator = Accelerator(cpu=device == "cpu")
+    model = new_model(recipe)
+    if name == "segmenter":
+        stage = SegmenterStage(model, recipe, cache)
+        train(stage, recipe.segmenter, folder, accelerator)
+        _keep(folder / "segmenter.safetensors", model.visual_model)
+        return
+    grounding = GroundingStage(model, recipe, cache, load_tokenizer(folder / "tokenizer"))
+    if name == "grounding":
+        train(grounding, recipe.grounding, folder, accelerator)
+        _keep(folder / "grounding.safetensors", grounding)
+        return
+    grounding.load_state_dict(load_file(folder / "grounding.safetensors"))
+    model.visual_model.load_state_dict(load_file(folder / "segmenter.safetensors"))
+    model.to(accelerator.device)
+    weights_id = str((folder / "segmenter.safetensors").stat().st_mtime_ns)
+    features = open_feature_cache(folder / "features", model, cache, weights_id)
+    stage = JointStage(model, recipe, grounding, features)
+    train(stage, recipe.joint, folder, accelerator)
+    _keep(folder / "model.safetensors", model)
+
+
+def new_model(recipe: Recipe) -> EvfSam:
+    """The recipe's model as it starts, the same from the same seed."""
+    set_seed(recipe.seed)
+    model = build_model(recipe.model)
+    initialise(model)
+    return model
+
+
+def save(recipe: Recipe, folder: Path) -> Path:
+    """Write the trained model as a checkpoint in the published layout to ``folder/checkpoint``."""
+    model = new_model(recipe)
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    config = {
+        "capabilities": ["referring", "semantic", "parts"],
+        "prompt_kinds": list(KINDS_OF_EXPRESSION),
+        "vocabulary": sorted(vocabulary()),
+        "licence": "apache-2.0",
+        "description": "A small EVF-SAM2 trained on rendered scenes; bundled with the project.",
+    }
+    target = folder / "checkpoint"
+    save_checkpoint(target, model, folder / "tokenizer", torch.float16, config)
+    return target
+
+
+def shortened(recipe: Recipe, steps: int) -> Recipe:
+    """The same recipe with few steps a stage: to see that everything runs."""
+    def short(stage):
+        return replace(stage, steps=steps, warmup=1)
+
+    return replace(
+        recipe,
+        segmenter=short(recipe.segmenter),
+        grounding=short(recipe.grounding),
+        joint=short(recipe.joint),
+    )
+
+
+def _keep(path: Path, module: torch.nn.Module) -> None:
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}, path)

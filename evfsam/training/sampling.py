@@ -1,0 +1,113 @@
+"""Batches of one stage from the cached scenes: a pure function of (seed, stage, step), so that a run resumes exactly."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from evfsam.training.config import KIND_SHARES, StageConfig
+from evfsam.training.scene_cache import SceneCache
+
+SMALLEST_TARGET = 0.002  # of the picture; below this a click could hardly hit it
+
+
+@dataclass(frozen=True)
+class PhraseBatch:
+    """B scenes and P phrases in all.
+
+    Attributes:
+        scenes: int64 (B,), rows of the cache.
+        scene_of_row: int64 (P,), which of the B scenes a phrase belongs to.
+        phrases: P phrases.
+        coverage: float32 (P, g, g), 0..1.
+    """
+
+    scenes: np.ndarray
+    scene_of_row: torch.Tensor
+    phrases: list[str]
+    coverage: torch.Tensor
+
+
+def generator(seed: int, stage: str, step: int) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(stage.encode()), step])
+
+
+def sample_phrases(cache: SceneCache, config: StageConfig, rng: np.random.Generator, grid: int) -> PhraseBatch:
+    """Phrases of all kinds in the recipe's shares, as far as each scene has them."""
+    scenes = rng.integers(len(cache), size=config.scenes)
+    phrases, coverage = [], []
+    for scene in scenes:
+        by_kind: dict[str, list] = {}
+        for expression in cache.expressions[scene]:
+            by_kind.setdefault(expression.kind, []).append(expression)
+        kinds = sorted(by_kind)
+        shares = np.array([KIND_SHARES[kind] for kind in kinds])
+        for kind in rng.choice(kinds, size=config.prompts, p=shares / shares.sum()):
+            expression = by_kind[kind][rng.integers(len(by_kind[kind]))]
+            phrases.append(expression.text)
+            coverage.append(cache.coverage(scene, expression.part_ids, grid))
+    rows = torch.arange(config.scenes).repeat_interleave(config.prompts)
+    return PhraseBatch(scenes, rows, phrases, torch.from_numpy(np.stack(coverage)))
+
+
+def sample_targets(cache: SceneCache, config: StageConfig, rng: np.random.Generator, grid: int):
+    """Things, pieces of stuff and parts to be pointed at.
+
+    Returns (scenes (B,), scene_of_row (P,), coverage (P, grid, grid), is_part (P,)).
+    """
+    scenes = rng.integers(len(cache), size=config.scenes)
+    coverage, is_part = [], []
+    for scene in scenes:
+        areas = np.bincount(cache.part_maps[scene].ravel(), minlength=256) / cache.part_maps[scene].size
+        wholes = [ids for ids in cache.things[scene] if areas[list(ids)].sum() > SMALLEST_TARGET]
+        parts = [(i,) for ids in wholes if len(ids) > 1 for i in ids if areas[i] > SMALLEST_TARGET]
+        for _ in range(config.prompts):
+            part = bool(parts) and rng.random() < 0.3
+            pool = parts if part else wholes
+            coverage.append(cache.coverage(scene, pool[rng.integers(len(pool))], grid))
+            is_part.append(part)
+    rows = torch.arange(config.scenes).repeat_interleave(config.prompts)
+    return scenes, rows, torch.from_numpy(np.stack(coverage)), torch.tensor(is_part)
+
+
+def sample_clicks(coverage: torch.Tensor, count: int, rng: np.random.Generator, image_size: int):
+    """Clicks by a person who knows the answer: the first inside, the others inside or just anywhere outside.
+
+    Args:
+        coverage: (P, g, g), 0..1, with something covered in every row.
+        count: clicks a row.
+
+    Returns points for :meth:`EvfSam.decode`: float32 (P, count, 2) in pixels, int64 (P, count).
+    """
+    rows, grid = len(coverage), coverage.shape[-1]
+    flat = coverage.flatten(1).numpy()
+    cells, labels = np.empty((rows, count), np.int64), np.ones((rows, count), np.int64)
+    labels[:, 1:] = rng.random((rows, count - 1)) < 0.5
+    for row in range(rows):
+        inside = np.flatnonzero(flat[row] > 0.95)
+        if not len(inside):
+            inside = [flat[row].argmax()]
+        outside = np.flatnonzero(flat[row] < 0.05)
+        if not len(outside):
+            labels[row] = 1
+        for i in range(count):
+            pool = inside if labels[row, i] else outside
+            cells[row, i] = pool[rng.integers(len(pool))]
+    xy = np.stack([cells % grid, cells // grid], -1) + rng.uniform(0.2, 0.8, (rows, count, 2))
+    return torch.from_numpy(xy * (image_size / grid)).float(), torch.from_numpy(labels)
+
+
+def boxes_of(coverage: torch.Tensor, rng: np.random.Generator, image_size: int) -> torch.Tensor:
+    """Boxes around what is covered, drawn by a hand that is off by some per cent: float32 (P, 4) xyxy pixels."""
+    grid = coverage.shape[-1]
+    boxes = []
+    for mask in (coverage > 0.5) | (coverage == coverage.amax((1, 2), keepdim=True)):
+        y, x = torch.nonzero(mask.any(1)).flatten(), torch.nonzero(mask.any(0)).flatten()
+        boxes.append([x[0], y[0], x[-1] + 1, y[-1] + 1])
+    boxes = torch.tensor(boxes, dtype=torch.float32)
+    sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+    noise = torch.from_numpy(rng.normal(0, 0.05, boxes.shape)).float()
+    return (boxes + sides * noise).clamp(0, grid) * (image_size / grid)

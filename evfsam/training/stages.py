@@ -1,0 +1,191 @@
+"""The three stages of the lineage, each a module whose forward turns a step's number into losses.
+
+1. ``SegmenterStage``: points and boxes -> masks (SAM). Learns *where* -> *what outline*, no words.
+2. ``GroundingStage``: words + picture -> which image tokens are meant (in BEIT-3's place). No segmenter.
+3. ``JointStage``: words + picture -> prompt token -> mask (EVF-SAM), image features frozen and cached.
+
+Trained all at once, a decoder learns to find things from the words by itself and the fusion stays unused.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from evfsam.modeling.evf_sam import EvfSam
+from evfsam.processing.inputs import prepare
+from evfsam.processing.text import tokenize
+from evfsam.training.config import Recipe
+from evfsam.training.feature_cache import FeatureCache
+from evfsam.training.losses import bce_loss, dice_loss, mask_losses
+from evfsam.training.sampling import boxes_of, generator, sample_clicks, sample_phrases, sample_targets
+from evfsam.training.scene_cache import SceneCache
+
+GROUNDING_WEIGHT = 0.3  # of the grounding losses once the decoder learns from the words as well
+
+
+class SegmenterStage(nn.Module):
+    """The segmenter learns from clicks and boxes on things, stuff and parts."""
+
+    name = "segmenter"
+
+    def __init__(self, model: EvfSam, recipe: Recipe, cache: SceneCache):
+        super().__init__()
+        self.segmenter, self.config = model.visual_model, recipe.segmenter
+        self.cache, self.seed, self.spec = cache, recipe.seed, model.config.pixels
+
+    def parameter_groups(self) -> list[dict]:
+        return [{"params": list(self.segmenter.parameters())}]
+
+    def forward(self, step: int) -> dict[str, torch.Tensor]:
+        rng = generator(self.seed, self.name, step)
+        grid, size = self.spec.image_size // 4, self.spec.image_size
+        scenes, rows, coverage, is_part = sample_targets(self.cache, self.config, rng, grid)
+        device = next(self.parameters()).device
+        pixels = [prepare(self.cache.pictures_rgb[scene], self.spec).segmenter_pixels for scene in scenes]
+        features = self.segmenter.encode_image(torch.cat(pixels).to(device))
+        # A box tells a window from its house; a lone click means the whole. So parts always get a box.
+        boxed = is_part | torch.from_numpy(rng.random(len(rows)) < 0.4)
+        decoded = []
+        for chosen, with_box in ((boxed, True), (~boxed, False)):
+            chosen = chosen.nonzero().flatten()
+            if not len(chosen):
+                continue
+            clicks = sample_clicks(coverage[chosen], int(rng.integers(1, 5)), rng, size)
+            points = tuple(part.to(device) for part in clicks)
+            boxes = boxes_of(coverage[chosen], rng, size).to(device) if with_box else None
+            if with_box and rng.random() < 0.5:
+                points = None
+            sparse, dense = self.segmenter.embed_prompts(points, boxes)
+            masks = self.segmenter.decode(features.select(rows[chosen].to(device)), sparse, dense, multimask=False)
+            decoded.append((mask_losses(masks, coverage[chosen].to(device)), len(chosen) / len(rows)))
+        return {name: sum(losses[name] * share for losses, share in decoded) for name in decoded[0][0]}
+
+
+class GroundingStage(nn.Module):
+    """The encoder learns which image tokens a phrase covers.
+
+    Two readings are asked for. Each fused image token tells for itself, which starts early fusion from the
+    first minutes; and [CLS], compared with the tokens *before* fusion (what a patch looks like and where it
+    is), has to say what and where by itself, since it is all that the decoder will get to see.
+    """
+
+    name = "grounding"
+
+    def __init__(self, model: EvfSam, recipe: Recipe, cache: SceneCache, tokenizer):
+        super().__init__()
+        encoder = model.config.encoder
+        self.encoder, self.config = model.mm_extractor, recipe.grounding
+        self.cache, self.seed, self.spec = cache, recipe.seed, model.config.pixels
+        self.token_head = nn.Linear(encoder.width, 1)
+        self.cls_query = nn.Linear(encoder.width, encoder.width)
+        self.patch_key = nn.Linear(encoder.width, encoder.width)
+        self.cls_bias = nn.Parameter(torch.zeros(1))
+        self.tokens_a_side = encoder.image_size // encoder.patch_size
+        self._ids = lru_cache(maxsize=500_000)(
+            lambda phrase: tokenize(tokenizer, [phrase], encoder.text_positions).token_ids[0]
+        )
+
+    def parameter_groups(self) -> list[dict]:
+        return [{"params": list(self.parameters())}]
+
+    def read(self, scenes, scene_of_row: torch.Tensor, phrases: list[str]) -> torch.Tensor:
+        """The encoder's tokens (P, T, width) of P phrases with their scenes' pictures."""
+        device = self.cls_bias.device
+        pixels = torch.cat([prepare(self.cache.pictures_rgb[scene], self.spec).encoder_pixels for scene in scenes])
+        ids = nn.utils.rnn.pad_sequence([self._ids(p) for p in phrases], batch_first=True, padding_value=1)
+        ids = ids.to(device)
+        return self.encoder(pixels.to(device)[scene_of_row], ids, ids.eq(1)), pixels
+
+    def losses(self, tokens: torch.Tensor, pixels: torch.Tensor, scene_of_row, coverage) -> dict[str, torch.Tensor]:
+        side = self.tokens_a_side
+        beit3 = self.encoder.beit3
+        image_tokens = tokens[:, 1 : 1 + side * side]
+        covered = F.adaptive_avg_pool2d(coverage.unsqueeze(1), side).squeeze(1)
+        by_token = self.token_head(image_tokens).squeeze(-1).unflatten(1, (side, side))
+        patches = beit3.vision_embed(pixels)[:, 1:] + beit3.encoder.embed_positions.A.weight[3:]
+        keys = self.patch_key(patches)[scene_of_row]
+        by_cls = torch.einsum("pd,pnd->pn", self.cls_query(tokens[:, 0]), keys) * keys.shape[-1] ** -0.5
+        by_cls = (by_cls + self.cls_bias).unflatten(1, (side, side))
+        present = (covered.flatten(1).amax(1) > 0).float()
+        losses = {}
+        for name, logits in (("token", by_token), ("cls", by_cls)):
+            bce = F.binary_cross_entropy_with_logits(logits, covered, 1 + 4 * covered)
+            dice = (dice_loss(logits, covered) * present).sum() / present.sum().clamp(min=1)
+            losses[name] = bce + 0.5 * dice
+            best = logits.flatten(1).argmax(1, keepdim=True)
+            hit = (covered.flatten(1).gather(1, best)[:, 0] > 0.1).float()
+            losses[f"{name}_hit"] = (hit * present).sum() / present.sum().clamp(min=1)
+        losses["loss"] = losses["token"] + losses["cls"]
+        return losses
+
+    def forward(self, step: int) -> dict[str, torch.Tensor]:
+        rng = generator(self.seed, self.name, step)
+        batch = sample_phrases(self.cache, self.config, rng, self.spec.image_size // 4)
+        device = self.cls_bias.device
+        rows = batch.scene_of_row.to(device)
+        tokens, pixels = self.read(batch.scenes, rows, batch.phrases)
+        return self.losses(tokens, pixels.to(device), rows, batch.coverage.to(device))
+
+
+class JointStage(nn.Module):
+    """EVF-SAM's own training on cached features of the frozen image encoder."""
+
+    name = "joint"
+
+    def __init__(self, model: EvfSam, recipe: Recipe, grounding: GroundingStage, features: FeatureCache):
+        super().__init__()
+        self.model, self.grounding, self.recipe, self.config = model, grounding, recipe, recipe.joint
+        self.cache, self.features = grounding.cache, features
+        model.visual_model.requires_grad_(False)
+        self.decoder_parameters = _decoder_parameters(model.visual_model)
+        for parameter in self.decoder_parameters:
+            parameter.requires_grad_(True)
+
+    def parameter_groups(self) -> list[dict]:
+        words = [*self.grounding.parameters(), *self.model.text_hidden_fcs.parameters()]
+        rate = self.config.learning_rate * self.recipe.decoder_rate
+        return [{"params": words}, {"params": self.decoder_parameters, "lr": rate}]
+
+    def forward(self, step: int) -> dict[str, torch.Tensor]:
+        rng = generator(self.recipe.seed, self.name, step)
+        size = self.model.config.pixels.image_size
+        batch = sample_phrases(self.cache, self.config, rng, size // 4)
+        device = self.model.device
+        rows, coverage = batch.scene_of_row.to(device), batch.coverage.to(device)
+        tokens, pixels = self.grounding.read(batch.scenes, rows, batch.phrases)
+        prompt_tokens = self.model.project(tokens)
+        features = self.features.read(batch.scenes, device)
+        losses = mask_losses(self.model.decode(features.select(rows), prompt_tokens, multimask=False), coverage)
+        grounding = self.grounding.losses(tokens, pixels.to(device), rows, coverage)
+        losses["loss"] = losses["loss"] + GROUNDING_WEIGHT * grounding["loss"]
+        losses["cls_hit"], losses["token_hit"] = grounding["cls_hit"], grounding["token_hit"]
+        losses["loss"] = losses["loss"] + 0.2 * self._clicked(features, rows, prompt_tokens, batch.coverage, rng)
+        return losses
+
+    def _clicked(self, features, rows, prompt_tokens, coverage, rng) -> torch.Tensor:
+        """Words refined by clicks, and clicks alone, so that the decoder keeps what it could do before."""
+        device = rows.device
+        present = (coverage.flatten(1).amax(1) > 0.95).nonzero().flatten().numpy()
+        chosen = rng.permutation(present)[: max(2, len(rows) // 5)]
+        total = torch.zeros((), device=device)
+        for half, with_words in ((chosen[::2], True), (chosen[1::2], False)):
+            if not len(half):
+                continue
+            half = torch.from_numpy(half)
+            clicks = sample_clicks(coverage[half], int(rng.integers(1, 4)), rng, self.model.config.pixels.image_size)
+            points = tuple(part.to(device) for part in clicks)
+            half = half.to(device)
+            words = prompt_tokens[half] if with_words else None
+            decoded = self.model.decode(features.select(rows[half]), words, points, multimask=False)
+            total = total + mask_losses(decoded, coverage.to(device)[half])["loss"] / 2
+        return total
+
+
+def _decoder_parameters(segmenter: nn.Module) -> list[nn.Parameter]:
+    """The mask decoder, less what already went into the cached features (SAM-2's two 1 x 1 convolutions)."""
+    decoder = getattr(segmenter, "sam_mask_decoder", None) or segmenter.mask_decoder
+    return [p for name, p in decoder.named_parameters() if not name.startswith(("conv_s0", "conv_s1"))]

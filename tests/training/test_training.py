@@ -1,0 +1,147 @@
+"""A few steps of every stage, on real scenes, to a checkpoint that loads and answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from evfsam.checkpoints.load import load_checkpoint
+from evfsam.data.scenes import TEST, VALIDATION, make_scene, render
+from evfsam.errors import InputError
+from evfsam.modeling.build import build_model
+from evfsam.modeling.config import Beit3Config
+from evfsam.predictor import Predictor
+from evfsam.runtime import choose_runtime
+from evfsam.training.config import StageConfig
+from evfsam.training.loop import train
+from evfsam.training.recipes import RECIPES
+from evfsam.training.run import new_model, run
+from evfsam.training.sampling import boxes_of, generator, sample_clicks, sample_phrases
+from evfsam.training.scene_cache import open_cache
+from evfsam.training.stages import SegmenterStage
+
+STAGE = StageConfig(steps=3, learning_rate=1e-3, scenes=2, prompts=3, warmup=1)
+
+
+def small(name: str = "evf-sam2-tiny"):
+    """A recipe of the bundled kind, shrunk until a step takes a fraction of a second."""
+    recipe = RECIPES[name]
+    segmenter = replace(recipe.model.segmenter, image_size=128)
+    encoder = Beit3Config(width=32, layers=2, heads=2, feed_forward=64, vocabulary=264, image_size=64, text_positions=66)
+    model = replace(recipe.model, segmenter=segmenter, encoder=encoder)
+    return replace(recipe, model=model, scenes=4, segmenter=STAGE, grounding=STAGE, joint=STAGE)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    run(small(), folder, device="cpu", workers=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache(trained):
+    return open_cache(trained / "scenes", 0, 4, 128, workers=1)
+
+
+def test_every_stage_reports_and_the_checkpoint_answers(trained):
+    assert {"segmenter.safetensors", "grounding.safetensors", "model.safetensors"} <= {p.name for p in trained.iterdir()}
+    predictor = Predictor(load_checkpoint(trained / "checkpoint"), choose_runtime("cpu"))
+    picture = render(make_scene(3), (90, 120)).picture_rgb
+    (found,) = predictor.segment(picture, ["the red car"])
+    assert found.mask_logits.shape == (90, 120) and np.isfinite(found.mask_logits).all()
+
+
+def test_the_decoder_learns_and_the_image_encoder_stays_as_it_was(trained):
+    from safetensors.torch import load_file
+
+    before, after = load_file(trained / "segmenter.safetensors"), load_file(trained / "model.safetensors")
+    changed = {name for name, value in before.items() if not torch.equal(value, after[f"visual_model.{name}"])}
+    assert changed and all(name.startswith("sam_mask_decoder.") for name in changed)
+
+
+def test_the_same_seed_gives_the_same_batch_and_another_step_another(cache):
+    def batch(step):
+        return sample_phrases(cache, STAGE, generator(0, "joint", step), 32)
+
+    again, other = batch(5), batch(6)
+    assert batch(5).phrases == again.phrases and torch.equal(batch(5).coverage, again.coverage)
+    assert other.phrases != again.phrases
+
+
+def test_a_run_cut_off_and_resumed_ends_where_an_unbroken_one_does(tmp_path, cache, monkeypatch):
+    recipe = small()
+    monkeypatch.setattr("evfsam.training.loop.SAVE_EVERY", 2)
+
+    def weights(folder, stop_at=None):
+        model = new_model(recipe)
+        stage = SegmenterStage(model, recipe, cache)
+        forward = stage.forward
+        if stop_at is not None:
+            def stopping(step):
+                if step == stop_at:
+                    raise KeyboardInterrupt
+                return forward(step)
+
+            stage.forward = stopping
+        train(stage, STAGE, folder, Accelerator(cpu=True))
+        return {name: value.clone() for name, value in model.visual_model.state_dict().items()}
+
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    whole = weights(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        weights(tmp_path / "cut", stop_at=2)
+    resumed = weights(tmp_path / "cut")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize("first, count", [(VALIDATION.start - 1, 2), (VALIDATION.start, 1), (TEST.start, 500)])
+def test_no_training_touches_the_seeds_kept_for_tests(tmp_path, first, count):
+    with pytest.raises(InputError):
+        open_cache(tmp_path, first, count, 64, workers=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_clicks_and_boxes_fit_the_target():
+    rng = np.random.default_rng(0)
+    coverage = torch.zeros(2, 32, 32)
+    coverage[0, 4:12, 20:30] = 1
+    coverage[1, 20:22, 3:5] = 1
+    points, labels = sample_clicks(coverage, 4, rng, image_size=128)
+    cells = (points / 4).long()
+    inside = coverage[torch.arange(2)[:, None], cells[..., 1], cells[..., 0]] > 0.5
+    assert torch.equal(inside, labels.bool()) and labels[:, 0].all()
+    boxes = boxes_of(coverage, rng, image_size=128)
+    assert torch.allclose(boxes[0], torch.tensor([80.0, 16, 120, 48]), atol=12)
+
+
+def words_share(model) -> float:
+    """The words' share of the variance of the mask logits over eight phrases on one picture."""
+    ids = torch.tensor([[0, 5 + i, 40 + 3 * i, 90 + i, 2] for i in range(8)])
+    with torch.no_grad():
+        features = model.encode_image(torch.randn(1, 3, 256, 256))
+        prompts = model.encode_prompt(torch.randn(1, 3, 128, 128), ids)
+        logits = model.decode(features, prompts).low_res_masks.flatten(1)
+    return float(logits.var(0).mean() / logits.var())
+
+
+def test_words_matter_more_at_the_start_than_with_the_common_initialisation():
+    recipe = RECIPES["evf-sam2-tiny"]
+    ours = words_share(new_model(recipe))
+    common = words_share(build_model(recipe.model))
+    print(f"words' share of the variance: {ours:.5f}, common initialisation {common:.5f}")
+    assert ours > 20 * common
+
+
+def test_metrics_are_lines_of_json(trained, tmp_path, cache, monkeypatch):
+    monkeypatch.setattr("evfsam.training.loop.LOG_EVERY", 1)
+    train(SegmenterStage(new_model(small()), small(), cache), STAGE, tmp_path, Accelerator(cpu=True))
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert all(np.isfinite(row["loss"]) and row["stage"] == "segmenter" for row in rows)
