@@ -60,5 +60,6 @@ def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Acce
                 sums.clear()
             if (step + 1) % SAVE_EVERY == 0 or step + 1 == config.steps:
                 accelerator.save_state(state_folder)
-                (state_folder / "step.json").write_text(json.dumps({"step": step + 1}))
+                if accelerator.is_main_process:
+                    (state_folder / "step.json").write_text(json.dumps({"step": step + 1}))
     accelerator.free_memory()

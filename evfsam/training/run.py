@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from safetensors.torch import load_file, save_file
 
 from evfsam.checkpoints.save import save_checkpoint
@@ -28,12 +28,29 @@ from evfsam.training.stages import GroundingStage, JointStage, SegmenterStage
 def run(recipe: Recipe, folder: Path, stages: Sequence[str] = STAGES, device: str | None = None, workers: int = 2) -> None:
     """Run some stages of a recipe (all of them by default).
 
+    Started by ``accelerate launch --num_processes N``, N processes share the work: N times the batch.
+
     Args:
         folder: of the run: scenes, tokenizer, states, metrics, and in the end ``checkpoint/``.
         stages: in the order of :data:`STAGES`; the first two are independent of each other.
         device: "cpu" to keep off a GPU; else accelerate chooses.
         workers: processes that render.
     """
+    # A pre-training-only token and, in some steps, a kind of click get no gradient.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accelerator = Accelerator(cpu=device == "cpu", kwargs_handlers=[unused])
+    with accelerator.main_process_first():
+        cache = _prepare(recipe, folder, workers)
+    for stage in stages:
+        if stage != "save":
+            _run_stage(stage, recipe, folder, cache, accelerator)
+        elif accelerator.is_main_process:
+            save(recipe, folder)
+        accelerator.wait_for_everyone()
+
+
+def _prepare(recipe: Recipe, folder: Path, workers: int) -> SceneCache:
+    """Scenes and tokenizer, made unless they are there."""
     folder.mkdir(parents=True, exist_ok=True)
     cache = open_cache(folder / "scenes", recipe.first_seed, recipe.scenes, recipe.model.segmenter.image_size, workers)
     tokenizer_folder = folder / "tokenizer"
@@ -41,34 +58,28 @@ def run(recipe: Recipe, folder: Path, stages: Sequence[str] = STAGES, device: st
         phrases = [expression.text for scene in cache.expressions for expression in scene]
         train_tokenizer([*vocabulary(), *phrases[:100_000]], tokenizer_folder, recipe.vocabulary)
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
-    for stage in stages:
-        if stage == "save":
-            save(recipe, folder)
-        else:
-            _run_stage(stage, recipe, folder, cache, device)
+    return cache
 
 
-def _run_stage(name: str, recipe: Recipe, folder: Path, cache: SceneCache, device: str | None) -> None:
-    accelerator = Accelerator(cpu=device == "cpu")
+def _run_stage(name: str, recipe: Recipe, folder: Path, cache: SceneCache, accelerator: Accelerator) -> None:
     model = new_model(recipe)
     if name == "segmenter":
-        stage = SegmenterStage(model, recipe, cache)
-        train(stage, recipe.segmenter, folder, accelerator)
-        _keep(folder / "segmenter.safetensors", model.visual_model)
-        return
-    grounding = GroundingStage(model, recipe, cache, load_tokenizer(folder / "tokenizer"))
-    if name == "grounding":
-        train(grounding, recipe.grounding, folder, accelerator)
-        _keep(folder / "grounding.safetensors", grounding)
-        return
-    grounding.load_state_dict(load_file(folder / "grounding.safetensors"))
-    model.visual_model.load_state_dict(load_file(folder / "segmenter.safetensors"))
-    model.to(accelerator.device)
-    weights_id = str((folder / "segmenter.safetensors").stat().st_mtime_ns)
-    features = open_feature_cache(folder / "features", model, cache, weights_id)
-    stage = JointStage(model, recipe, grounding, features)
-    train(stage, recipe.joint, folder, accelerator)
-    _keep(folder / "model.safetensors", model)
+        kept, stage, config = model.visual_model, SegmenterStage(model, recipe, cache), recipe.segmenter
+    else:
+        grounding = GroundingStage(model, recipe, cache, load_tokenizer(folder / "tokenizer"))
+        kept, stage, config = grounding, grounding, recipe.grounding
+    if name == "joint":
+        grounding.load_state_dict(load_file(folder / "grounding.safetensors"))
+        model.visual_model.load_state_dict(load_file(folder / "segmenter.safetensors"))
+        model.to(accelerator.device)
+        weights_id = str((folder / "segmenter.safetensors").stat().st_mtime_ns)
+        with accelerator.main_process_first():
+            features = open_feature_cache(folder / "features", model, cache, weights_id)
+        kept, stage, config = model, JointStage(model, recipe, grounding, features), recipe.joint
+    train(stage, config, folder, accelerator)
+    if accelerator.is_main_process:
+        target = folder / ("model.safetensors" if name == "joint" else f"{name}.safetensors")
+        save_file({key: value.detach().cpu().contiguous() for key, value in kept.state_dict().items()}, target)
 
 
 def new_model(recipe: Recipe) -> EvfSam:
@@ -107,6 +118,3 @@ def shortened(recipe: Recipe, steps: int) -> Recipe:
         joint=short(recipe.joint),
     )
 
-
-def _keep(path: Path, module: torch.nn.Module) -> None:
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}, path)
