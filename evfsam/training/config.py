@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from evfsam.modeling.config import EvfConfig
 
-STAGES = ("segmenter", "grounding", "joint", "save")
+STAGES = ("segmenter", "grounding", "joint", "memory", "save")
 
 # Share of phrases of each kind in a batch: hard referring ones most, for they are what the model is for.
 KIND_SHARES = {
@@ -46,6 +46,8 @@ class Recipe:
         segmenter: the segmenter learns from points and boxes, as SAM did.
         grounding: the encoder learns to ground words in pictures by itself, as BEIT-3 arrives knowing them.
         joint: encoder, projector and mask decoder learn from phrases on frozen image features, as EVF-SAM did.
+        memory: SAM-2's memory modules learn to follow things through clips, all else frozen; None without them.
+        clips: the rendered clips for that, of seeds from ``first_seed``.
         decoder_rate: the mask decoder's learning rate in ``joint``, relative to the encoder's.
         seed: of initialisation and sampling.
     """
@@ -58,5 +60,7 @@ class Recipe:
     segmenter: StageConfig
     grounding: StageConfig
     joint: StageConfig
+    memory: StageConfig | None = None
+    clips: int = 0
     decoder_rate: float = 0.5
     seed: int = 0

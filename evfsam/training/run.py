@@ -18,9 +18,11 @@ from evfsam.data.scenes import KINDS_OF_EXPRESSION, vocabulary
 from evfsam.modeling.build import build_model
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.training.config import STAGES, Recipe
+from evfsam.training.clip_cache import open_clip_cache
 from evfsam.training.feature_cache import open_feature_cache
 from evfsam.training.init import initialise
 from evfsam.training.loop import train
+from evfsam.training.memory_stage import MemoryStage
 from evfsam.training.scene_cache import SceneCache, open_cache
 from evfsam.training.stages import GroundingStage, JointStage, SegmenterStage
 
@@ -42,6 +44,8 @@ def run(recipe: Recipe, folder: Path, stages: Sequence[str] = STAGES, device: st
     with accelerator.main_process_first():
         cache = _prepare(recipe, folder, workers)
     for stage in stages:
+        if stage == "memory" and recipe.memory is None:
+            continue
         if stage != "save":
             _run_stage(stage, recipe, folder, cache, accelerator)
         elif accelerator.is_main_process:
@@ -64,22 +68,27 @@ def _prepare(recipe: Recipe, folder: Path, workers: int) -> SceneCache:
 def _run_stage(name: str, recipe: Recipe, folder: Path, cache: SceneCache, accelerator: Accelerator) -> None:
     model = new_model(recipe)
     if name == "segmenter":
-        kept, stage, config = model.visual_model, SegmenterStage(model, recipe, cache), recipe.segmenter
+        kept, stage = model.visual_model, SegmenterStage(model, recipe, cache)
+    elif name == "memory":
+        model.load_state_dict(load_file(folder / "joint.safetensors"))
+        size = recipe.model.segmenter.image_size
+        with accelerator.main_process_first():
+            clips = open_clip_cache(folder / "clips", recipe.first_seed, recipe.clips, size, workers=1)
+        kept, stage = model, MemoryStage(model, recipe, clips)
     else:
-        grounding = GroundingStage(model, recipe, cache, load_tokenizer(folder / "tokenizer"))
-        kept, stage, config = grounding, grounding, recipe.grounding
+        kept = stage = GroundingStage(model, recipe, cache, load_tokenizer(folder / "tokenizer"))
     if name == "joint":
-        grounding.load_state_dict(load_file(folder / "grounding.safetensors"))
+        stage.load_state_dict(load_file(folder / "grounding.safetensors"))
         model.visual_model.load_state_dict(load_file(folder / "segmenter.safetensors"))
         model.to(accelerator.device)
         weights_id = str((folder / "segmenter.safetensors").stat().st_mtime_ns)
         with accelerator.main_process_first():
             features = open_feature_cache(folder / "features", model, cache, weights_id)
-        kept, stage, config = model, JointStage(model, recipe, grounding, features), recipe.joint
-    train(stage, config, folder, accelerator)
+        kept, stage = model, JointStage(model, recipe, stage, features)
+    train(stage, getattr(recipe, name), folder, accelerator)
     if accelerator.is_main_process:
-        target = folder / ("model.safetensors" if name == "joint" else f"{name}.safetensors")
-        save_file({key: value.detach().cpu().contiguous() for key, value in kept.state_dict().items()}, target)
+        state = {key: value.detach().cpu().contiguous() for key, value in kept.state_dict().items()}
+        save_file(state, folder / f"{name}.safetensors")
 
 
 def new_model(recipe: Recipe) -> EvfSam:
@@ -91,18 +100,26 @@ def new_model(recipe: Recipe) -> EvfSam:
 
 
 def save(recipe: Recipe, folder: Path) -> Path:
-    """Write the trained model as a checkpoint in the published layout to ``folder/checkpoint``."""
-    model = new_model(recipe)
-    model.load_state_dict(load_file(folder / "model.safetensors"))
-    config = {
-        "capabilities": ["referring", "semantic", "parts"],
+    """Write the trained model as a checkpoint in the published layout to ``folder/checkpoint``.
+
+    Without a trained memory the checkpoint is for pictures only and leaves those modules out.
+    """
+    memory = (folder / "memory.safetensors").exists()
+    config = recipe.model
+    if not memory and config.segmenter.kind == "sam2":
+        config = replace(config, segmenter=replace(config.segmenter, memory=False))
+    model = build_model(config)
+    state = load_file(folder / ("memory.safetensors" if memory else "joint.safetensors"))
+    model.load_state_dict({name: state[name] for name in model.state_dict()})
+    facts = {
+        "capabilities": ["referring", "semantic", "parts", *(["video"] if memory else [])],
         "prompt_kinds": list(KINDS_OF_EXPRESSION),
         "vocabulary": sorted(vocabulary()),
         "licence": "apache-2.0",
-        "description": "A small EVF-SAM2 trained on rendered scenes; bundled with the project.",
+        "description": "A small model trained on rendered scenes; bundled with the project.",
     }
     target = folder / "checkpoint"
-    save_checkpoint(target, model, folder / "tokenizer", torch.float16, config)
+    save_checkpoint(target, model, folder / "tokenizer", torch.float16, facts)
     return target
 
 
@@ -116,5 +133,6 @@ def shortened(recipe: Recipe, steps: int) -> Recipe:
         segmenter=short(recipe.segmenter),
         grounding=short(recipe.grounding),
         joint=short(recipe.joint),
+        memory=recipe.memory and short(recipe.memory),
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from evfsam.training.config import KIND_SHARES, StageConfig
-from evfsam.training.scene_cache import SceneCache
+from evfsam.training.scene_cache import SceneCache, coverage_of
 
 SMALLEST_TARGET = 0.002  # of the picture; below this a click could hardly hit it
 
@@ -48,7 +48,7 @@ def sample_phrases(cache: SceneCache, config: StageConfig, rng: np.random.Genera
         for kind in rng.choice(kinds, size=config.prompts, p=shares / shares.sum()):
             expression = by_kind[kind][rng.integers(len(by_kind[kind]))]
             phrases.append(expression.text)
-            coverage.append(cache.coverage(scene, expression.part_ids, grid))
+            coverage.append(coverage_of(cache.part_maps[scene], expression.part_ids, grid))
     rows = torch.arange(config.scenes).repeat_interleave(config.prompts)
     return PhraseBatch(scenes, rows, phrases, torch.from_numpy(np.stack(coverage)))
 
@@ -67,7 +67,7 @@ def sample_targets(cache: SceneCache, config: StageConfig, rng: np.random.Genera
         for _ in range(config.prompts):
             part = bool(parts) and rng.random() < 0.3
             pool = parts if part else wholes
-            coverage.append(cache.coverage(scene, pool[rng.integers(len(pool))], grid))
+            coverage.append(coverage_of(cache.part_maps[scene], pool[rng.integers(len(pool))], grid))
             is_part.append(part)
     rows = torch.arange(config.scenes).repeat_interleave(config.prompts)
     return scenes, rows, torch.from_numpy(np.stack(coverage)), torch.tensor(is_part)

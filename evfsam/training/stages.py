@@ -21,6 +21,7 @@ from evfsam.processing.text import tokenize
 from evfsam.training.config import Recipe
 from evfsam.training.feature_cache import FeatureCache
 from evfsam.training.losses import bce_loss, dice_loss, mask_losses
+from evfsam.training.memory_stage import memory_parameters
 from evfsam.training.sampling import boxes_of, generator, sample_clicks, sample_phrases, sample_targets
 from evfsam.training.scene_cache import SceneCache
 
@@ -38,7 +39,8 @@ class SegmenterStage(nn.Module):
         self.cache, self.seed, self.spec = cache, recipe.seed, model.config.pixels
 
     def parameter_groups(self) -> list[dict]:
-        return [{"params": list(self.segmenter.parameters())}]
+        later = {id(p) for p in memory_parameters(self.segmenter)}
+        return [{"params": [p for p in self.segmenter.parameters() if id(p) not in later]}]
 
     def forward(self, step: int) -> dict[str, torch.Tensor]:
         rng = generator(self.seed, self.name, step)

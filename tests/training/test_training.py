@@ -19,6 +19,7 @@ from evfsam.predictor import Predictor
 from evfsam.runtime import choose_runtime
 from evfsam.training.config import StageConfig
 from evfsam.training.loop import train
+from evfsam.training.memory_stage import MEMORY_MODULES
 from evfsam.training.recipes import RECIPES
 from evfsam.training.run import new_model, run
 from evfsam.training.sampling import boxes_of, generator, sample_clicks, sample_phrases
@@ -34,7 +35,10 @@ def small(name: str = "evf-sam2-tiny"):
     segmenter = replace(recipe.model.segmenter, image_size=128)
     encoder = Beit3Config(width=32, layers=2, heads=2, feed_forward=64, vocabulary=264, image_size=64, text_positions=66)
     model = replace(recipe.model, segmenter=segmenter, encoder=encoder)
-    return replace(recipe, model=model, scenes=4, segmenter=STAGE, grounding=STAGE, joint=STAGE)
+    memory = replace(STAGE, scenes=1, prompts=2)
+    return replace(
+        recipe, model=model, scenes=4, clips=1, segmenter=STAGE, grounding=STAGE, joint=STAGE, memory=memory
+    )
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,7 @@ def cache(trained):
 
 
 def test_every_stage_reports_and_the_checkpoint_answers(trained):
-    assert {"segmenter.safetensors", "grounding.safetensors", "model.safetensors"} <= {p.name for p in trained.iterdir()}
+    assert {"segmenter.safetensors", "grounding.safetensors", "joint.safetensors"} <= {p.name for p in trained.iterdir()}
     predictor = Predictor(load_checkpoint(trained / "checkpoint"), choose_runtime("cpu"))
     picture = render(make_scene(3), (90, 120)).picture_rgb
     (found,) = predictor.segment(picture, ["the red car"])
@@ -60,9 +64,19 @@ def test_every_stage_reports_and_the_checkpoint_answers(trained):
 def test_the_decoder_learns_and_the_image_encoder_stays_as_it_was(trained):
     from safetensors.torch import load_file
 
-    before, after = load_file(trained / "segmenter.safetensors"), load_file(trained / "model.safetensors")
+    before, after = load_file(trained / "segmenter.safetensors"), load_file(trained / "joint.safetensors")
     changed = {name for name, value in before.items() if not torch.equal(value, after[f"visual_model.{name}"])}
     assert changed and all(name.startswith("sam_mask_decoder.") for name in changed)
+
+
+def test_memory_learns_and_nothing_else_moves(trained):
+    from safetensors.torch import load_file
+
+    before, after = load_file(trained / "joint.safetensors"), load_file(trained / "memory.safetensors")
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert any("memory_attention" in name for name in changed) and any("memory_encoder" in name for name in changed)
+    assert all(name.removeprefix("visual_model.").startswith(MEMORY_MODULES) for name in changed)
+    assert "video" in load_checkpoint(trained / "checkpoint").info.capabilities
 
 
 def test_the_same_seed_gives_the_same_batch_and_another_step_another(cache):
