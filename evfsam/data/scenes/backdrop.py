@@ -37,7 +37,8 @@ WEATHERS = (
 
 @dataclass(frozen=True)
 class Backdrop:
-    """Stuff from back to front, the light, and where things may stand: zone -> (v at the far end, at the near).
+    """Stuff from back to front, the light, and where things may stand: zone -> (v at the far end, at the
+    near).
 
     The zones are "ground", "road" and "sea"; ``soil`` is the stuff the ground is made of.
     """

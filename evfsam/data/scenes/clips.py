@@ -17,15 +17,16 @@ from evfsam.data.scenes.occlusion import plan_occlusion
 from evfsam.data.scenes.render import render_parts
 
 CLIP_STREAM = 3
-OCCLUSION_SHARE = 0.8  # of clips in which a hiding is planned; what is said of it is measured afterwards
+# Of clips in which a hiding is planned; what is said of it is measured afterwards.
+OCCLUSION_SHARE = 0.8
 MOVED, GROWN = 0.10, 1.25  # a target moves by this much of the frame, or changes its size by this factor
 SEEN_SHARE = 0.55  # of the frames on which a target has to be visible
-SEEN_AREA = 0.0015  # of the picture, for a frame to count as one where the target is seen
+SEEN_AREA = 0.0015  # of the picture, for a frame to count
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A scene and the motions of its things and camera. ``pan_uv`` is the camera's way over the whole clip."""
+    """A scene and the motions of its things; ``pan_uv`` is the camera's way over the whole clip."""
 
     scene: Scene
     motions: tuple[Motion, ...]
@@ -90,7 +91,7 @@ def make_clip(seed: int, frames: int = 48, aspect: float = 1.0) -> Clip:
 
 
 def visible_areas(clip: Clip) -> np.ndarray:
-    """(frames, things) float64: the share of the picture that each thing's visible pixels cover, at the fixed size."""
+    """(frames, things) float64: the share of the picture that each thing visibly covers."""
     thing_of_part = np.array([-1 if part.thing is None else part.thing for part in clip.scene.parts])
     rows = []
     for t in range(clip.frames):

@@ -14,8 +14,8 @@ class Dice:
     """Draws that are the same on every machine for the same seed and stream.
 
     Only ``Generator(PCG64).random()`` is used: it is one multiplication of the bit stream, while numpy may
-    change how its other distributions consume bits. ``stream`` keeps layout, wording and motion apart, so that a
-    new template does not change any picture.
+    change how its other distributions consume bits. ``stream`` keeps layout, wording and motion apart, so
+    that a new template does not change any picture.
     """
 
     def __init__(self, seed: int, stream: int = 0) -> None:

@@ -21,8 +21,8 @@ BIG = ("house", "bus", "tree")
 def make_scene(seed: int, aspect: float = 1.0) -> Scene:
     """The scene of a seed, laid out for pictures of width / height = ``aspect``.
 
-    The same seed and aspect give the same scene, bit for bit. A thing's colour word is the colour of its main part
-    (``Kind.main``: the wall of a house, the shirt of a person, the hull of a boat).
+    The same seed and aspect give the same scene, bit for bit. A thing's colour word is the colour of its
+    main part (``Kind.main``: the wall of a house, the shirt of a person, the hull of a boat).
     """
     dice = Dice(seed, LAYOUT_STREAM)
     backdrop = make_backdrop(dice)
@@ -51,7 +51,7 @@ def _cast(backdrop: Backdrop, dice: Dice) -> list[tuple[Kind, str]]:
         dice.weighted({1: 1, 2: 3, 3: 1.5}),
         dice.weighted({1: 2.5, 2: 1}),
     ]
-    kinds = [name for name, count in zip(names, counts + [1, 1, 1, 1]) for _ in range(count)]
+    kinds = [name for name, count in zip(names, counts + [1, 1, 1, 1], strict=True) for _ in range(count)]
     palette = dice.shuffled(("red", "orange", "yellow", "green", "blue", "purple", "pink", "white"))[
         : dice.integer(3, 5)
     ]
@@ -67,7 +67,7 @@ def _colour(kind: Kind, palette: list[str], dice: Dice) -> str:
 def _place(
     kind: Kind, colour: str, boxes: list[Box], backdrop: Backdrop, aspect: float, crowd: float, dice: Dice
 ) -> Body:
-    """The best of several poses among the boxes already taken: overlap is allowed, but mostly little of it."""
+    """The best of several poses among the boxes already taken: overlap is allowed, but little of it."""
     places = {place: odds for place, odds in kind.places.items() if place in backdrop.zones or place == "air"}
     place = dice.weighted(places)
     draw = kind.draw_aloft if place == "air" and kind.draw_aloft else kind.draw

@@ -1,7 +1,8 @@
-"""What words about place, size and relation mean, with a margin: a selector names a thing only where nobody could doubt it.
+"""What words about place, size and relation mean, with a margin: a thing is named only beyond doubt.
 
-Places are told by the centroids of what is visible, in fractions of the picture (v down); near and far by where
-things stand. Every selector takes the things that the noun covers and returns the only one meant, or None.
+Places are told by the centroids of what is visible, in fractions of the picture (v down); near and far by
+where things stand. Every selector takes the things that the noun covers and returns the only one meant, or
+None.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def split_by_size(group: Group) -> tuple[list[Seen], list[Seen]] | None:
     ordered = sorted(group, key=lambda s: s.area)
     if len(ordered) < 2 or any(seen.shown < 0.7 for seen in ordered):
         return None
-    ratios = [b.area / a.area for a, b in zip(ordered, ordered[1:])]
+    ratios = [b.area / a.area for a, b in zip(ordered, ordered[1:], strict=False)]
     cut = max(range(len(ratios)), key=ratios.__getitem__)
     small, large = ordered[: cut + 1], ordered[cut + 1 :]
     halfway = (ordered[0].area * ordered[-1].area) ** 0.5
@@ -232,14 +233,14 @@ def in_the_sky(t: Seen, horizon_v: float) -> Verdict:
     return True if t.box[3] <= horizon_v - 0.01 else None
 
 
-def only(group: Group, verdict: Callable[[Seen], Verdict]) -> Seen | None:
-    """The single member for which the verdict is yes while it is a clear no for all others."""
-    verdicts = [verdict(seen) for seen in group]
+def only(group: Group, verdict: Callable[..., Verdict], *about: object) -> Seen | None:
+    """The single member whose ``verdict(member, *about)`` is yes while it is a clear no for all others."""
+    verdicts = [verdict(seen, *about) for seen in group]
     if None in verdicts or verdicts.count(True) != 1:
         return None
     return group[verdicts.index(True)]
 
 
-def none(group: Group, verdict: Callable[[Seen], Verdict]) -> bool:
-    """True where the verdict is a clear no for everything in the group."""
-    return all(verdict(seen) is False for seen in group)
+def none(group: Group, verdict: Callable[..., Verdict], *about: object) -> bool:
+    """True where ``verdict(member, *about)`` is a clear no for everything in the group."""
+    return all(verdict(seen, *about) is False for seen in group)

@@ -1,4 +1,4 @@
-"""What can be seen of each thing, measured on one fixed rendering so that it does not depend on the size drawn."""
+"""What can be seen of each thing, measured on one fixed rendering, whatever size is drawn."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ CANONICAL_LONG_SIDE = 256
 
 @dataclass(frozen=True)
 class Seen:
-    """A thing of which something is visible. Positions and sizes are fractions of the picture's width and height.
+    """A thing of which something is visible. Positions are fractions of the picture's width and height.
 
-    ``area`` is the visible share of the picture; ``box`` (u0, v0, u1, v1) and ``centroid`` (u, v) are those of
-    the visible pixels; ``extent`` is the box of all of it, hidden or not, within the picture; ``shown`` is the
-    share of its whole box that the visible box covers; ``foot`` is the v where it stands or hangs, ``size`` its
-    pose's scale. ``looks`` maps a part name to (colour word, visible area).
+    ``area`` is the visible share of the picture; ``box`` (u0, v0, u1, v1) and ``centroid`` (u, v) are those
+    of the visible pixels; ``extent`` is the box of all of it, hidden or not, within the picture; ``shown``
+    is the share of its whole box that the visible box covers; ``foot`` is the v where it stands or hangs,
+    ``size`` its pose's scale. ``looks`` maps a part name to (colour word, visible area).
     """
 
     thing: int

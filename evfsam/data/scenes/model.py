@@ -1,9 +1,9 @@
 """What a scene is: frozen descriptions without any resolution.
 
-Two spaces. *Frame* coordinates: (0, 0) is the top left corner and (1, 1) the bottom right one. *Body* coordinates:
-x to the right, y down, (0, 0) where the body stands, and 1 = the body's own unit, usually its height. A pose puts
-a body's origin at a point of the frame and scales it by a fraction of the picture's short side, so that things
-keep their proportions in a picture of any shape.
+Two spaces. *Frame* coordinates: (0, 0) is the top left corner and (1, 1) the bottom right one. *Body*
+coordinates: x to the right, y down, (0, 0) where the body stands, and 1 = the body's own unit, usually its
+height. A pose puts a body's origin at a point of the frame and scales it by a fraction of the picture's
+short side, so that things keep their proportions in a picture of any shape.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Style:
 class Patch:
     """One filled outline, (n, 2) float64; ``part`` counts within its body.
 
-    The colour runs from ``rgb`` at the top of the outline's box to ``rgb_below`` at its bottom, where that is given.
+    The colour runs from ``rgb`` at the top of the outline's box to ``rgb_below`` at its bottom, where that
+    is given.
     """
 
     part: int
@@ -59,9 +60,9 @@ class Pose:
 class Body:
     """A piece of stuff or a thing: named parts and the patches that draw them, back to front.
 
-    ``pose`` is None for stuff whose outlines are in frame coordinates. ``depth`` is 0 at the horizon and 1 at the
-    viewer's feet; ``support`` is the stuff it stands on, empty for what flies. ``parallax`` is how much of the
-    camera's way it follows.
+    ``pose`` is None for stuff whose outlines are in frame coordinates. ``depth`` is 0 at the horizon and 1
+    at the viewer's feet; ``support`` is the stuff it stands on, empty for what flies. ``parallax`` is how
+    much of the camera's way it follows.
     """
 
     kind: str
@@ -76,7 +77,7 @@ class Body:
 
 @dataclass(frozen=True)
 class Part:
-    """A row of the part table. ``thing`` counts ``Scene.things`` and is None for stuff; ``colour`` may be empty."""
+    """A row of the part table: ``thing`` counts ``Scene.things``, None for stuff; ``colour`` may be empty."""
 
     index: int
     thing: int | None
@@ -87,7 +88,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Light:
-    """Where the light comes from, as a unit vector on screen (y down), and the sun's halo in frame coordinates."""
+    """Where the light comes from, a unit vector on screen (y down), and the sun's halo in the frame."""
 
     direction: tuple[float, float]
     sun_uv: tuple[float, float]
@@ -98,7 +99,7 @@ class Light:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A picture before it has pixels. ``aspect`` is the width / height it was laid out for, ``horizon_v`` where sky ends."""
+    """A picture before it has pixels, laid out for width / height = ``aspect``; sky ends at ``horizon_v``."""
 
     seed: int
     aspect: float

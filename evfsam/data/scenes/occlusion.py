@@ -20,7 +20,7 @@ TARGET_HEIGHT = (
 
 @dataclass(frozen=True)
 class Screen:
-    """The part of a kind that surely covers what is behind it, in body units, and how large the kind may be drawn."""
+    """The part of a kind that surely covers what is behind it, in body units, and its largest scale."""
 
     half_width: float
     top: float
@@ -42,8 +42,8 @@ def plan_occlusion(
 ) -> None:
     """Sends one thing across the picture and stands or drives another in its way, in place in both lists.
 
-    Does nothing where the scene has nothing to send. The screen is one of the scene's own things if it can be, or
-    else one more.
+    Does nothing where the scene has nothing to send. The screen is one of the scene's own things if it can
+    be, or else one more.
     """
     candidates = [i for i, body in enumerate(things) if body.kind in FOLLOWED and body.support != "sea"]
     if not candidates:
@@ -71,7 +71,7 @@ def _cross(
     pan_uv: tuple[float, float],
     dice: Dice,
 ) -> tuple[Body, Motion]:
-    """The target small enough to hide, on the clearest of some ways from one side of the picture to the other."""
+    """The target small enough to hide, on the clearest of some ways from side to side of the picture."""
     body = things[target]
     _, v0, _, v1 = frame_box(body, scene.aspect)
     shrink = min(1.0, dice.uniform(*TARGET_HEIGHT) * _short_sides(scene.aspect)[1] / (v1 - v0))
@@ -96,7 +96,7 @@ def _blocked(
     progress: float,
     aspect: float,
 ) -> float:
-    """How much nearer things cover the body's box at that point of its way: 0 = not at all, 1 = wholly, by one."""
+    """How much of the body's box nearer things cover, at that point of its way, summed over them."""
     at = moved(body, way, progress)
     others = [
         moved(*pair, progress) for i, pair in enumerate(zip(things, motions, strict=True)) if i != target

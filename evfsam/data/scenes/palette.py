@@ -40,7 +40,7 @@ class Paint:
 
 def mix(a: Rgb, b: Rgb, amount: float) -> Rgb:
     """``a`` where amount is 0, ``b`` where it is 1."""
-    return tuple(x + (y - x) * amount for x, y in zip(a, b))
+    return tuple(x + (y - x) * amount for x, y in zip(a, b, strict=True))
 
 
 def paint(word: str, dice: Dice) -> Paint:

@@ -1,4 +1,4 @@
-"""Geometry of a rendering: outlines in pixels, the supersampled label buffer, and what each pixel sees in it."""
+"""Geometry of a rendering: outlines in pixels, the supersampled labels, and what each pixel sees of them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
 class Patches:
     """Tables over the P patches of a scene in drawing order. ``points`` (n, 2) and ``box`` are in pixels.
 
-    Outline i is ``points[starts[i]:starts[i + 1]]``; ``box`` (P, 4) holds centre x, y and half width, half height;
-    ``rgb`` (P, 2, 3) the colour at the top and at the bottom of the box; ``style`` (P, 6) the fields of Style.
-    ``caster`` (P,) is True for things that stand on something.
+    Outline i is ``points[starts[i]:starts[i + 1]]``; ``box`` (P, 4) holds centre x, y and half width, half
+    height; ``rgb`` (P, 2, 3) the colour at the top and at the bottom of the box; ``style`` (P, 6) the
+    fields of Style. ``caster`` (P,) is True for things that stand on something.
     """
 
     points: np.ndarray
@@ -32,7 +32,7 @@ class Patches:
     foot: np.ndarray
 
     def fill(self, canvas: np.ndarray, points: np.ndarray, which: np.ndarray, values: np.ndarray) -> None:
-        """Fills the outlines ``which`` (indices) of moved or scaled ``points`` on the canvas with their values."""
+        """Fills the outlines ``which`` (indices), their ``points`` moved or scaled, with their values."""
         fixed = np.rint((points - 0.5) * (1 << SHIFT)).astype(np.int32)
         for i in which:
             cv2.fillPoly(canvas, [fixed[self.starts[i] : self.starts[i + 1]]], int(values[i]), shift=SHIFT)
@@ -40,10 +40,12 @@ class Patches:
 
 @dataclass(frozen=True, eq=False)
 class Mixed:
-    """The M pixels that see more than one patch, as K runs (pixel, patch): pixels in order, runs of one together.
+    """The M pixels that see more than one patch, as K runs (pixel, patch): pixels in order, runs of one
+    together.
 
-    ``rows``, ``columns`` (M,) name the pixels; ``first`` (M,) is where each one's runs begin; ``pixel`` (K,) counts
-    0 to M - 1; ``patch`` (K,); ``share`` (K,) float32 is the patch's share of the pixel's samples.
+    ``rows``, ``columns`` (M,) name the pixels; ``first`` (M,) is where each one's runs begin; ``pixel``
+    (K,) counts 0 to M - 1; ``patch`` (K,); ``share`` (K,) float32 is the patch's share of the pixel's
+    samples.
     """
 
     rows: np.ndarray
@@ -141,7 +143,7 @@ def _mixed_keys(
 
 
 def _runs(keys: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[Mixed, np.ndarray]:
-    """Equal keys become runs; the part with the most samples wins the pixel, of equals the later one in the table."""
+    """Equal keys become runs; the part with most samples wins the pixel, of equals the later in the table."""
     count = keys.shape[1]
     starts_run = np.ones(keys.shape, bool)
     starts_run[:, 1:] = keys[:, 1:] != keys[:, :-1]

@@ -25,8 +25,8 @@ class Rendering:
 def render(scene: Scene, size_hw: tuple[int, int]) -> Rendering:
     """Draws a scene at any size, in pixels.
 
-    What is visible was arranged for ``scene.aspect``: at another shape of picture things move apart or together,
-    so make the scene for the shape that will be drawn.
+    What is visible was arranged for ``scene.aspect``: at another shape of picture things move apart or
+    together, so make the scene for the shape that will be drawn.
     """
     raster = rasterise(scene, size_hw)
     return Rendering(paint(scene, raster), raster.part_map)

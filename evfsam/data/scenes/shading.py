@@ -35,8 +35,11 @@ def paint(scene: Scene, raster: Raster) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """Per patch, all float32: ``light`` (3, P) so that light = l0 + l1 x + l2 y, ``rgb`` (3, P) at y = 0 and its
-    ``slope`` (3, P) per pixel of y, ``weights`` (4, P) of grain, streak, shadow and glow, ``round`` (P,), ``box`` (4, P)."""
+    """Columns over the P patches, all float32.
+
+    ``light`` (3, P): light = l0 + l1 x + l2 y. ``rgb`` (3, P) at y = 0, ``slope`` (3, P) per y.
+    ``weights`` (4, P) of grain, streak, shadow and glow. ``round`` (P,), ``box`` (4, P) as in Patches.
+    """
 
     light: np.ndarray
     rgb: np.ndarray
@@ -68,7 +71,7 @@ def _table(scene: Scene, patches: Patches) -> _Table:
 def _shade(
     scene: Scene, table: _Table, ids: np.ndarray, x: np.ndarray, y: np.ndarray, fields: np.ndarray
 ) -> np.ndarray:
-    """Colours (3, ...) float32 in 0..255 of the patches ``ids`` (...) at pixels x, y, with fields (4, ...) there."""
+    """Colours (3, ...) float32 in 0..255 of patches ``ids`` (...) at pixels x, y; fields (4, ...) there."""
     light = table.light[0][ids] + table.light[1][ids] * x + table.light[2][ids] * y
     curved = np.nonzero(table.round[ids])
     if len(curved[0]):

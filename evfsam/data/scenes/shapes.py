@@ -30,7 +30,7 @@ def box(x0: float, y0: float, x1: float, y1: float, radius: float = 0.0) -> np.n
 
 
 def arc(cx: float, cy: float, rx: float, ry: float, start: float, stop: float, count: int = 24) -> np.ndarray:
-    """Points on an ellipse from ``start`` to ``stop`` in degrees, clockwise from the right as y points down."""
+    """Points on an ellipse from ``start`` to ``stop`` in degrees, clockwise from the right."""
     return _unit_arc(start, stop, count) * (rx, ry) + (cx, cy)
 
 

@@ -17,7 +17,7 @@ def require_training_seeds(start: int, count: int) -> range:
     """
     if count < 1 or start not in TRAIN or start + count - 1 not in TRAIN:
         raise InputError(
-            f"Training may only use scene seeds from {TRAIN.start} to {TRAIN.stop - 1}, but {count} from {start} were asked for: "
-            "choose a smaller start or count."
+            f"Training may only use scene seeds from {TRAIN.start} to {TRAIN.stop - 1}, "
+            f"but {count} from {start} were asked for: choose a smaller start or count."
         )
     return range(start, start + count)

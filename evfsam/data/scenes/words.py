@@ -1,4 +1,4 @@
-"""The wordings. ``{n}`` is the noun phrase, ``{N}`` its plural, ``{l}`` and ``{m}`` are landmarks, with their article."""
+"""The wordings: ``{n}`` is the noun phrase, ``{N}`` its plural, ``{l}`` and ``{m}`` are landmarks."""
 
 from __future__ import annotations
 

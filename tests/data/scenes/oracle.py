@@ -1,7 +1,7 @@
 """Reads a phrase and answers, from the part map and the part table alone, which things it covers.
 
-Written from what the words mean, without the generator's selectors and without their margins: a phrase that the
-generator holds for unambiguous has to single out its target under this plain reading too.
+Written from what the words mean, without the generator's selectors and without their margins: a phrase that
+the generator holds for unambiguous has to single out its target under this plain reading too.
 """
 
 from __future__ import annotations
@@ -197,8 +197,8 @@ class Oracle:
                 k for k in self._noun(match[1]) if k.number not in (a.number, b.number) and left < k.u < right
             ]
         match = re.fullmatch(
-            r"(.+?) (left of|to the left of|on the left of|right of|to the right of|on the right of|above|over|below|under"
-            r"|next to|beside|close to|by|in front of|behind) the (.+)",
+            r"(.+?) (left of|to the left of|on the left of|right of|to the right of|on the right of|above"
+            r"|over|below|under|next to|beside|close to|by|in front of|behind) the (.+)",
             text,
         )
         if not match:

@@ -45,7 +45,7 @@ def test_a_clip_of_one_frame():
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_motion_is_smooth(seed):
-    """From one frame to the next nothing jumps by more than a twentieth of the picture, and something moves."""
+    """From one frame to the next nothing jumps by a twentieth of the picture, and something moves."""
     clip = make_clip(seed)
     where = np.array([[(b.pose.u, b.pose.v) for b in clip.frame(t).things] for t in range(clip.frames)])
     steps = np.abs(np.diff(where, axis=0))

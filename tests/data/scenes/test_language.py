@@ -98,7 +98,7 @@ def test_absent_phrases_have_an_empty_mask(world):
 
 
 def test_targets_have_distractors_of_their_kind(world):
-    """Colour, place and size phrases are only said where another thing of the kind could be taken for the target."""
+    """Colour, place and size phrases are said only where another thing of the kind could be meant."""
     for _, oracle, phrases in world:
         kinds = [look.kind for look in oracle.looks]
         by_number = {look.number: look.kind for look in oracle.looks}

@@ -76,7 +76,7 @@ def test_masks_agree_between_sizes(seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_pixels_inside_a_part_look_like_it_and_nothing_bleeds_from_beneath(seed):
-    """Away from edges, a picture drawn small equals the average of one drawn large: labels and colours coincide."""
+    """Away from edges, a picture drawn small is the average of one drawn large, in labels and colours."""
     scene = make_scene(seed)
     small, large = render(scene, (128, 128)), render(scene, (512, 512))
     blocks = large.part_map.reshape(128, 4, 128, 4)

@@ -8,7 +8,7 @@ import numpy as np
 
 from evfsam.data.scenes.dice import Dice
 from evfsam.data.scenes.model import Sketch, Style
-from evfsam.data.scenes.palette import HUES, Paint
+from evfsam.data.scenes.palette import HUES, Paint, Rgb
 from evfsam.data.scenes.shapes import arc, box, curve, ellipse, polygon, ribbon, smooth
 from evfsam.data.scenes.things.built import other_colour
 
@@ -16,13 +16,13 @@ FLAT = Style(gradient=0.0)
 ROUND = Style(gradient=0.16, roundness=0.30)
 
 
-def contrast(coat: Paint, amount: float) -> tuple:
+def contrast(coat: Paint, amount: float) -> Rgb:
     """A second tone of the same colour word: lighter, or greyer where white cannot be lightened."""
     return coat.lighter(amount) if coat.word != "white" else coat.darker(amount * 0.45)
 
 
 def ball(skin: Paint, dice: Dice) -> Sketch:
-    """Round shading needs every patch to have the ball's own box, so stripes are cut from the whole circle."""
+    """Plain, with a band around it, or with three panels."""
     sketch = Sketch("ball", skin.word)
     sketch.part("ball", ellipse(0, -0.5, 0.5), skin.rgb, skin.word, ROUND)
     pattern = dice.pick(("plain", "band", "panels"))
@@ -30,8 +30,8 @@ def ball(skin: Paint, dice: Dice) -> Sketch:
         sketch.detail(_ball_band(-0.13, 0.13), contrast(skin, 0.5), style=Style(gradient=0.2))
     if pattern == "panels":
         for start in (20, 140, 260):
-            arm = np.concatenate([arc(0.06, -0.56, 0.05, 0.05, start, start, 1), arc(0, -0.5, 0.5, 0.5,
-                                                                                     start - 24, start + 24)])
+            rim = arc(0, -0.5, 0.5, 0.5, start - 24, start + 24)
+            arm = np.concatenate([arc(0.06, -0.56, 0.05, 0.05, start, start, 1), rim])
             sketch.detail(arm, contrast(skin, 0.45), style=Style(gradient=0.16))
         sketch.detail(ellipse(0.06, -0.56, 0.1), contrast(skin, 0.45), style=FLAT)
     sketch.detail(ellipse(-0.17, -0.7, 0.1, 0.065, -35), contrast(skin, 0.55), style=FLAT)
@@ -56,8 +56,8 @@ def kite(sail: Paint, dice: Dice) -> Sketch:
     sketch.part("tail", ribbon(tail, 0.028), bow.darker(0.15), bow.word, FLAT)
     for x, y in tail[1:]:
         for side in (-1, 1):
-            sketch.detail(polygon((x, y), (x + side * 0.085, y - 0.04), (x + side * 0.085, y + 0.04)),
-                          bow.rgb)
+            end = x + side * 0.085
+            sketch.detail(polygon((x, y), (end, y - 0.04), (end, y + 0.04)), bow.rgb)
     wide, waist = dice.uniform(0.3, 0.38), -0.72
     sketch.part("body", polygon((0, -1.0), (wide, waist), (0, -0.25), (-wide, waist)), sail.rgb, sail.word)
     second = contrast(sail, 0.4)
@@ -72,10 +72,10 @@ def balloon(envelope: Paint, dice: Dice) -> Sketch:
     """A hot-air balloon with its basket."""
     sketch = Sketch("balloon", envelope.word)
     for side in (-1, 1):
-        sketch.part("rope", ribbon([(side * 0.11, -0.3), (side * 0.075, -0.12)], 0.012), (110, 84, 60),
-                    style=FLAT)
-    sketch.part("basket", polygon((-0.095, -0.15), (0.095, -0.15), (0.075, 0), (-0.075, 0)),
-                (160, 108, 62), "brown")
+        rope = ribbon([(side * 0.11, -0.3), (side * 0.075, -0.12)], 0.012)
+        sketch.part("rope", rope, (110, 84, 60), style=FLAT)
+    basket = polygon((-0.095, -0.15), (0.095, -0.15), (0.075, 0), (-0.075, 0))
+    sketch.part("basket", basket, (160, 108, 62), "brown")
     sketch.detail(box(-0.105, -0.16, 0.105, -0.13, 0.01), (120, 78, 46))
     sketch.detail(box(-0.088, -0.085, 0.088, -0.07), (120, 78, 46), style=FLAT)
 
@@ -91,19 +91,22 @@ def balloon(envelope: Paint, dice: Dice) -> Sketch:
         for left, right in ((-0.72, -0.32), (0.32, 0.72)):
             sketch.detail(lune(left, right), second, style=Style(gradient=0.12, roundness=0.1))
     else:
-        sketch.detail(smooth((-0.395, -0.76), (0, -0.70), (0.395, -0.76), (0.385, -0.62), (0, -0.55),
-                             (-0.385, -0.62)), second)
+        upper, lower = (
+            [(-0.395, -0.76), (0, -0.70), (0.395, -0.76)],
+            [(0.385, -0.62), (0, -0.55), (-0.385, -0.62)],
+        )
+        sketch.detail(smooth(*upper, *lower), second)
     return sketch
 
 
 def umbrella(canopy: Paint, dice: Dice) -> Sketch:
     sketch = Sketch("umbrella", canopy.word)
-    sketch.part("handle", ribbon([(0, -0.9), (0, -0.3), (0.0, -0.1), (0.06, -0.02), (0.13, -0.08)], 0.04),
-                (110, 76, 56))
+    stick = ribbon([(0, -0.9), (0, -0.3), (0.0, -0.1), (0.06, -0.02), (0.13, -0.08)], 0.04)
+    sketch.part("handle", stick, (110, 76, 56))
     ribs = (-0.62, -0.22, 0.22, 0.62)
     dome = arc(0, -0.42, 0.62, 0.52, 180, 360, 40)
-    scallops = [arc((a + b) / 2, -0.42, (b - a) / 2, 0.055, 0, -180, 8) for a, b in reversed(list(zip(ribs,
-                                                                                                      ribs[1:])))]
+    pairs = reversed(list(zip(ribs, ribs[1:], strict=False)))
+    scallops = [arc((a + b) / 2, -0.42, (b - a) / 2, 0.055, 0, -180, 8) for a, b in pairs]
     sketch.part("canopy", np.concatenate([dome, *scallops]), canopy.rgb, canopy.word, Style(gradient=0.16))
     top = arc(0, -0.42, 0.22, 0.52, 180, 360, 40)
     sketch.detail(np.concatenate([top, arc(0, -0.42, 0.22, 0.055, 0, -180, 8)]), contrast(canopy, 0.4))
