@@ -19,6 +19,7 @@ FLOORS = (
     ("predictor",),
     ("walk",),
     ("tracker",),
+    ("follow",),
     ("evfsam",),
     ("evaluation",),
     ("training",),

@@ -1,0 +1,71 @@
+"""Makes the README's first picture: example scenes, what was asked, and what the model answered.
+
+    python -m benchmarks.readme_picture
+
+The example pictures come from test seeds, so the model has seen none of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from evfsam import DEFAULT_MODEL, Predictor, load_model
+from evfsam.media.images import open_picture
+from evfsam.media.overlay import colour_of, overlay
+
+ROOT = Path(__file__).parents[1]
+PANELS = (
+    ("cars.jpg", ("the red car", "blue car", "the green ball")),
+    ("harbour.jpg", ("[semantic] sky", "[semantic] sea", "[semantic] grass", "[semantic] flower")),
+    ("street.jpg", ("[semantic] shirt", "[semantic] trousers", "[semantic] road")),
+)
+PANEL_SIZE = (640, 427)  # width, height in pixels
+GAP, LINE, FONT_SIZE = 16, 40, 24
+INK = (31, 35, 40)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures" / "segmented.jpg")
+    args = parser.parse_args()
+    predictor = load_model(args.model)
+    panels = [panel(predictor, ROOT / "assets" / "examples" / name, phrases) for name, phrases in PANELS]
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    beside(panels).save(args.out, quality=90)
+    print(args.out)
+
+
+def panel(predictor: Predictor, path: Path, phrases: tuple[str, ...]) -> Image.Image:
+    """The picture with its masks above a line a phrase, each in its mask's colour."""
+    picture_rgb = open_picture(path)
+    results = predictor.segment(picture_rgb, phrases)
+    width, height = PANEL_SIZE
+    sheet = Image.new("RGB", (width, height + GAP + LINE * len(phrases)), "white")
+    drawn = Image.fromarray(overlay(picture_rgb, [result.mask for result in results]))
+    sheet.paste(drawn.resize(PANEL_SIZE, Image.Resampling.LANCZOS))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)
+    for row, result in enumerate(results):
+        y = height + GAP + LINE * row
+        draw.rounded_rectangle((2, y + 2, 2 + FONT_SIZE, y + 2 + FONT_SIZE), 6, fill=colour_of(row))
+        draw.text((FONT_SIZE + GAP, y), result.prompt, INK, font)
+        if not result.mask.any():
+            draw.text((width - 8, y), "nothing found", INK, font, anchor="ra")
+    return sheet
+
+
+def beside(panels: list[Image.Image]) -> Image.Image:
+    """Panels in a row, aligned at the top."""
+    height = max(panel.height for panel in panels)
+    row = [
+        np.pad(panel, ((0, height - panel.height), (0, GAP), (0, 0)), constant_values=255) for panel in panels
+    ]
+    return Image.fromarray(np.hstack(row)[:, :-GAP])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The README tells the truth: its examples run, its tree is the tree, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+# A fenced block, and the comment before it that says why a test does not run it.
+BLOCK = re.compile(
+    r"(?:<!-- not run by the tests: (?P<reason>.+?) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)```", re.S
+)
+BLOCKS = [match.groupdict() for match in BLOCK.finditer(README)]
+SHORTER = {"--count 500": "--count 2"}  # the same command on fewer scenes
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A folder that looks like a clone to a command, where it may write."""
+    (tmp_path / "assets").symlink_to(ROOT / "assets")
+    (tmp_path / "evfsam").symlink_to(ROOT / "evfsam")
+    return tmp_path
+
+
+def code_of(language: str) -> list[str]:
+    return [b["code"] for b in BLOCKS if b["language"] == language and not b["reason"]]
+
+
+def test_the_python_examples_run_one_after_the_other(clone, monkeypatch, capsys):
+    monkeypatch.chdir(clone)
+    names: dict = {}
+    assert len(code_of("python")) >= 2
+    for code in code_of("python"):
+        exec(compile(code, "README.md", "exec"), names)
+    assert "the red car: " in capsys.readouterr().out
+    assert (clone / "the red car.png").is_file()
+    assert names["result"].mask.shape == names["picture_rgb"].shape[:2]
+
+
+@pytest.mark.parametrize("line", [line for code in code_of("bash") for line in code.splitlines()])
+def test_the_shell_examples_run(line, clone):
+    for long, short in SHORTER.items():
+        line = line.replace(long, short)
+    command = shlex.split(line)
+    assert command[0] == "python"
+    done = subprocess.run([sys.executable, *command[1:]], cwd=clone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    for option in ("-o", "--json"):
+        if option in command:
+            assert (clone / command[command.index(option) + 1]).exists()
+
+
+def test_the_tree_is_the_tree():
+    tree = next(block["code"] for block in BLOCKS if "app.py" in block["code"] and not block["language"])
+    folder = Path()
+    for line in tree.splitlines():
+        indented, name = line.startswith(" "), line.split()[0]
+        path = folder / name if indented else Path(name)
+        folder = folder if indented else path
+        assert (ROOT / path).exists(), path
+    told = {line.split()[0].split("/")[0] for line in tree.splitlines() if line.startswith(" ")}
+    there = {path.name for path in (ROOT / "evfsam").iterdir() if path.name[0] not in "._"}
+    assert there <= told, there - told
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
+def test_local_links_lead_somewhere(link):
+    assert link.startswith("https://") or (ROOT / link).exists()
+
+
+def test_the_front_matter_fits_the_requirements():
+    """A Space installs sdk_version, which requirements.txt must allow; it starts app_file."""
+    front = dict(re.findall(r"^(\w+): (.+)$", README.split("---")[1], re.M))
+    lowest = re.search(r"^gradio>=([\d.]+),<(\d+)", (ROOT / "requirements.txt").read_text(), re.M)
+    version = tuple(map(int, front["sdk_version"].split(".")))
+    assert tuple(map(int, lowest[1].split("."))) <= version < (int(lowest[2]),)
+    assert (ROOT / front["app_file"]).is_file() and front["sdk"] == "gradio"
