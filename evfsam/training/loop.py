@@ -53,7 +53,13 @@ def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Acce
                 seconds, since = time.monotonic() - since, time.monotonic()
                 row = {key: round(value / LOG_EVERY, 4) for key, value in sums.items()}
                 rate = LOG_EVERY * config.scenes * config.prompts * accelerator.num_processes / seconds
-                row |= {"stage": name, "step": step + 1, "rate": scheduler.get_last_lr()[0], "prompts_s": round(rate, 1)}
+                row |= {
+                    "stage": name,
+                    "step": step + 1,
+                    "processes": accelerator.num_processes,
+                    "rate": scheduler.get_last_lr()[0],
+                    "prompts_s": round(rate, 1),
+                }
                 with (folder / "metrics.jsonl").open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 bar.set_postfix({key: row[key] for key in ("loss", "iou", "cls_hit") if key in row})

@@ -17,20 +17,20 @@ from evfsam.checkpoints.tokenizer import load_tokenizer, train_tokenizer
 from evfsam.data.scenes import KINDS_OF_EXPRESSION, vocabulary
 from evfsam.modeling.build import build_model
 from evfsam.modeling.evf_sam import EvfSam
-from evfsam.training.config import STAGES, Recipe
 from evfsam.training.clip_cache import open_clip_cache
+from evfsam.training.config import STAGES, Recipe
 from evfsam.training.feature_cache import open_feature_cache
 from evfsam.training.init import initialise
 from evfsam.training.loop import train
 from evfsam.training.memory_stage import MemoryStage
 from evfsam.training.scene_cache import SceneCache, open_cache
-from evfsam.training.stages import GroundingStage, JointStage, SegmenterStage
+from evfsam.training.stages import GroundingStage, JointStage, PhraseReader, SegmenterStage
 
 
 def run(recipe: Recipe, folder: Path, stages: Sequence[str] = STAGES, device: str | None = None, workers: int = 2) -> None:
     """Run some stages of a recipe (all of them by default).
 
-    Started by ``accelerate launch --num_processes N``, N processes share the work: N times the batch.
+    Started by ``torchrun --nproc_per_node N -m evfsam train``, N processes share the work: N times the batch.
 
     Args:
         folder: of the run: scenes, tokenizer, states, metrics, and in the end ``checkpoint/``.
@@ -76,7 +76,8 @@ def _run_stage(name: str, recipe: Recipe, folder: Path, cache: SceneCache, accel
             clips = open_clip_cache(folder / "clips", recipe.first_seed, recipe.clips, size, workers=1)
         kept, stage = model, MemoryStage(model, recipe, clips)
     else:
-        kept = stage = GroundingStage(model, recipe, cache, load_tokenizer(folder / "tokenizer"))
+        reader = PhraseReader(recipe.model, cache, load_tokenizer(folder / "tokenizer"))
+        kept = stage = GroundingStage(model, recipe, reader)
     if name == "joint":
         stage.load_state_dict(load_file(folder / "grounding.safetensors"))
         model.visual_model.load_state_dict(load_file(folder / "segmenter.safetensors"))
@@ -84,7 +85,7 @@ def _run_stage(name: str, recipe: Recipe, folder: Path, cache: SceneCache, accel
         weights_id = str((folder / "segmenter.safetensors").stat().st_mtime_ns)
         with accelerator.main_process_first():
             features = open_feature_cache(folder / "features", model, cache, weights_id)
-        kept, stage = model, JointStage(model, recipe, stage, features)
+        kept, stage = model, JointStage(model, recipe, stage.heads, reader, features)
     train(stage, getattr(recipe, name), folder, accelerator)
     if accelerator.is_main_process:
         state = {key: value.detach().cpu().contiguous() for key, value in kept.state_dict().items()}

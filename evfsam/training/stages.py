@@ -15,17 +15,21 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from evfsam.modeling.config import Beit3Config, EvfConfig
+from evfsam.modeling.encoders.beit3 import FIRST_POSITION, Beit3
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.processing.inputs import prepare
-from evfsam.processing.text import tokenize
+from evfsam.processing.text import PAD_ID, tokenize
 from evfsam.training.config import Recipe
 from evfsam.training.feature_cache import FeatureCache
-from evfsam.training.losses import bce_loss, dice_loss, mask_losses
+from evfsam.training.losses import dice_loss, mask_losses
 from evfsam.training.memory_stage import memory_parameters
-from evfsam.training.sampling import boxes_of, generator, sample_clicks, sample_phrases, sample_targets
+from evfsam.training.sampling import PhraseBatch, boxes_of, generator, sample_clicks, sample_phrases, sample_targets
 from evfsam.training.scene_cache import SceneCache
 
-GROUNDING_WEIGHT = 0.3  # of the grounding losses once the decoder learns from the words as well
+# In the joint stage, beside the words' own loss:
+GROUNDING_WEIGHT = 0.3
+CLICKS_WEIGHT = 0.2
 
 
 class SegmenterStage(nn.Module):
@@ -67,48 +71,51 @@ class SegmenterStage(nn.Module):
         return {name: sum(losses[name] * share for losses, share in decoded) for name in decoded[0][0]}
 
 
-class GroundingStage(nn.Module):
-    """The encoder learns which image tokens a phrase covers.
+class PhraseReader:
+    """Cached scenes and phrases -> what the encoder reads."""
+
+    def __init__(self, config: EvfConfig, cache: SceneCache, tokenizer):
+        self.cache, self.spec = cache, config.pixels
+        positions = config.encoder.text_positions
+        self._ids = lru_cache(maxsize=500_000)(lambda text: tokenize(tokenizer, [text], positions).token_ids[0])
+
+    def __call__(self, batch: PhraseBatch, device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pixels (B, 3, n, n) of the batch's scenes and token ids (P, L) of its phrases, padded."""
+        pictures = [self.cache.pictures_rgb[scene] for scene in batch.scenes]
+        pixels = torch.cat([prepare(picture, self.spec).encoder_pixels for picture in pictures])
+        ids = [self._ids(phrase) for phrase in batch.phrases]
+        return pixels.to(device), nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PAD_ID).to(device)
+
+
+class GroundingHeads(nn.Module):
+    """What asks the encoder which image tokens a phrase covers; thrown away after training.
 
     Two readings are asked for. Each fused image token tells for itself, which starts early fusion from the
     first minutes; and [CLS], compared with the tokens *before* fusion (what a patch looks like and where it
     is), has to say what and where by itself, since it is all that the decoder will get to see.
     """
 
-    name = "grounding"
-
-    def __init__(self, model: EvfSam, recipe: Recipe, cache: SceneCache, tokenizer):
+    def __init__(self, config: Beit3Config):
         super().__init__()
-        encoder = model.config.encoder
-        self.encoder, self.config = model.mm_extractor, recipe.grounding
-        self.cache, self.seed, self.spec = cache, recipe.seed, model.config.pixels
-        self.token_head = nn.Linear(encoder.width, 1)
-        self.cls_query = nn.Linear(encoder.width, encoder.width)
-        self.patch_key = nn.Linear(encoder.width, encoder.width)
+        self.token_head = nn.Linear(config.width, 1)
+        self.cls_query = nn.Linear(config.width, config.width)
+        self.patch_key = nn.Linear(config.width, config.width)
         self.cls_bias = nn.Parameter(torch.zeros(1))
-        self.tokens_a_side = encoder.image_size // encoder.patch_size
-        self._ids = lru_cache(maxsize=500_000)(
-            lambda phrase: tokenize(tokenizer, [phrase], encoder.text_positions).token_ids[0]
-        )
+        self.side = config.image_size // config.patch_size
 
-    def parameter_groups(self) -> list[dict]:
-        return [{"params": list(self.parameters())}]
+    def forward(self, beit3: Beit3, tokens, pixels, scene_of_row, coverage) -> dict[str, torch.Tensor]:
+        """Losses of P phrases.
 
-    def read(self, scenes, scene_of_row: torch.Tensor, phrases: list[str]) -> torch.Tensor:
-        """The encoder's tokens (P, T, width) of P phrases with their scenes' pictures."""
-        device = self.cls_bias.device
-        pixels = torch.cat([prepare(self.cache.pictures_rgb[scene], self.spec).encoder_pixels for scene in scenes])
-        ids = nn.utils.rnn.pad_sequence([self._ids(p) for p in phrases], batch_first=True, padding_value=1)
-        ids = ids.to(device)
-        return self.encoder(pixels.to(device)[scene_of_row], ids, ids.eq(1)), pixels
-
-    def losses(self, tokens: torch.Tensor, pixels: torch.Tensor, scene_of_row, coverage) -> dict[str, torch.Tensor]:
-        side = self.tokens_a_side
-        beit3 = self.encoder.beit3
-        image_tokens = tokens[:, 1 : 1 + side * side]
+        Args:
+            tokens: the encoder's (P, T, width).
+            pixels: (B, 3, n, n), the pictures before they were read.
+            scene_of_row: int64 (P,).
+            coverage: float (P, g, g), 0..1.
+        """
+        side = self.side
         covered = F.adaptive_avg_pool2d(coverage.unsqueeze(1), side).squeeze(1)
-        by_token = self.token_head(image_tokens).squeeze(-1).unflatten(1, (side, side))
-        patches = beit3.vision_embed(pixels)[:, 1:] + beit3.encoder.embed_positions.A.weight[3:]
+        by_token = self.token_head(tokens[:, 1 : 1 + side * side]).squeeze(-1).unflatten(1, (side, side))
+        patches = beit3.vision_embed(pixels)[:, 1:] + beit3.encoder.embed_positions.A.weight[FIRST_POSITION + 1 :]
         keys = self.patch_key(patches)[scene_of_row]
         by_cls = torch.einsum("pd,pnd->pn", self.cls_query(tokens[:, 0]), keys) * keys.shape[-1] ** -0.5
         by_cls = (by_cls + self.cls_bias).unflatten(1, (side, side))
@@ -124,13 +131,28 @@ class GroundingStage(nn.Module):
         losses["loss"] = losses["token"] + losses["cls"]
         return losses
 
+
+class GroundingStage(nn.Module):
+    """The encoder learns by itself which part of a picture a phrase means."""
+
+    name = "grounding"
+
+    def __init__(self, model: EvfSam, recipe: Recipe, reader: PhraseReader):
+        super().__init__()
+        self.encoder, self.heads = model.mm_extractor, GroundingHeads(model.config.encoder)
+        self.recipe, self.config, self.reader = recipe, recipe.grounding, reader
+
+    def parameter_groups(self) -> list[dict]:
+        return [{"params": list(self.parameters())}]
+
     def forward(self, step: int) -> dict[str, torch.Tensor]:
-        rng = generator(self.seed, self.name, step)
-        batch = sample_phrases(self.cache, self.config, rng, self.spec.image_size // 4)
-        device = self.cls_bias.device
-        rows = batch.scene_of_row.to(device)
-        tokens, pixels = self.read(batch.scenes, rows, batch.phrases)
-        return self.losses(tokens, pixels.to(device), rows, batch.coverage.to(device))
+        rng = generator(self.recipe.seed, self.name, step)
+        batch = sample_phrases(self.reader.cache, self.config, rng, self.reader.spec.image_size // 4)
+        device = self.heads.cls_bias.device
+        rows, coverage = batch.scene_of_row.to(device), batch.coverage.to(device)
+        pixels, ids = self.reader(batch, device)
+        tokens = self.encoder(pixels[rows], ids, ids.eq(PAD_ID))
+        return self.heads(self.encoder.beit3, tokens, pixels, rows, coverage)
 
 
 class JointStage(nn.Module):
@@ -138,34 +160,39 @@ class JointStage(nn.Module):
 
     name = "joint"
 
-    def __init__(self, model: EvfSam, recipe: Recipe, grounding: GroundingStage, features: FeatureCache):
+    def __init__(
+        self, model: EvfSam, recipe: Recipe, heads: GroundingHeads, reader: PhraseReader, features: FeatureCache
+    ):
         super().__init__()
-        self.model, self.grounding, self.recipe, self.config = model, grounding, recipe, recipe.joint
-        self.cache, self.features = grounding.cache, features
+        self.model, self.heads, self.recipe, self.config = model, heads, recipe, recipe.joint
+        self.reader, self.features = reader, features
         model.visual_model.requires_grad_(False)
         self.decoder_parameters = _decoder_parameters(model.visual_model)
         for parameter in self.decoder_parameters:
             parameter.requires_grad_(True)
 
     def parameter_groups(self) -> list[dict]:
-        words = [*self.grounding.parameters(), *self.model.text_hidden_fcs.parameters()]
+        words = [self.model.mm_extractor, self.model.text_hidden_fcs, self.heads]
         rate = self.config.learning_rate * self.recipe.decoder_rate
-        return [{"params": words}, {"params": self.decoder_parameters, "lr": rate}]
+        return [
+            {"params": [p for module in words for p in module.parameters()]},
+            {"params": self.decoder_parameters, "lr": rate},
+        ]
 
     def forward(self, step: int) -> dict[str, torch.Tensor]:
         rng = generator(self.recipe.seed, self.name, step)
-        size = self.model.config.pixels.image_size
-        batch = sample_phrases(self.cache, self.config, rng, size // 4)
+        batch = sample_phrases(self.reader.cache, self.config, rng, self.reader.spec.image_size // 4)
         device = self.model.device
         rows, coverage = batch.scene_of_row.to(device), batch.coverage.to(device)
-        tokens, pixels = self.grounding.read(batch.scenes, rows, batch.phrases)
+        pixels, ids = self.reader(batch, device)
+        tokens = self.model.mm_extractor(pixels[rows], ids, ids.eq(PAD_ID))
         prompt_tokens = self.model.project(tokens)
         features = self.features.read(batch.scenes, device)
         losses = mask_losses(self.model.decode(features.select(rows), prompt_tokens, multimask=False), coverage)
-        grounding = self.grounding.losses(tokens, pixels.to(device), rows, coverage)
-        losses["loss"] = losses["loss"] + GROUNDING_WEIGHT * grounding["loss"]
+        grounding = self.heads(self.model.mm_extractor.beit3, tokens, pixels, rows, coverage)
         losses["cls_hit"], losses["token_hit"] = grounding["cls_hit"], grounding["token_hit"]
-        losses["loss"] = losses["loss"] + 0.2 * self._clicked(features, rows, prompt_tokens, batch.coverage, rng)
+        clicked = self._clicked(features, rows, prompt_tokens, batch.coverage, rng)
+        losses["loss"] = losses["loss"] + GROUNDING_WEIGHT * grounding["loss"] + CLICKS_WEIGHT * clicked
         return losses
 
     def _clicked(self, features, rows, prompt_tokens, coverage, rng) -> torch.Tensor:
@@ -178,7 +205,7 @@ class JointStage(nn.Module):
             if not len(half):
                 continue
             half = torch.from_numpy(half)
-            clicks = sample_clicks(coverage[half], int(rng.integers(1, 4)), rng, self.model.config.pixels.image_size)
+            clicks = sample_clicks(coverage[half], int(rng.integers(1, 4)), rng, self.reader.spec.image_size)
             points = tuple(part.to(device) for part in clicks)
             half = half.to(device)
             words = prompt_tokens[half] if with_words else None

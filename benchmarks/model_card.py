@@ -1,0 +1,155 @@
+"""Write a bundled checkpoint's model card from what was measured; nobody types its figures.
+
+    python -m evfsam evaluate --model evf-sam2-tiny --exchange --floor --ceiling --json scores.json
+    python -m benchmarks.model_card evf-sam2-tiny --scores scores.json --run runs/evf-sam2-tiny
+
+Both inputs are kept beside the weights (``scores.json``, ``training.json``), so that the card can be written
+again without them: ``python -m benchmarks.model_card evf-sam2-tiny``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+
+CHECKPOINTS = Path(__file__).parents[1] / "assets" / "checkpoints"
+STEPS_A_LINE = 50  # evfsam.training.loop.LOG_EVERY
+
+KINDS = {
+    "referring": "referring, all kinds",
+    "colour": "- by colour",
+    "place": "- by place",
+    "relation": "- by relation",
+    "size": "- by size",
+    "name": "- by name alone",
+    "stuff": '"[semantic]" stuff (sky, grass ...)',
+    "things": '"[semantic]" things (all cars ...)',
+    "parts": '"[semantic]" parts (all wheels ...)',
+}
+
+
+def training_facts(run: Path) -> dict:
+    """The recipe of a run and, for each stage, its steps, prompts and minutes, from its metrics file."""
+    seconds, prompts, steps = defaultdict(float), defaultdict(int), {}
+    recipe = json.loads((run / "recipe.json").read_text())
+    rows = {}
+    for line in (run / "metrics.jsonl").open():
+        row = json.loads(line)
+        rows[row["stage"], row["step"]] = row  # a resumed run repeats some: the last counts
+    for (stage, step), row in rows.items():
+        config = recipe[stage]
+        # Steps are counted a process, prompts a second over all of them.
+        processes = row.get("processes", 1)
+        count = STEPS_A_LINE * config["scenes"] * config["prompts"] * processes
+        seconds[stage] += count / row["prompts_s"]
+        prompts[stage] += count
+        steps[stage] = max(steps.get(stage, 0), step)
+    stages = {
+        stage: {"steps": steps[stage], "prompts": prompts[stage], "minutes": round(seconds[stage] / 60, 1)}
+        for stage in steps
+    }
+    return {"recipe": recipe, "stages": stages}
+
+
+def card(name: str, config: dict, scores: dict, training: dict, notes: str) -> str:
+    """The card's Markdown."""
+    rows = scores["scores"]
+    columns = [who for who in ("model", "exchanged", "floor", "ceiling") if any(who in row for row in rows.values())]
+    titles = {"model": "gIoU", "exchanged": "picture exchanged", "floor": "floor", "ceiling": "ceiling"}
+    table = [
+        f"| phrases | number | {' | '.join(titles[c] for c in columns)} | cIoU |",
+        f"|---|---|{'---|' * (len(columns) + 1)}",
+    ]
+    for kind, title in KINDS.items():
+        if kind in rows:
+            row = rows[kind]
+            cells = [f"{row[c]['giou']:.3f}" if row.get(c, {}).get("giou") is not None else "" for c in columns]
+            table.append(f"| {title} | {row['model']['samples']} | {' | '.join(cells)} | {row['model']['ciou']:.3f} |")
+    absent = rows.get("absent", {}).get("model", {}).get("absent_answered_empty")
+    denied = rows["referring"]["model"]["present_denied"]
+    stage_rows = [
+        f"| {stage} | {facts['steps']} | {facts['prompts']:,} | {facts['minutes']:.0f} |"
+        for stage, facts in training["stages"].items()
+    ]
+    recipe = training["recipe"]
+    last = recipe["first_seed"] + recipe["scenes"] - 1
+    side = config["segmenter"]["image_size"]
+    return f"""---
+license: apache-2.0
+pipeline_tag: image-segmentation
+tags:
+  - referring-expression-segmentation
+---
+
+# {name}
+
+{config["description"]} {config["parameters"] / 1e6:.1f} million parameters, pictures at {side} x {side} px. It has
+seen nothing but drawn scenes: on photographs its answers mean little. It is here so that everything in this
+project can be tried without a download, and as a baseline for one's own training.
+
+This card was written by `python -m benchmarks.model_card {name}`.
+
+## Scores
+
+On {scores["count"]} scenes of the rendered world that no training command can reach (seeds {scores["seed"]} to
+{scores["seed"] + scores["count"] - 1}), drawn at {scores["size_hw"][1]} x {scores["size_hw"][0]} px:
+
+{chr(10).join(table)}
+
+gIoU: mean IoU over phrases; cIoU: all intersections over all unions. *Picture exchanged*: the multimodal encoder saw
+another scene while the segmenter saw the right one; the drop is what the fusion of picture and words contributes.
+*Floor*: the best constant mask of that kind of phrase, without any model. *Ceiling*: the segmenter told the true box
+and a true point instead of words.
+
+Of phrases that name nothing in the picture, {absent:.1%} were answered with an empty mask; of referring phrases whose
+target is there, {denied:.1%} were.
+
+    python -m evfsam evaluate --model {name} --data scenes --seed {scores["seed"]} --count {scores["count"]} --size {scores["size_hw"][0]} --exchange --floor --ceiling --json scores.json
+
+## Training
+
+    python -m evfsam train --recipe {recipe["name"]}
+
+{recipe["scenes"]:,} scenes (seeds {recipe["first_seed"]} to {last}), seed {recipe["seed"]}, in the order of the published
+lineage (docs/training.md):
+
+| stage | steps | prompts | minutes |
+|---|---|---|---|
+{chr(10).join(stage_rows)}
+
+{notes}
+
+## Limits
+
+- English phrases of the rendered world's {len(config["vocabulary"])} words; words it never learned are named in a warning.
+- Things that cover less than about one per cent of the picture are outlined coarsely.
+- It may mask something where the phrase names nothing; see the figure above.
+
+Licence: Apache-2.0. No photographs, no downloaded weights or data were used.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name")
+    parser.add_argument("--scores", type=Path, help="from evaluate --json")
+    parser.add_argument("--run", type=Path, help="the run's folder")
+    args = parser.parse_args()
+    folder = CHECKPOINTS / args.name
+    if args.scores:
+        (folder / "scores.json").write_text(json.dumps(json.loads(args.scores.read_text()), indent=1) + "\n")
+    if args.run:
+        (folder / "training.json").write_text(json.dumps(training_facts(args.run), indent=1) + "\n")
+    config, scores, training = (
+        json.loads((folder / f"{part}.json").read_text()) for part in ("config", "scores", "training")
+    )
+    notes_file = folder / "notes.md"  # what no figure says: hardware, deviations
+    notes = notes_file.read_text().strip() if notes_file.exists() else ""
+    (folder / "README.md").write_text(card(args.name, config, scores, training, notes))
+    print(folder / "README.md")
+
+
+if __name__ == "__main__":
+    main()
