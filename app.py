@@ -1,11 +1,10 @@
 """Starts the app: ``python app.py``, or as a Hugging Face Space."""
 
-try:
-    import spaces  # noqa: F401  ZeroGPU has to be there before torch
-except ImportError:
-    pass
-
+import contextlib
 import sys
+
+with contextlib.suppress(ImportError):
+    import spaces  # noqa: F401  ZeroGPU has to be there before torch
 
 from evfsam.errors import EvfSamError
 from evfsam.ui.app import build_app, launch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -14,21 +15,29 @@ from evfsam.errors import InputError
 # device type -> precisions it can do, the first being the default.
 PRECISIONS: dict[str, tuple[str, ...]] = {
     "cpu": ("fp32",),
-    "cuda": ("bf16", "fp16", "fp32"),
+    "cuda": ("bf16", "fp16", "fp32", "8bit", "4bit"),
     "mps": ("fp16", "fp32"),
 }
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+QUANTIZED_BITS = {"8bit": 8, "4bit": 4}  # of the language side's weights; all else is fp16
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A device and the dtype of the weights on it."""
+    """A device and the dtype of the weights on it.
+
+    ``quantized_bits``: 8 or 4 where the language side's weights take so many
+    (:mod:`evfsam.checkpoints.quantize`).
+    """
 
     device: torch.device
     dtype: torch.dtype
+    quantized_bits: int | None = None
 
     @property
     def precision(self) -> str:
+        if self.quantized_bits:
+            return f"{self.quantized_bits}bit"
         return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
 
 
@@ -45,6 +54,8 @@ def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
             precision = "fp16"  # before Ampere
     if precision not in known:
         raise InputError(f"Precision {precision!r} is not offered on {chosen.type}; choose one of {', '.join(known)}.")
+    if precision in QUANTIZED_BITS:
+        return Runtime(chosen, torch.float16, QUANTIZED_BITS[precision])
     return Runtime(chosen, DTYPES[precision])
 
 
@@ -65,6 +76,15 @@ def _named_device(name: str) -> torch.device:
     if not available[device.type]():
         raise InputError(f"There is no {device.type} device on this machine; use --device auto or cpu.")
     return device
+
+
+def weight_budget_bytes(device: torch.device) -> int:
+    """How much of a device's memory the weights of models held at once may take: half, the rest is for work."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1] // 2
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() // 2
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 _LOCK = threading.RLock()

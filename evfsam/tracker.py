@@ -7,7 +7,6 @@ prompts, never with the length of the clip. It does not know how many frames the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -23,13 +22,13 @@ DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
 
 @runtime_checkable
 class FrameSource(Protocol):
-    """Frames, uint8 (H, W, 3), that can be read from any place in either direction.
+    """Frames, uint8 (H, W, 3), that can be read more than once and in both directions.
 
     ``evfsam.media.video.VideoReader`` is one. ``backwards`` raises VideoError if there is no such frame.
     """
 
-    def forwards(self, first: int) -> Iterator[np.ndarray]:
-        """Frames first, first + 1, ... to the end."""
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Frames 0, 1, ... to the end."""
 
     def backwards(self, first: int) -> Iterator[np.ndarray]:
         """Frames first, first - 1, ... 0."""
@@ -63,12 +62,12 @@ class VideoTracker:
                 sequence.
             prompts: several of one object on different frames correct its track. Plain phrases are objects 1,
                 2, ... on frame 0.
-            direction: "backward" goes from the prompted frames to the start; "both" goes back first, then
-                forward: a frame between the first prompts of two objects comes twice, with the one and with
-                the other. Corrections count when the clip is walked forward.
+            direction: "forward" goes through the whole clip; "backward" from the last object's first prompt
+                to the start; "both" goes backward, then forward. Corrections count on the way forward only.
             allow_overlap: False gives a pixel that several objects claim to the one with the highest logit.
 
-        Yields frames with their objects as they are done; frames that no object reaches are left out. An
+        Yields every frame of the way as soon as it is done, with the objects whose prompt has been met. With
+        "both" the frames before the prompts come twice: on the way back with objects, then without them. An
         object that its prompt did not find has an empty mask and a warning. Close the iterator to stop.
 
         Raises InputError for prompts that cannot be used; while iterating, VideoError if the clip ends before
@@ -108,28 +107,20 @@ class VideoTracker:
     def _track(
         self, frames: Frames, prompts: list[VideoPrompt], direction: Direction, allow_overlap: bool
     ) -> Iterator[TrackedFrame]:
-        starts = {p.object_id: p.frame_index for p in reversed(prompts)}
         if direction != "forward":
+            starts = {p.object_id: p.frame_index for p in reversed(prompts)}
             first = max(starts.values())
             walk = Walk(
                 self.predictor, [p for p in prompts if p.frame_index == starts[p.object_id]], reverse=True
             )
             for index, picture in zip(range(first, -1, -1), _backwards(frames, first), strict=False):
-                tracked = walk.step(index, picture, allow_overlap)
-                if direction == "both":  # the prompted frame itself comes with the walk forward
-                    tracked = tuple(o for o in tracked if starts[o.object_id] != index)
-                if tracked:
-                    yield TrackedFrame(index, picture, tracked)
+                yield TrackedFrame(index, picture, walk.step(index, picture, allow_overlap))
         if direction != "backward":
-            first, walk = min(starts.values()), Walk(self.predictor, prompts, reverse=False)
-            index = -1
-            for index, picture in enumerate(_forwards(frames, first), first):
+            index, walk = -1, Walk(self.predictor, prompts, reverse=False)
+            for index, picture in enumerate(frames):
                 yield TrackedFrame(index, picture, walk.step(index, picture, allow_overlap))
             if index < prompts[-1].frame_index:
-                raise VideoError(
-                    f"The clip ends before frame {prompts[-1].frame_index}, which has a prompt: "
-                    "choose a frame inside the clip."
-                )
+                raise _ends_before(prompts[-1].frame_index)
 
 
 def check_prompts(prompts: Sequence[VideoPrompt] | Sequence[str]) -> list[VideoPrompt]:
@@ -152,15 +143,15 @@ def check_prompts(prompts: Sequence[VideoPrompt] | Sequence[str]) -> list[VideoP
     return sorted(prompts, key=lambda p: p.frame_index)
 
 
-def _forwards(frames: Frames, first: int) -> Iterator[np.ndarray]:
-    return frames.forwards(first) if isinstance(frames, FrameSource) else islice(frames, first, None)
-
-
 def _backwards(frames: Frames, first: int) -> Iterator[np.ndarray]:
     if isinstance(frames, FrameSource):
         return frames.backwards(first)
     if first >= len(frames):
-        raise VideoError(
-            f"The clip ends before frame {first}, which has a prompt: choose a frame inside the clip."
-        )
+        raise _ends_before(first)
     return (frames[i] for i in range(first, -1, -1))
+
+
+def _ends_before(index: int) -> VideoError:
+    return VideoError(
+        f"The clip ends before frame {index}, which has a prompt: choose a frame inside the clip."
+    )

@@ -50,6 +50,8 @@ class Walk:
 
     def step(self, index: int, picture_rgb: np.ndarray, allow_overlap: bool) -> tuple[TrackedObject, ...]:
         """All objects on one frame. The lock is held in here, never while the caller has the result."""
+        if not self.groups and index not in self.prompts:
+            return ()
         predictor = self.predictor
         inputs = prepare(picture_rgb, predictor.model.config.pixels)
         place = {"device": predictor.runtime.device, "dtype": predictor.runtime.dtype}

@@ -41,7 +41,6 @@ def save_checkpoint(
     Returns ``folder``. Raises CheckpointError if a weight is not finite in ``dtype``.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     parameters = {name for name, _ in model.named_parameters()}
     state = {}
     for name, tensor in model.state_dict().items():
@@ -59,6 +58,7 @@ def save_checkpoint(
         "torch_dtype": str(dtype).removeprefix("torch."),
         **(extra_config or {}),
     }
+    folder.mkdir(parents=True, exist_ok=True)
     copy_tokenizer(tokenizer_folder, folder)
     _replace(folder / "model.safetensors", lambda path: save_file(state, path, metadata={"format": "pt"}))
     _write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")

@@ -130,7 +130,9 @@ class EvfConfig:
         )
 
     @classmethod
-    def official(cls, kind: Literal["sam", "sam2", "efficient_sam"], sam_scale: str, mm_extractor_scale: str) -> EvfConfig:
+    def official(
+        cls, kind: Literal["sam", "sam2", "efficient_sam"], sam_scale: str, mm_extractor_scale: str
+    ) -> EvfConfig:
         """A published size. Raises ValueError for a combination of names that has none."""
         try:
             segmenter, encoder = SEGMENTER_SIZES[kind, sam_scale], BEIT3_SIZES[mm_extractor_scale]
@@ -171,8 +173,8 @@ class EvfConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The inverse of :meth:`from_dict`, ready for ``config.json``; the published field names stay."""
-        for (kind, scale), segmenter in SEGMENTER_SIZES.items():
-            for mm_scale, encoder in BEIT3_SIZES.items():
+        for kind, scale in SEGMENTER_SIZES:
+            for mm_scale in BEIT3_SIZES:
                 if self == EvfConfig.official(kind, scale, mm_scale):
                     names = {"mm_extractor_scale": mm_scale, "sam_scale": scale, "segmenter_kind": kind}
                     return {"model_type": "evf", **names, "hidden_size": self.hidden_size, "out_dim": self.out_dim}

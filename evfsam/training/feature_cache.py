@@ -44,9 +44,7 @@ def open_feature_cache(folder: Path, model: EvfSam, cache: SceneCache, weights_i
             features = model.encode_image(torch.cat(pixels).to(model.device))
             levels = (features.image_embeddings, *features.high_res_features)
             arrays = arrays or [
-                np.lib.format.open_memmap(
-                    folder / f"level_{i}.npy", "w+", np.float16, (len(cache), *level.shape[1:])
-                )
+                np.lib.format.open_memmap(folder / f"level_{i}.npy", "w+", np.float16, (len(cache), *level.shape[1:]))
                 for i, level in enumerate(levels)
             ]
             for array, level in zip(arrays, levels, strict=True):

@@ -13,7 +13,9 @@ def bce_loss(mask_logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return F.binary_cross_entropy_with_logits(mask_logits, targets, reduction="none").flatten(1).mean(1)
 
 
-def dice_loss(mask_logits: torch.Tensor, targets: torch.Tensor, scale: float = 1000.0, eps: float = 1e-6) -> torch.Tensor:
+def dice_loss(
+    mask_logits: torch.Tensor, targets: torch.Tensor, scale: float = 1000.0, eps: float = 1e-6
+) -> torch.Tensor:
     """1 - dice, (P, h, w) logits and targets in 0..1 -> (P,).
 
     Sums are divided by ``scale`` before ``eps`` is added, as in the official ``evf_sam.py``.

@@ -19,7 +19,15 @@ from evfsam.training.sampling import SMALLEST_TARGET, boxes_of, generator, sampl
 from evfsam.training.scene_cache import coverage_of
 
 CLIP_FRAMES = 8  # as SAM-2 trains
-MEMORY_MODULES = ("memory_attention", "memory_encoder", "maskmem_tpos_enc", "no_mem_pos_enc", "mask_downsample", "obj_ptr_proj", "no_obj_ptr")
+MEMORY_MODULES = (
+    "memory_attention",
+    "memory_encoder",
+    "maskmem_tpos_enc",
+    "no_mem_pos_enc",
+    "mask_downsample",
+    "obj_ptr_proj",
+    "no_obj_ptr",
+)
 
 
 def memory_parameters(segmenter: nn.Module) -> list[nn.Parameter]:
@@ -86,7 +94,9 @@ class MemoryStage(nn.Module):
             if things:
                 break
         # Those that go out of sight first: there are few of them, and they are the hard ones.
-        hidden = sorted(rng.permutation(len(things)), key=lambda i: min(_area(part_map, things[i]) for part_map in maps))
+        hidden = sorted(
+            rng.permutation(len(things)), key=lambda i: min(_area(part_map, things[i]) for part_map in maps)
+        )
         chosen = [things[i] for i in hidden[: self.config.prompts]]
         coverage = [[torch.from_numpy(coverage_of(part_map, ids, grid)) for ids in chosen] for part_map in maps]
         return self.clips.pictures_rgb[clip][order], torch.stack([torch.stack(row) for row in coverage])

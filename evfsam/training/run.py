@@ -27,7 +27,9 @@ from evfsam.training.scene_cache import SceneCache, open_cache
 from evfsam.training.stages import GroundingStage, JointStage, PhraseReader, SegmenterStage
 
 
-def run(recipe: Recipe, folder: Path, stages: Sequence[str] = STAGES, device: str | None = None, workers: int = 2) -> None:
+def run(
+    recipe: Recipe, folder: Path, stages: Sequence[str] = STAGES, device: str | None = None, workers: int = 2
+) -> None:
     """Run some stages of a recipe (all of them by default).
 
     Started by ``torchrun --nproc_per_node N -m evfsam train``, N processes share the work: N times the batch.
@@ -126,6 +128,7 @@ def save(recipe: Recipe, folder: Path) -> Path:
 
 def shortened(recipe: Recipe, steps: int) -> Recipe:
     """The same recipe with few steps a stage: to see that everything runs."""
+
     def short(stage):
         return replace(stage, steps=steps, warmup=1)
 
@@ -136,4 +139,3 @@ def shortened(recipe: Recipe, steps: int) -> Recipe:
         joint=short(recipe.joint),
         memory=recipe.memory and short(recipe.memory),
     )
-

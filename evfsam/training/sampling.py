@@ -1,4 +1,4 @@
-"""Batches of one stage from the cached scenes: a pure function of (seed, stage, step), so that a run resumes exactly."""
+"""Batches from the cached scenes: a pure function of (seed, stage, step), so that a run resumes exactly."""
 
 from __future__ import annotations
 

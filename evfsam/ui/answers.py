@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 
 from evfsam.checkpoints.registry import CheckpointInfo
 from evfsam.media.palette import colour_of
+from evfsam.processing.text import SEMANTIC_PREFIX
 from evfsam.types import Segmentation
 from evfsam.ui.state import Answer
-from evfsam.ui.viewer import Row, percent
+from evfsam.ui.viewer import Row, percent, seconds
 
 LOW_SCORE = 0.5  # predicted IoU below which a mask is more likely wrong than right
 
 
 def rows(answer: Answer, threshold: float, info: CheckpointInfo) -> list[Row]:
     """One row a phrase, with its masks cut at ``threshold``."""
-    return [
-        Row(s.prompt or "clicks alone", s.mask, colour_of(i), s.score, notes(s, info))
-        for i, s in enumerate(answer.at(threshold))
-    ]
+    return [Row(label_of(s), s.mask, colour_of(i), s.score, notes(s, info)) for i, s in enumerate(answer.at(threshold))]
+
+
+def label_of(segmentation: Segmentation) -> str:
+    """What a row is called: the phrase without its prefix."""
+    return segmentation.prompt.removeprefix(SEMANTIC_PREFIX) or "clicks alone"
 
 
 def notes(segmentation: Segmentation, info: CheckpointInfo) -> tuple[str, ...]:
@@ -35,20 +40,27 @@ def notes(segmentation: Segmentation, info: CheckpointInfo) -> tuple[str, ...]:
 
 def _seems_absent(segmentation: Segmentation, info: CheckpointInfo) -> bool:
     # The published weights never learned it on phrases: only a checkpoint that says so is believed.
-    return "presence" in info.capabilities and segmentation.presence is not None and segmentation.presence < 0.5
+    told = "presence" in info.capabilities and segmentation.presence is not None
+    return told and segmentation.presence < 0.5
 
 
-def status(answer: Answer) -> str:
-    """Model, device and time taken, as HTML."""
+def common_notes(rows_: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:
+    """The rows without what is said of every one of them, and that."""
+    if len(rows_) < 2:
+        return list(rows_), ()
+    shared = [note for note in rows_[0].notes if all(note in row.notes for row in rows_)]
+    own = [tuple(note for note in row.notes if note not in shared) for row in rows_]
+    return [replace(row, notes=notes) for row, notes in zip(rows_, own, strict=True)], tuple(shared)
+
+
+def status(answer: Answer, link: str = "", notices: Sequence[str] = ()) -> str:
+    """What concerns all rows; then model, device, time taken and a link to the same question, as HTML."""
     timed, count = answer.timed, len(answer.segmentations)
     asked = "1 phrase" if count == 1 else f"{count} phrases"
-    picture = f"picture encoded in {seconds(timed.encode_seconds)}"
+    told = "".join(f'<p class="evf-notice">{escape(notice)}</p>' for notice in notices)
+    anchor = f' · <a href="{escape(link)}">link to this</a>' if link else ""
     return (
-        f'<p class="evf-status">{escape(answer.model)} on {answer.device} ({answer.precision}) · {picture} · '
-        f"{asked} answered in {seconds(timed.decode_seconds)}</p>"
+        f'{told}<p class="evf-status">{escape(answer.model)} on {answer.device} ({answer.precision}) · '
+        f"picture encoded in {seconds(timed.encode_seconds)} · "
+        f"{asked} answered in {seconds(timed.decode_seconds)}{anchor}</p>"
     )
-
-
-def seconds(value: float) -> str:
-    """A duration as people write it."""
-    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"

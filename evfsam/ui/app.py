@@ -2,32 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import gradio as gr
 
+from evfsam.ui import api, examples
 from evfsam.ui.settings import Settings
 from evfsam.ui.state import Workbench
-from evfsam.ui.tabs import referring
+from evfsam.ui.tabs import common, compare, parts, referring, semantic
 from evfsam.ui.theme import CSS_FILES, make_theme
 
 HEAD = '<div class="evf-head"><h1>EVF-SAM</h1><p>Say what you see, get its mask.</p></div>'
 DAY = 86_400  # seconds: uploads and results are deleted when they are a day old
+TABS = (("Refer", referring), ("Semantic", semantic), ("Parts", parts), ("Compare", compare))
+# A link fills a tab's inputs; then this asks for the tab as the user would, once it is drawn.
+ASK_LINKED = """() => {
+  const tab = new URLSearchParams(location.search).get("tab");
+  let tries = 50;
+  const press = () => {
+    const button = document.getElementById(`${tab}-ask`);
+    if (button) setTimeout(() => button.click(), 300);
+    else if (tries-- > 0) setTimeout(press, 100);
+  };
+  if (tab) press();
+}"""
 
 
 def build_app(bench: Workbench) -> gr.Blocks:
     """The page, not yet launched."""
     with gr.Blocks(title="EVF-SAM", analytics_enabled=False, delete_cache=(DAY // 24, DAY)) as app:
         with gr.Row(elem_id="evf-top"):
-            gr.HTML(HEAD)
-            model = gr.Dropdown(model_choices(bench), value=bench.default_model, label="Model", elem_id="model", scale=0, min_width=320)
-        with gr.Tabs():
-            with gr.Tab("Refer", id="refer"):
-                referring.layout(bench, model)
+            gr.HTML(HEAD, elem_classes=["evf-flush"])
+            model = gr.Dropdown(
+                model_choices(bench),
+                value=bench.default_model,
+                label="Model",
+                container=False,
+                scale=0,
+                min_width=280,
+                elem_id="model",
+            )
+        linked = []
+        with gr.Tabs(elem_id="tabs") as tabs:
+            for title, tab in TABS:
+                with gr.Tab(title, id=tab.TAB):
+                    linked.append(tab.layout(bench, model))
+        _fill_from_links(app, bench, tabs, model, linked)
+        api.layout(bench)
     return app
 
 
 def model_choices(bench: Workbench) -> list[tuple[str, str]]:
     """(label, name) of every checkpoint on offer; the label says what has to be downloaded first."""
-    return [(f"{info.name} (download)" if info.on_hub else info.name, name) for name, info in bench.models.items()]
+    return [(f"{name} (download)" if info.on_hub else name, name) for name, info in bench.models.items()]
 
 
 def launch(app: gr.Blocks, settings: Settings) -> None:
@@ -42,4 +69,26 @@ def launch(app: gr.Blocks, settings: Settings) -> None:
         css_paths=list(CSS_FILES),
         footer_links=["api", "settings"],
         max_file_size="200mb",
+        allowed_paths=[str(examples.FOLDER)],
     )
+
+
+def _fill_from_links(
+    app: gr.Blocks, bench: Workbench, tabs: gr.Tabs, model: gr.Dropdown, linked: Sequence[common.Linked]
+) -> None:
+    def on_load(request: gr.Request):
+        query = dict(request.query_params)
+        known = query.get("model") in bench.models
+        filled = [gr.Tabs(selected=query["tab"]), query["model"] if known else gr.skip()]
+        for tab in linked:
+            filled += tab.values(query) if tab.tab == query["tab"] else [gr.skip()] * len(tab.inputs)
+        return filled
+
+    def on_any_load(request: gr.Request):
+        if request.query_params.get("tab") in [tab.tab for tab in linked]:
+            return on_load(request)
+        return [gr.skip()] * (2 + sum(len(tab.inputs) for tab in linked))
+
+    inputs = [component for tab in linked for component in tab.inputs]
+    filled = app.load(on_any_load, None, [tabs, model, *inputs], queue=False, **common.FREE)
+    filled.success(None, js=ASK_LINKED, api_visibility="private")

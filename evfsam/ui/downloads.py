@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,14 @@ def write_files(files: dict[str, bytes]) -> list[str]:
 def picture_files(
     picture_rgb: np.ndarray, picture_name: str, segmentations: Sequence[Segmentation]
 ) -> tuple[str, list[str]]:
-    """Everything an answer gives: the zip of all, and the single files (masks, cut-outs, overlay, COCO JSON)."""
+    """Everything an answer gives: the zip of all, and masks, cut-outs, overlay and COCO JSON one by one."""
+    picture_name = Path(picture_name).name
     files = bundle(picture_rgb, segmentations, picture_name)
     stem = slug(Path(picture_name).stem, "picture")
     archive, *single = write_files({f"{stem}.zip": zip_files(files), **files})
     return archive, single
+
+
+def renamed(segmentation: Segmentation, name: str) -> Segmentation:
+    """The same answer under another name, for answers to one phrase that have to be told apart."""
+    return replace(segmentation, prompt=name)

@@ -41,5 +41,5 @@ def _shown(error: Exception) -> gr.Error:
         return gr.Error(str(error), title="That did not work", print_exception=False)
     LOG.exception("unexpected error", exc_info=error)
     if "out of memory" in str(error).lower():
-        return gr.Error("The device ran out of memory: try a smaller picture or model.", print_exception=False)
+        return gr.Error("The device ran out of memory: use a smaller picture or model.", print_exception=False)
     return gr.Error("Something unexpected went wrong; the server's log tells what.", print_exception=False)

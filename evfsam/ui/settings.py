@@ -13,8 +13,8 @@ class Settings:
     """How to start.
 
     Attributes:
-        models: names, folders or Hub repositories to offer; the first is chosen at the start. Empty: the bundled
-            ones. The named ones are offered beside those that the project knows.
+        models: names, folders or Hub repositories to offer beside those that the project knows; the first is
+            chosen at the start. Empty: the default one is.
         device: "auto", "cuda", "mps" or "cpu".
         precision: "auto", or what ``evfsam.runtime`` offers on that device.
         host: where the server listens; None leaves it to Gradio (GRADIO_SERVER_NAME, else this machine only).
@@ -41,11 +41,13 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.
         "--model",
         action="append",
         metavar="NAME",
-        help="a checkpoint's name, its folder, or owner/name on the Hub; may be given several times, the first "
-        "is chosen at the start (EVFSAM_MODEL, comma separated)",
+        help="a checkpoint's name, its folder, or owner/name on the Hub; given several times, the first is chosen "
+        "at the start (EVFSAM_MODEL, comma separated)",
     )
     parser.add_argument(
-        "--device", default=environment.get("EVFSAM_DEVICE", "auto"), help="auto, cuda, mps or cpu (EVFSAM_DEVICE)"
+        "--device",
+        default=environment.get("EVFSAM_DEVICE", "auto"),
+        help="auto, cuda, mps or cpu (EVFSAM_DEVICE)",
     )
     parser.add_argument(
         "--precision",
@@ -55,7 +57,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.
     parser.add_argument("--host", help="where to listen, 0.0.0.0 for every network (GRADIO_SERVER_NAME)")
     parser.add_argument("--port", type=int, help="default: the first free one from 7860 (GRADIO_SERVER_PORT)")
     parser.add_argument("--share", action="store_true", help="ask Gradio for a public link (GRADIO_SHARE)")
-    parser.add_argument("--mcp", action="store_true", help="offer the endpoints over MCP too (GRADIO_MCP_SERVER)")
+    parser.add_argument("--mcp", action="store_true", help="serve MCP too (GRADIO_MCP_SERVER)")
     given = parser.parse_args(arguments)
     named = given.model or environment.get("EVFSAM_MODEL", "").split(",")
     return Settings(

@@ -7,20 +7,25 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.checkpoints.registry import CheckpointInfo, default_model, find, list_models
-from evfsam.errors import CheckpointError
+from evfsam.errors import CheckpointError, InputError
+from evfsam.media.images import open_picture
 from evfsam.predictor import Predictor
 from evfsam.runtime import choose_runtime
 from evfsam.types import Clicks, Segmentation
+from evfsam.ui.comparison import Candidate, Side
 from evfsam.ui.settings import Settings
 from evfsam.ui.zero import ON_ZERO_GPU, on_gpu
 
 MODELS_IN_MEMORY = 4  # as many as a comparison shows side by side
 ANSWER_SECONDS = 20  # booked on ZeroGPU: a SAM ViT-H picture and a dozen phrases, with room for a cold start
+
+MAX_PIXELS = 24_000_000  # of a picture: its logits are kept for the session, 96 MB a phrase at that size
 
 
 @dataclass(frozen=True)
@@ -36,17 +41,21 @@ class Timed:
 class Answer:
     """What a session is looking at: a picture, what was asked of it and what was found.
 
-    ``clicks`` holds, for each segmentation, the points and box that refined it, or None. ``device`` and
-    ``precision`` say where it ran.
+    ``picture_path`` is where the picture was read from; ``clicks`` holds, for each segmentation, the points
+    and box that refined it, or None; ``device`` and ``precision`` say where it ran.
     """
 
     picture_rgb: np.ndarray
-    picture_name: str
+    picture_path: str
     model: str
     device: str
     precision: str
     timed: Timed
     clicks: tuple[Clicks | None, ...] = field(default=())
+
+    @property
+    def picture_name(self) -> str:
+        return Path(self.picture_path).name
 
     @property
     def segmentations(self) -> tuple[Segmentation, ...]:
@@ -70,7 +79,7 @@ class Workbench:
     One for the whole process; safe to share between sessions.
     """
 
-    def __init__(self, settings: Settings = Settings()):
+    def __init__(self, settings: Settings):
         """Raises InputError for a device or precision, CheckpointError for a checkpoint that is not there."""
         self.runtime = choose_runtime(settings.device, settings.precision)
         self.models = _offered(settings.models)
@@ -79,6 +88,7 @@ class Workbench:
         self._loading = threading.Lock()
         # On ZeroGPU each of these is a forked process of its own.
         self.segment = on_gpu(self._segment, ANSWER_SECONDS)
+        self.measure = on_gpu(self._measure, ANSWER_SECONDS)
         self.attention = on_gpu(self._attention, ANSWER_SECONDS)
         if ON_ZERO_GPU:  # weights must be placed before the first fork
             self.predictor(self.default_model)
@@ -90,6 +100,13 @@ class Workbench:
         except KeyError:
             known = ", ".join(self.models)
             raise CheckpointError(f"There is no checkpoint {name!r} here; choose one of {known}.") from None
+
+    @staticmethod
+    def open(picture_path: str | None) -> np.ndarray:
+        """A picture file as uint8 (H, W, 3). Raises InputError if there is none or it cannot be used."""
+        if not picture_path:
+            raise InputError("Choose a picture first: upload or paste one, or take an example.")
+        return open_picture(picture_path, MAX_PIXELS)
 
     def predictor(self, name: str, precision: str = "auto") -> Predictor:
         """The predictor of an offered checkpoint, loaded if need be; the least used one makes room."""
@@ -114,12 +131,14 @@ class Workbench:
         clicks: Sequence[Clicks | None] | None = None,
         precision: str = "auto",
     ) -> Timed:
-        predictor = self.predictor(model, precision)
-        start = time.perf_counter()
-        encoded = predictor.encode(picture_rgb)
-        encoded_at = time.perf_counter()
-        found = predictor.segment(encoded, phrases, clicks)
-        return Timed(tuple(found), encoded_at - start, time.perf_counter() - encoded_at)
+        return _ask(self.predictor(model, precision), picture_rgb, phrases, clicks)
+
+    def _measure(self, candidate: Candidate, picture_rgb: np.ndarray) -> Side:
+        loaded = self.predictor(candidate.model, candidate.precision)
+        # A predictor that remembers no picture, so that sides asked before take no less time.
+        timed = _ask(Predictor(loaded.checkpoint, loaded.runtime), picture_rgb, [candidate.phrase], None)
+        weights = sum(p.numel() * p.element_size() for p in loaded.model.parameters())
+        return Side(candidate, timed.segmentations[0], timed.encode_seconds, timed.decode_seconds, weights)
 
     def _attention(self, model: str, picture_rgb: np.ndarray, phrase: str) -> np.ndarray:
         return self.predictor(model).cls_attention(picture_rgb, phrase)
@@ -127,22 +146,36 @@ class Workbench:
     def answer(
         self,
         model: str,
-        picture_rgb: np.ndarray,
-        picture_name: str,
+        picture_path: str | None,
         phrases: Sequence[str],
         clicks: Sequence[Clicks | None] | None = None,
     ) -> Answer:
-        """Ask a checkpoint for phrases, and clicks that refine them, on a picture."""
+        """Ask a checkpoint for phrases, and clicks that refine them, on a picture file.
+
+        Raises EvfSamError for what cannot be used.
+        """
+        self.info(model)
+        picture_rgb = self.open(picture_path)
         timed = self.segment(model, picture_rgb, phrases, clicks)
         return Answer(
             picture_rgb,
-            picture_name,
+            picture_path,
             model,
             self.runtime.device.type,
             self.runtime.precision,
             timed,
             tuple(clicks or [None] * len(phrases)),
         )
+
+
+def _ask(
+    predictor: Predictor, picture_rgb: np.ndarray, phrases: Sequence[str], clicks: Sequence[Clicks | None] | None
+) -> Timed:
+    start = time.perf_counter()
+    encoded = predictor.encode(picture_rgb)
+    encoded_at = time.perf_counter()
+    found = predictor.segment(encoded, phrases, clicks)
+    return Timed(tuple(found), encoded_at - start, time.perf_counter() - encoded_at)
 
 
 def _offered(names: Sequence[str]) -> dict[str, CheckpointInfo]:

@@ -1,6 +1,6 @@
-"""Answers as HTML: the picture, a layer a phrase, and a row a phrase that shows only its layer while pointed at.
+"""Answers as HTML: the picture, a layer a phrase, and a row a phrase that isolates its layer.
 
-Each row carries colour, phrase, score and area. What moves is in ``static/viewer.js`` and ``static/viewer.css``;
+Each row carries colour, phrase, score and area. What moves is in ``static/viewer.js`` and ``static/app.css``;
 pictures travel inside the HTML, at most ``VIEW_PIXELS`` a side: files for keeping come from the downloads.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from evfsam.media.overlay import overlay
-from evfsam.media.palette import RGB, colour_of
+from evfsam.media.palette import RGB
 from evfsam.types import Clicks
 
 VIEW_PIXELS = 1280
@@ -40,11 +40,6 @@ class Row:
     colour: RGB
     score: float | None = None
     notes: tuple[str, ...] = ()
-
-
-def rows_in_colours(rows: Sequence[tuple[str, np.ndarray, float | None, tuple[str, ...]]]) -> list[Row]:
-    """Rows in the palette's order."""
-    return [Row(label, mask, colour_of(i), score, notes) for i, (label, mask, score, notes) in enumerate(rows)]
 
 
 def stage(picture_rgb: np.ndarray, name: str, rows: Sequence[Row], marks: Sequence[Clicks | None] = ()) -> str:
@@ -105,6 +100,11 @@ def percent(fraction: float) -> str:
     return f"{fraction * 100:.1f} %" if fraction < 0.0995 and fraction else f"{fraction * 100:.0f} %"
 
 
+def seconds(value: float) -> str:
+    """A duration as people write it."""
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
+
+
 def _marks(clicks: Clicks, row: int) -> str:
     drawn = []
     if clicks.box_xyxy is not None:
@@ -135,8 +135,7 @@ def layer_uri(mask: np.ndarray, colour: RGB) -> str:
     mask = to_view(mask.astype(np.uint8) * 255) > 127
     # The overlay over black and over white tells its ink and how much of the picture it leaves.
     black, white = (
-        overlay(np.full((*mask.shape, 3), ground, np.uint8), [mask], [colour]).astype(np.float32)
-        for ground in (0, 255)
+        overlay(np.full((*mask.shape, 3), ground, np.uint8), [mask], [colour]).astype(np.float32) for ground in (0, 255)
     )
     alpha = 1 - (white - black).mean(2, keepdims=True) / 255
     ink = np.divide(black, alpha, out=np.zeros_like(black), where=alpha > 0.004)

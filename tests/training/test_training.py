@@ -33,12 +33,12 @@ def small(name: str = "evf-sam2-tiny"):
     """A recipe of the bundled kind, shrunk until a step takes a fraction of a second."""
     recipe = RECIPES[name]
     segmenter = replace(recipe.model.segmenter, image_size=128)
-    encoder = Beit3Config(width=32, layers=2, heads=2, feed_forward=64, vocabulary=264, image_size=64, text_positions=66)
+    encoder = Beit3Config(
+        width=32, layers=2, heads=2, feed_forward=64, vocabulary=264, image_size=64, text_positions=66
+    )
     model = replace(recipe.model, segmenter=segmenter, encoder=encoder)
     memory = replace(STAGE, scenes=1, prompts=2)
-    return replace(
-        recipe, model=model, scenes=4, clips=1, segmenter=STAGE, grounding=STAGE, joint=STAGE, memory=memory
-    )
+    return replace(recipe, model=model, scenes=4, clips=1, segmenter=STAGE, grounding=STAGE, joint=STAGE, memory=memory)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,9 @@ def cache(trained):
 
 
 def test_every_stage_reports_and_the_checkpoint_answers(trained):
-    assert {"segmenter.safetensors", "grounding.safetensors", "joint.safetensors"} <= {p.name for p in trained.iterdir()}
+    assert {"segmenter.safetensors", "grounding.safetensors", "joint.safetensors"} <= {
+        p.name for p in trained.iterdir()
+    }
     predictor = Predictor(load_checkpoint(trained / "checkpoint"), choose_runtime("cpu"))
     picture = render(make_scene(3), (90, 120)).picture_rgb
     (found,) = predictor.segment(picture, ["the red car"])
@@ -97,6 +99,7 @@ def test_a_run_cut_off_and_resumed_ends_where_an_unbroken_one_does(tmp_path, cac
         stage = SegmenterStage(model, recipe, cache)
         forward = stage.forward
         if stop_at is not None:
+
             def stopping(step):
                 if step == stop_at:
                     raise KeyboardInterrupt

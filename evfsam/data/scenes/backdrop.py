@@ -85,8 +85,8 @@ def _sky(weather: Weather, horizon: float) -> Body:
         style=Style(0.0, glow=1.0),
         rgb_below=weather.low,
     )
-    sketch.detail(box(LEFT, horizon + 0.02, RIGHT, 1.5), weather.low)
-    sketch.detail(box(LEFT, -1.0, RIGHT, 0.0), weather.top)
+    sketch.detail(box(LEFT, horizon + 0.02, RIGHT, 1.5), weather.low, style=Style(0.0))
+    sketch.detail(box(LEFT, -1.0, RIGHT, -0.002), weather.top, style=Style(0.0))
     return sketch.body(parallax=0.0)
 
 
@@ -139,14 +139,13 @@ def _mountains(weather: Weather, horizon: float, dice: Dice) -> Body:
     return sketch.body(parallax=0.35)
 
 
-def _mountain_faces(
-    sketch: Sketch, number: int, points: list, peaks: list, horizon: float, colour: Rgb
-) -> None:
+def _mountain_faces(sketch: Sketch, number: int, points: list, peaks: list, horizon: float, colour: Rgb) -> None:
     """Shaded right flanks and snow on the high peaks."""
     for u, v in peaks:
         following = next((p for p in points if p[0] > u), (u + 0.1, horizon))
-        foot = (u + 0.012, following[1])
-        sketch.detail(polygon((u, v), following, foot), mix(colour, (50, 54, 90), 0.16), number)
+        foot, half_way = horizon + 0.03, v + (horizon - v) * 0.45
+        flank = polygon((u, v), following, (following[0], foot), (u + 0.05, foot), (u + 0.012, half_way))
+        sketch.detail(flank, mix(colour, (50, 54, 90), 0.14), number, Style(0.03, grain=0.03))
         if horizon - v > 0.145:
             drop = 0.25
             right = (u + (following[0] - u) * drop, v + (following[1] - v) * drop)
@@ -189,9 +188,7 @@ def _shoreline(v: float, wavy: bool, dice: Dice) -> list[tuple[float, float]]:
     return [(float(u), float(w)) for u, w in bumps]
 
 
-def _soil(
-    name: str, v: float, wavy: bool, far: Rgb, near: Rgb, style: Style, dice: Dice
-) -> tuple[Sketch, list]:
+def _soil(name: str, v: float, wavy: bool, far: Rgb, near: Rgb, style: Style, dice: Dice) -> tuple[Sketch, list]:
     sketch = Sketch(name)
     edge = curve(_shoreline(v, wavy, dice))
     outline = np.concatenate([edge, polygon((RIGHT, 1.1), (LEFT, 1.1))])
@@ -283,7 +280,5 @@ def _road(top: float, bottom: float, dice: Dice) -> Body:
     middle, phase = top + (bottom - top) * 0.46, dice.uniform(0, 0.16)
     for i in range(19):
         u = LEFT + phase + i * 0.16
-        sketch.detail(
-            strip(middle - 0.005, middle + 0.006, u, u + 0.09), mix(grey, (252, 246, 224), 0.8), style=style
-        )
+        sketch.detail(strip(middle - 0.005, middle + 0.006, u, u + 0.09), mix(grey, (252, 246, 224), 0.8), style=style)
     return sketch.body()

@@ -87,9 +87,7 @@ def colour_claims(view: View, scene: Scene) -> Iterator[Claim]:
         if len(group) < 2:
             continue
         for seen in group:
-            if sum(other.colour == seen.colour for other in group) == 1 and _colour_is_clear(
-                scene, kind, seen.colour
-            ):
+            if sum(other.colour == seen.colour for other in group) == 1 and _colour_is_clear(scene, kind, seen.colour):
                 templates = words.PERSON_IN if kind == "person" else words.COLOUR_ADJECTIVE
                 yield Claim(_fill(templates, k=kind, c=seen.colour), Noun(kind, kind, group), seen)
             for part in TELLING_PARTS.get(kind, ()):
@@ -100,13 +98,9 @@ def _part_colour_claims(group: tuple[Seen, ...], seen: Seen, part: str) -> Itera
     colour, area = seen.looks.get(part, ("", 0.0))
     if area < PART_AREA or sum(other.looks.get(part, ("", 0))[0] == colour for other in group) != 1:
         return
-    templates = (
-        words.PERSON_SHIRT if part == "shirt" else words.WITH_MASS if part in words.MASS else words.WITH_PART
-    )
+    templates = words.PERSON_SHIRT if part == "shirt" else words.WITH_MASS if part in words.MASS else words.WITH_PART
     article = "an" if colour == "orange" else "a"
-    yield Claim(
-        _fill(templates, k=seen.kind, c=colour, p=part, a=article), Noun(seen.kind, seen.kind, group), seen
-    )
+    yield Claim(_fill(templates, k=seen.kind, c=colour, p=part, a=article), Noun(seen.kind, seen.kind, group), seen)
 
 
 def _fill(templates: tuple[str, ...], **slots: str) -> tuple[str, ...]:

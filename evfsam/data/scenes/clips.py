@@ -47,9 +47,7 @@ class Clip:
         if not 0 <= t < self.frames:
             raise IndexError(f"frame {t} of a clip of {self.frames} frames")
         p = self.progress(t)
-        things = tuple(
-            moved(body, motion, p) for body, motion in zip(self.scene.things, self.motions, strict=True)
-        )
+        things = tuple(moved(body, motion, p) for body, motion in zip(self.scene.things, self.motions, strict=True))
         shake = 0.003 * math.sin(9 * p)
         return replace(self.scene, things=things, camera_uv=(self.pan_uv[0] * p, self.pan_uv[1] * p + shake))
 
@@ -106,14 +104,10 @@ def clip_expressions(clip: Clip) -> list[ClipExpression]:
     areas = visible_areas(clip)
     found = []
     for expression in expressions(clip.frame(0)):
-        if expression.kind in REFERRING and _is_worth_following(
-            clip, expression.target, areas[:, expression.target]
-        ):
+        if expression.kind in REFERRING and _is_worth_following(clip, expression.target, areas[:, expression.target]):
             hidden = tuple(np.flatnonzero(areas[:, expression.target] == 0).tolist())
             found.append(
-                ClipExpression(
-                    expression.text, expression.kind, expression.part_ids, expression.target, hidden
-                )
+                ClipExpression(expression.text, expression.kind, expression.part_ids, expression.target, hidden)
             )
     return found
 
@@ -122,8 +116,4 @@ def _is_worth_following(clip: Clip, target: int, areas: np.ndarray) -> bool:
     first, last = (clip.frame(t).things[target].pose for t in (0, clip.frames - 1))
     way = math.hypot(last.u - first.u - clip.pan_uv[0], last.v - first.v - clip.pan_uv[1])
     growth = max(last.scale / first.scale, first.scale / last.scale)
-    return (
-        (way >= MOVED or growth >= GROWN)
-        and areas[-1] >= SEEN_AREA
-        and (areas >= SEEN_AREA).mean() >= SEEN_SHARE
-    )
+    return (way >= MOVED or growth >= GROWN) and areas[-1] >= SEEN_AREA and (areas >= SEEN_AREA).mean() >= SEEN_SHARE

@@ -94,9 +94,7 @@ def _say_semantic(scene: Scene, view: View, said: dict[str, Expression], dice: D
                 found[PARTS].setdefault(part.name, []).append(part.index)
     for kind, groups in found.items():
         floor = PART_AREA if kind == PARTS else TARGET_AREA
-        visible = [
-            (name, ids) for name, ids in groups.items() if sum(view.part_areas[i] for i in ids) >= floor
-        ]
+        visible = [(name, ids) for name, ids in groups.items() if sum(view.part_areas[i] for i in ids) >= floor]
         for name, ids in dice.shuffled(visible)[: QUOTA[kind]]:
             text = words.SEMANTIC + name
             said[text] = Expression(text, kind, tuple(ids), None)
@@ -110,15 +108,10 @@ def _say_absent(scene: Scene, nouns: list[Noun], said: dict[str, Expression], di
     missing = [kind for kind in words.categories() if kind not in kinds]
     semantic = [name for name in words.stuff_names() if name not in stuff] + missing
     semantic += [
-        f"{kind} {part}"
-        for kind in words.categories()
-        for part in words.part_names(kind)
-        if (kind, part) not in parts
+        f"{kind} {part}" for kind in words.categories() for part in words.part_names(kind) if (kind, part) not in parts
     ]
     texts = [dice.pick(_absent_colours(scene, dice)), words.SEMANTIC + dice.pick(semantic)]
-    texts.append(
-        dice.pick((dice.pick(missing), claims.coloured(dice.pick(missing), dice.pick(words.colours()))))
-    )
+    texts.append(dice.pick((dice.pick(missing), claims.coloured(dice.pick(missing), dice.pick(words.colours())))))
     relations = list(claims.absent_relations(nouns))
     if relations:
         texts.append(_wording(dice.pick(relations), dice))

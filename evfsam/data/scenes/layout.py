@@ -149,7 +149,5 @@ def overlap(a: Box, b: Box) -> float:
 def _hazed(body: Body, haze_rgb: Rgb) -> Body:
     """Far things fade a little into the distance."""
     amount = 0.14 * (1.0 - min(1.0, max(0.0, body.depth)))
-    patches = tuple(
-        Patch(p.part, p.outline, mix(p.rgb, haze_rgb, amount), p.style, p.rgb_below) for p in body.patches
-    )
+    patches = tuple(Patch(p.part, p.outline, mix(p.rgb, haze_rgb, amount), p.style, p.rgb_below) for p in body.patches)
     return replace(body, patches=patches)

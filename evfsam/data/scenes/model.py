@@ -122,9 +122,7 @@ def _part_table(stuff: tuple[Body, ...], things: tuple[Body, ...]) -> tuple[Part
     rows: list[Part] = []
     for number, body in enumerate(stuff + things):
         thing = number - len(stuff) if number >= len(stuff) else None
-        rows += [
-            Part(len(rows) + i, thing, body.kind, name, colour) for i, (name, colour) in enumerate(body.parts)
-        ]
+        rows += [Part(len(rows) + i, thing, body.kind, name, colour) for i, (name, colour) in enumerate(body.parts)]
     return tuple(rows)
 
 
@@ -162,9 +160,5 @@ class Sketch:
         self._patches.append(Patch(part, outline, rgb, style, rgb_below))
         return part
 
-    def body(
-        self, pose: Pose | None = None, depth: float = 0.0, support: str = "", parallax: float = 1.0
-    ) -> Body:
-        return Body(
-            self.kind, self.colour, tuple(self._parts), tuple(self._patches), pose, depth, support, parallax
-        )
+    def body(self, pose: Pose | None = None, depth: float = 0.0, support: str = "", parallax: float = 1.0) -> Body:
+        return Body(self.kind, self.colour, tuple(self._parts), tuple(self._patches), pose, depth, support, parallax)

@@ -98,16 +98,12 @@ def _blocked(
 ) -> float:
     """How much of the body's box nearer things cover, at that point of its way, summed over them."""
     at = moved(body, way, progress)
-    others = [
-        moved(*pair, progress) for i, pair in enumerate(zip(things, motions, strict=True)) if i != target
-    ]
+    others = [moved(*pair, progress) for i, pair in enumerate(zip(things, motions, strict=True)) if i != target]
     box = frame_box(at, aspect)
     return sum(overlap(box, frame_box(other, aspect)) for other in others if other.depth > at.depth)
 
 
-def _choose_screen(
-    things: list[Body], target: int, scene: Scene, dice: Dice
-) -> tuple[int | None, Body] | None:
+def _choose_screen(things: list[Body], target: int, scene: Scene, dice: Dice) -> tuple[int | None, Body] | None:
     """A thing of the scene that can hide the target (its number and body at the right size), or a new one."""
     in_air = not things[target].support
     kinds = ["balloon", "tree"] if in_air else ["house", "bus", "tree"]

@@ -99,9 +99,7 @@ def _patches(scene: Scene, size_hw: tuple[int, int]) -> Patches:
     points, lengths, part, rgb, style, caster, foot = [], [], [], [], [], [], []
     for number in [*range(len(scene.stuff)), *things]:
         body = bodies[number]
-        points.append(
-            _to_pixels(body, np.concatenate([patch.outline for patch in body.patches]), scene, size_hw)
-        )
+        points.append(_to_pixels(body, np.concatenate([patch.outline for patch in body.patches]), scene, size_hw))
         stands_at = _to_pixels(body, np.zeros((1, 2)), scene, size_hw)[0, 1]
         for patch in body.patches:
             lengths.append(len(patch.outline))
@@ -134,9 +132,7 @@ def _mixed_keys(
         for j in range(k):
             mixed |= samples[i::k, j::k] != centre
     rows, columns = np.nonzero(mixed)
-    blocks = samples.reshape(centre.shape[0], k, centre.shape[1], k)[rows, :, columns, :].reshape(
-        len(rows), k * k
-    )
+    blocks = samples.reshape(centre.shape[0], k, centre.shape[1], k)[rows, :, columns, :].reshape(len(rows), k * k)
     keys = (part_of_patch[blocks].astype(np.uint32) << 16) | blocks
     keys.sort(axis=1)
     return keys, rows, columns
@@ -155,9 +151,7 @@ def _runs(keys: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[Mixe
     if not len(at):
         return mixed, np.zeros(0, np.uint16)
     part = (key >> 16).astype(np.int64)
-    starts_part = np.flatnonzero(
-        np.concatenate([[True], (pixel[1:] != pixel[:-1]) | (part[1:] != part[:-1])])
-    )
+    starts_part = np.flatnonzero(np.concatenate([[True], (pixel[1:] != pixel[:-1]) | (part[1:] != part[:-1])]))
     votes = np.add.reduceat(samples, starts_part) << 16 | part[starts_part]
     pixel_first = np.flatnonzero(np.diff(pixel[starts_part], prepend=-1))
     return mixed, (np.maximum.reduceat(votes, pixel_first) & 0xFFFF).astype(np.uint16)

@@ -26,9 +26,7 @@ def paint(scene: Scene, raster: Raster) -> np.ndarray:
     mixed = raster.mixed
     if len(mixed.rows):
         rows, columns = mixed.rows[mixed.pixel], mixed.columns[mixed.pixel]
-        seen = _shade(
-            scene, table, mixed.patch.astype(np.intp), x[0, columns], y[rows, 0], fields[:, rows, columns]
-        )
+        seen = _shade(scene, table, mixed.patch.astype(np.intp), x[0, columns], y[rows, 0], fields[:, rows, columns])
         picture[:, mixed.rows, mixed.columns] = np.add.reduceat(seen * mixed.share, mixed.first, axis=1)
     return np.ascontiguousarray(np.clip(picture + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 0))
 
@@ -83,7 +81,7 @@ def _shade(
         colour = (table.rgb[c][ids] + table.slope[c][ids] * y) * light
         np.minimum(colour, 255.0, out=colour)
         colour += (scene.light.shadow_rgb[c] - colour) * shadow
-        colour += (scene.light.halo_rgb[c] - colour) * glow
+        colour += (255.0 - colour) * (glow * (scene.light.halo_rgb[c] / 255.0))
         picture[c] = colour
     return picture
 

@@ -87,6 +87,4 @@ def _cap(centre: np.ndarray, direction: np.ndarray, radius: float) -> np.ndarray
 
 
 def _catmull_rom(p0, p1, p2, p3, t):
-    return 0.5 * (
-        2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3
-    )
+    return 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)

@@ -78,7 +78,9 @@ class Sam2Segmenter(SAM2Base):
 
     def without_memory(self, features: ImageFeatures) -> ImageFeatures:
         """What a picture, or a clip's first frame, gets in the place of memory: one learned vector."""
-        return ImageFeatures(features.image_embeddings + self.no_mem_embed.reshape(1, -1, 1, 1), features.high_res_features)
+        return ImageFeatures(
+            features.image_embeddings + self.no_mem_embed.reshape(1, -1, 1, 1), features.high_res_features
+        )
 
     def embed_prompts(self, points=None, boxes=None):
         """As :meth:`evfsam.modeling.segmenters.sam.SamSegmenter.embed_prompts`."""

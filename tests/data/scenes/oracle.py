@@ -129,9 +129,7 @@ class Oracle:
         other_word = {"top": "upper", "bottom": "lower"}
         for level, is_level in levels.items():
             for side, is_side in sides.items():
-                group = self._split(
-                    text, f"{level} {side}", f"(?:at the {level}|in the {other_word[level]}) {side}"
-                )
+                group = self._split(text, f"{level} {side}", f"(?:at the {level}|in the {other_word[level]}) {side}")
                 if group is not None:
                     return [look for look in group if is_level(look) and is_side(look)]
         for side, is_side in sides.items():
@@ -193,9 +191,7 @@ class Oracle:
         if match:
             a, b = self.landmark(match[2]), self.landmark(match[3])
             left, right = sorted((a.u, b.u))
-            return [
-                k for k in self._noun(match[1]) if k.number not in (a.number, b.number) and left < k.u < right
-            ]
+            return [k for k in self._noun(match[1]) if k.number not in (a.number, b.number) and left < k.u < right]
         match = re.fullmatch(
             r"(.+?) (left of|to the left of|on the left of|right of|to the right of|on the right of|above"
             r"|over|below|under|next to|beside|close to|by|in front of|behind) the (.+)",

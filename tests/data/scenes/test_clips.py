@@ -21,10 +21,7 @@ def test_a_seed_is_one_clip():
     first, second = make_clip(11), make_clip(11)
     for t in (0, 23, 47):
         a, b = render(first.frame(t), (80, 80)), render(second.frame(t), (80, 80))
-        assert (
-            a.picture_rgb.tobytes() == b.picture_rgb.tobytes()
-            and a.part_map.tobytes() == b.part_map.tobytes()
-        )
+        assert a.picture_rgb.tobytes() == b.picture_rgb.tobytes() and a.part_map.tobytes() == b.part_map.tobytes()
 
 
 def test_parts_keep_their_numbers(followed):

@@ -38,8 +38,7 @@ def test_every_referring_phrase_covers_its_target_and_nothing_else(world):
         (scene.seed, phrase.text)
         for scene, oracle, phrases in world
         for phrase in phrases
-        if phrase.kind in REFERRING
-        and [look.number for look in oracle.covered(phrase.text)] != [phrase.target]
+        if phrase.kind in REFERRING and [look.number for look in oracle.covered(phrase.text)] != [phrase.target]
     ]
     assert wrong == []
 
@@ -84,9 +83,7 @@ def test_semantic_phrases_cover_all_of_their_name(world):
                 or (phrase.kind == ABSENT and phrase.text.startswith("[semantic] "))
             )
             if phrase.text.startswith("[semantic] "):
-                assert set(phrase.part_ids) == semantic_truth(
-                    scene, phrase.text.removeprefix("[semantic] ")
-                ), phrase
+                assert set(phrase.part_ids) == semantic_truth(scene, phrase.text.removeprefix("[semantic] ")), phrase
                 assert phrase.target is None
 
 

@@ -78,21 +78,17 @@ def wheel(sketch: Sketch, x: float, radius: float) -> None:
 
 def car(body: Paint, dice: Dice) -> Sketch:
     sketch = Sketch("car", body.word)
-    long_roof = dice.uniform(0.0, 0.22)
+    long_roof = dice.uniform(0.0, 0.16)
     rear = [(-1.0, -0.20), (-1.02, -0.30), (-1.0, -0.56), (-0.62, -0.64), (-0.42 - long_roof, -0.93)]
     front = [(0.30, -0.94), (0.58, -0.66), (0.95, -0.56), (1.06, -0.36), (1.02, -0.20)]
     outline = smooth(*rear, (-0.05, -1.0), *front, (0.0, -0.17))
     number = sketch.part("body", outline, body.rgb, body.word, Style(gradient=0.16))
-    sill = smooth((-1.0, -0.30), (0.0, -0.30), (1.05, -0.30), (1.02, -0.20), (0.0, -0.17), (-1.0, -0.20))
+    sill = polygon((-1.0, -0.27), (1.03, -0.27), (1.0, -0.205), (0.0, -0.175), (-0.98, -0.205))
     sketch.detail(sill, body.darker(0.28))
     sketch.detail(box(-0.97, -0.545, 0.9, -0.52, 0.01), body.lighter(0.4), style=FLAT)
-    back = polygon(
-        (-0.52 - long_roof * 0.6, -0.62), (-0.37 - long_roof, -0.87), (-0.08, -0.92), (-0.08, -0.62)
-    )
+    back = polygon((-0.52 - long_roof * 0.6, -0.62), (-0.37 - long_roof, -0.87), (-0.08, -0.92), (-0.08, -0.62))
     sketch.part("window", back, GLASS, style=SHINY)
-    sketch.part(
-        "window", polygon((0.0, -0.62), (0.0, -0.92), (0.25, -0.88), (0.45, -0.62)), GLASS, style=SHINY
-    )
+    sketch.part("window", polygon((0.0, -0.62), (0.0, -0.92), (0.25, -0.88), (0.45, -0.62)), GLASS, style=SHINY)
     sketch.detail(polygon((0.08, -0.62), (0.17, -0.90), (0.25, -0.88), (0.2, -0.62)), GLINT, style=FLAT)
     sketch.detail(box(-0.05, -0.6, -0.035, -0.24), body.darker(0.4), number, FLAT)
     sketch.detail(box(-0.26, -0.49, -0.14, -0.46, 0.01), body.darker(0.45), number, FLAT)
@@ -150,8 +146,6 @@ def boat(hull: Paint, dice: Dice) -> Sketch:
     )
     outline = smooth(*deck, (0.58, -0.15), *keel, (-0.52, -0.13))
     sketch.part("hull", outline, hull.rgb, hull.word, Style(gradient=0.16))
-    stripe = polygon(
-        (-0.53, -0.16), (0.0, -0.135), (0.58, -0.175), (0.56, -0.135), (0.0, -0.095), (-0.52, -0.12)
-    )
+    stripe = polygon((-0.53, -0.16), (0.0, -0.135), (0.58, -0.175), (0.56, -0.135), (0.0, -0.095), (-0.52, -0.12))
     sketch.detail(stripe, hull.lighter(0.6) if hull.word != "white" else (70, 110, 180), style=FLAT)
     return sketch
