@@ -41,7 +41,7 @@ def load_model(
     Args:
         name_or_path: a name from :func:`list_models`, the folder of a checkpoint, or "owner/name" on the Hub.
         device: "auto" (CUDA, else MPS, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
-        precision: "auto", "fp32", "fp16" or "bf16", as far as the device can.
+        precision: "auto", "fp32", "fp16", "bf16", "8bit" or "4bit", as far as the device can.
 
     Raises CheckpointError if the checkpoint is unknown or cannot be read, InputError if the device or the
     precision is not there.
@@ -51,7 +51,8 @@ def load_model(
     from evfsam.runtime import choose_runtime
 
     runtime = choose_runtime(device, precision)
-    return Predictor(load_checkpoint(name_or_path, runtime.device, runtime.dtype), runtime)
+    loaded = load_checkpoint(name_or_path, runtime.device, runtime.dtype, runtime.quantized_bits)
+    return Predictor(loaded, runtime)
 
 
 def list_models() -> tuple[CheckpointInfo, ...]:

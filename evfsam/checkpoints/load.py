@@ -10,6 +10,7 @@ import torch
 from evfsam.checkpoints import keymap
 from evfsam.checkpoints.fetch import Progress, fetch
 from evfsam.checkpoints.layout import read_config, weight_files
+from evfsam.checkpoints.quantize import quantize
 from evfsam.checkpoints.registry import PUBLISHED, CheckpointInfo, describe_folder, find
 from evfsam.checkpoints.tokenizer import load_tokenizer
 from evfsam.checkpoints.weights import read_tensors, tensor_names
@@ -40,6 +41,7 @@ def load_checkpoint(
     name: str | Path,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    quantized_bits: int | None = None,
     revision: str | None = None,
     cache_folder: str | Path | None = None,
     progress: Progress | None = None,
@@ -50,6 +52,7 @@ def load_checkpoint(
         name: see :func:`evfsam.checkpoints.registry.find`.
         device: where the weights go, straight from the file.
         dtype: of the parameters; buffers stay float32.
+        quantized_bits: 8 or 4 for the language side, see :mod:`evfsam.checkpoints.quantize`.
         revision, cache_folder, progress: see :func:`evfsam.checkpoints.fetch.fetch`.
 
     Raises CheckpointError if the checkpoint is unknown, missing, damaged, unsafe, or does not fit its config to
@@ -57,8 +60,11 @@ def load_checkpoint(
     """
     info = find(name)
     folder = fetch(info, revision, cache_folder, progress)
-    model = load_model(folder, device, dtype)
     tokenizer = load_tokenizer(folder)
+    if quantized_bits:
+        model = quantize(load_model(folder, "cpu", dtype), quantized_bits).to(device)
+    else:
+        model = load_model(folder, device, dtype)
     if len(tokenizer) > model.config.encoder.vocabulary:
         raise CheckpointError(
             f"The tokenizer in {folder} knows {len(tokenizer)} tokens, the model "
