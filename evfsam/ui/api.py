@@ -1,0 +1,176 @@
+"""What programs may call: stable endpoints beside the page, masks as files and the rest as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from evfsam.media.export import bundle, encode_rle
+from evfsam.types import Segmentation
+from evfsam.ui import answers
+from evfsam.ui.comparison import pairwise_iou
+from evfsam.ui.components import picture_input
+from evfsam.ui.downloads import write_files
+from evfsam.ui.errors import told
+from evfsam.ui.label_map import exclusive, settle
+from evfsam.ui.phrases import split_phrases
+from evfsam.ui.state import Answer, Workbench
+from evfsam.ui.tabs import compare, parts, referring, semantic
+from evfsam.ui.tabs.common import ON_GPU
+
+PUBLIC = {**ON_GPU, "api_visibility": "public"}
+
+
+def segment(
+    bench: Workbench, picture: str | None, phrases: str, model: str, threshold: float
+) -> tuple[dict[str, Any], list[str]]:
+    """Masks of what phrases name, (JSON, files)."""
+    answer = referring.ask(bench, model or bench.default_model, picture, phrases)
+    return _answered(answer, answer.at(threshold))
+
+
+def label(bench: Workbench, picture: str | None, categories: str, model: str) -> tuple[dict[str, Any], list[str]]:
+    """One label map of categories, (JSON, files)."""
+    answer = semantic.ask(bench, model or bench.default_model, picture, semantic.categories([], categories))
+    settled = settle(answer.segmentations)
+    document, files = _answered(answer, exclusive(answer.segmentations, settled))
+    return {**document, "labelled": round(settled.covered, 6)}, files
+
+
+def take_apart(
+    bench: Workbench, picture: str | None, thing: str, names: str, model: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Masks of a thing's parts, (JSON, files)."""
+    answer = parts.ask(bench, model or bench.default_model, picture, thing, split_phrases(names))
+    return _answered(answer, answer.segmentations)
+
+
+def compare_(
+    bench: Workbench, picture: str | None, phrases: str, by: str, of: str, model: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Sides compared on one picture, (JSON, files)."""
+    named = split_phrases(of) if of.strip() else []
+    found = compare.compare(bench, by, picture, phrases, named, named, model or bench.default_model)
+    sides = [
+        {
+            "label": side.candidate.label,
+            "model": side.candidate.model,
+            "phrase": side.candidate.phrase,
+            "precision": side.candidate.precision,
+            "encode_seconds": side.encode_seconds,
+            "decode_seconds": side.decode_seconds,
+            "weight_bytes": side.weight_bytes,
+            **_described(side.segmentation),
+        }
+        for side in found.sides
+    ]
+    return {"sides": sides, "iou": pairwise_iou(found.sides).tolist()}, compare.files(found)[1]
+
+
+def models(bench: Workbench) -> list[dict[str, Any]]:
+    """What can be asked, and what each checkpoint can do."""
+    return [
+        {
+            "name": name,
+            "default": name == bench.default_model,
+            "on_hub": info.on_hub,
+            "capabilities": list(info.capabilities),
+            "prompt_kinds": list(info.prompt_kinds),
+            "parameters": info.parameters,
+            "licence": info.licence,
+            "description": info.description,
+        }
+        for name, info in bench.models.items()
+    ]
+
+
+def _answered(answer: Answer, segmentations: list[Segmentation]) -> tuple[dict[str, Any], list[str]]:
+    height, width = answer.picture_rgb.shape[:2]
+    document = {
+        "picture": {"name": answer.picture_name, "width": width, "height": height},
+        "model": answer.model,
+        "device": answer.device,
+        "precision": answer.precision,
+        "encode_seconds": answer.timed.encode_seconds,
+        "decode_seconds": answer.timed.decode_seconds,
+        "results": [_described(s) for s in segmentations],
+    }
+    return document, write_files(bundle(answer.picture_rgb, segmentations, answer.picture_name))
+
+
+def _described(segmentation: Segmentation) -> dict[str, Any]:
+    return {
+        "phrase": answers.label_of(segmentation),
+        "score": round(segmentation.score, 6),
+        "presence": segmentation.presence,
+        "area": round(segmentation.area_fraction, 6),
+        "box_xyxy": segmentation.box_xyxy,
+        "rle": encode_rle(segmentation.mask),
+        "warnings": list(segmentation.warnings),
+    }
+
+
+def layout(bench: Workbench) -> None:
+    """The endpoints; nothing of them is seen on the page."""
+    with gr.Column(visible=False):
+        picture = picture_input()
+        text, names, model = gr.Textbox(), gr.Textbox(), gr.Textbox(label="model, empty for the default one")
+        by = gr.Radio(list(compare.WAYS), value=compare.PHRASES)
+        threshold = gr.Slider(0.05, 0.95, 0.5, step=0.05)
+        document, files, call = gr.JSON(), gr.Files(), gr.Button()
+
+    def on_segment(picture, phrases, model="", threshold=0.5):
+        """Mask what phrases name in a picture.
+
+        Args:
+            picture: the picture.
+            phrases: one a line or with commas between them.
+            model: a name from /models, or empty for the default one.
+            threshold: probability above which a pixel is inside, 0.05 to 0.95.
+        """
+        return segment(bench, picture, phrases, model, threshold)
+
+    def on_semantic(picture, categories, model=""):
+        """Label everything of some categories in a picture, one label a pixel.
+
+        Args:
+            picture: the picture.
+            categories: with commas between them.
+            model: a name from /models, or empty for the default one.
+        """
+        return label(bench, picture, categories, model)
+
+    def on_parts(picture, thing, parts, model=""):
+        """Mask the parts of a kind of thing in a picture.
+
+        Args:
+            picture: the picture.
+            thing: "car", or empty for the parts of anything.
+            parts: with commas between them.
+            model: a name from /models, or empty for the default one.
+        """
+        return take_apart(bench, picture, thing, parts, model)
+
+    def on_compare(picture, phrases, by="phrases", of="", model=""):
+        """Compare two to four checkpoints, phrases or precisions on one picture.
+
+        Args:
+            picture: the picture.
+            phrases: what to find; two to four, with commas, to compare phrases.
+            by: "checkpoints", "phrases" or "precisions".
+            of: the checkpoints or precisions to compare, with commas between them.
+            model: for phrases and precisions, a name from /models, or empty for the default one.
+        """
+        return compare_(bench, picture, phrases, by, of, model)
+
+    def on_models():
+        """The checkpoints on offer and what each can do."""
+        return models(bench)
+
+    found = [document, files]
+    call.click(told(on_segment), [picture, text, model, threshold], found, api_name="segment", **PUBLIC)
+    call.click(told(on_semantic), [picture, text, model], found, api_name="semantic", **PUBLIC)
+    call.click(told(on_parts), [picture, text, names, model], found, api_name="parts", **PUBLIC)
+    call.click(told(on_compare), [picture, text, by, names, model], found, api_name="compare", **PUBLIC)
+    call.click(told(on_models), None, document, api_name="models", api_visibility="public")

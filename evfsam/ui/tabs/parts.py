@@ -1,0 +1,162 @@
+"""A thing taken apart: its parts as masks, and as a gallery of cut-outs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import gradio as gr
+
+from evfsam.errors import InputError
+from evfsam.media.export import cutout_png, file_stems, slug
+from evfsam.media.palette import colour_of
+from evfsam.ui import answers, downloads, viewer
+from evfsam.ui.components import picture_input
+from evfsam.ui.downloads import write_files
+from evfsam.ui.errors import told
+from evfsam.ui.examples import example_gallery, read_examples
+from evfsam.ui.links import link_to, linked_picture
+from evfsam.ui.phrases import split_phrases
+from evfsam.ui.state import Answer, Workbench
+from evfsam.ui.tabs import common
+from evfsam.ui.viewer import Row, percent
+from evfsam.ui.vocabulary import HUMAN, semantic_phrase, vocabulary_of
+
+TAB = "parts"
+EMPTY = common.empty_stage(
+    "Take a thing apart",
+    "Choose a thing and its parts; each part comes as a mask and as a cut-out.",
+    "Left and right are yours, as you look at the picture.",
+)
+
+
+def ask(bench: Workbench, model: str, path: str | None, thing: str | None, parts: Sequence[str]) -> Answer:
+    """Parts of all things of a kind on a picture file; with no thing named, the parts of anything.
+
+    Raises EvfSamError for what cannot be used.
+    """
+    if not parts:
+        raise InputError("Choose at least one part, or type one.")
+    vocabulary = vocabulary_of(bench.info(model))
+    return bench.answer(
+        model, path, [semantic_phrase(vocabulary.part_phrase((thing or "").strip(), part)) for part in parts]
+    )
+
+
+def show(bench: Workbench, answer: Answer, thing: str | None, parts: Sequence[str]) -> tuple[str, str]:
+    """The viewer's HTML and the status line; rows are called by the part alone."""
+    info = bench.info(answer.model)
+    rows = [
+        Row(part, s.mask, colour_of(i), s.score, answers.notes(s, info))
+        for i, (part, s) in enumerate(zip(parts, answer.segmentations, strict=True))
+    ]
+    rows, shared = answers.common_notes(rows)
+    link = link_to(TAB, answer.picture_path, answer.model, thing=thing or "", ask=",".join(parts))
+    html = viewer.stage(answer.picture_rgb, answer.picture_name, rows)
+    return html, answers.status(answer, link, shared)
+
+
+def exploded(answer: Answer, parts: Sequence[str]) -> list[tuple[str, str]]:
+    """The parts that were found as (cut-out PNG, caption), cropped to what is there."""
+    stem = slug(answer.picture_name.rsplit(".", 1)[0], "picture")
+    names = file_stems(stem, answer.segmentations)
+    content, captions = {}, []
+    for i, part in enumerate(answer.segmentations):
+        if part.mask.any():
+            content[f"{names[i]}.cutout.png"] = cutout_png(answer.picture_rgb, part.mask, crop=True)
+            captions.append(f"{parts[i]} · {percent(part.area_fraction)}")
+    return list(zip(write_files(content), captions, strict=True))
+
+
+def files(answer: Answer | None) -> tuple[str | None, list[str]]:
+    """The zip of all, and the single files."""
+    if answer is None:
+        return None, []
+    return downloads.picture_files(answer.picture_rgb, answer.picture_name, answer.segmentations)
+
+
+def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
+    """The tab's contents; ``model`` is the dropdown that all tabs share."""
+    examples = [example for example in read_examples() if example.parts]
+    answer = gr.State(time_to_live=3600)
+    first = vocabulary_of(bench.info(bench.default_model)).parts
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=320):
+            picture = picture_input(elem_id="parts-picture")
+            thing = gr.Dropdown(
+                list(first),
+                value=next(iter(first), None),
+                label="Thing",
+                info="Or type any other.",
+                allow_custom_value=True,
+                elem_id="parts-thing",
+            )
+            chips = gr.CheckboxGroup(
+                list(next(iter(first.values()), ())), label="Parts", elem_id="parts-chips", elem_classes=["evf-chips"]
+            )
+            typed = gr.Textbox(label="Others", info="Any other part, with a comma between them.", elem_id="parts-typed")
+            button = gr.Button("Take apart", variant="primary", elem_id="parts-ask")
+            gallery = example_gallery(
+                [(e.picture, f"{e.parts[0]}: {', '.join(e.parts[1:])}") for e in examples], "parts-examples"
+            )
+        with gr.Column(scale=8, min_width=320):
+            view = common.viewer(EMPTY, "parts-view")
+            status = common.line()
+            pieces = gr.Gallery(
+                label="Piece by piece",
+                format="png",
+                columns=4,
+                object_fit="contain",
+                interactive=False,
+                visible=False,
+                buttons=["download", "fullscreen"],
+                elem_id="parts-pieces",
+            )
+            kept = common.downloads_panel(TAB)
+
+    def on_ask(model, path, thing, chosen, text):
+        parts = list(chosen or []) + (split_phrases(text) if text and text.strip() else [])
+        answer = ask(bench, model, path, thing, parts)
+        cut = exploded(answer, parts)
+        visible = gr.update(visible=True)
+        return answer, *show(bench, answer, thing, parts), gr.update(value=cut, visible=bool(cut)), visible
+
+    def on_model(model):
+        known = vocabulary_of(bench.info(model)).parts
+        name = next(iter(known), HUMAN)
+        things = gr.update(choices=list(known), value=name)
+        return things, gr.update(choices=list(known.get(name, ())), value=[])
+
+    def on_thing(model, thing):
+        return gr.update(choices=list(vocabulary_of(bench.info(model)).parts.get(thing, ())), value=[])
+
+    def filled(model, path, thing, parts):
+        offered = list(vocabulary_of(bench.info(model)).parts.get(thing, ()))
+        chips = gr.update(choices=offered, value=[part for part in parts if part in offered])
+        return path, thing, chips, ", ".join(part for part in parts if part not in offered)
+
+    def on_example(model, event: gr.EventData):
+        example = examples[int(event._data["index"])]
+        return filled(model, str(example.picture), example.parts[0], example.parts[1:])
+
+    inputs = [picture, thing, chips, typed]
+    chosen = gallery.select(on_example, model, inputs, queue=False, **common.FREE)
+    model.change(told(on_model), model, [thing, chips], **common.FREE)
+    thing.input(told(on_thing), [model, thing], chips, **common.FREE)
+    for event in (button.click, typed.submit, chosen.success):
+        asked = event(
+            told(on_ask),
+            [model, *inputs],
+            [answer, view, status, pieces, kept.panel],
+            show_progress_on=view,
+            scroll_to_output=True,
+            **common.ON_GPU,
+        )
+        asked.success(told(files), answer, kept.outputs, **common.FREE)
+
+    def values(query):
+        named = query.get("model")
+        parts = [part for part in query.get("ask", "").split(",") if part]
+        known = named if named in bench.models else bench.default_model
+        return list(filled(known, linked_picture(query), query.get("thing", ""), parts))
+
+    return common.Linked(TAB, inputs, values)

@@ -1,0 +1,163 @@
+"""Everything of a category at once: one label map, with a legend and how much of the picture each covers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import gradio as gr
+
+from evfsam.errors import InputError
+from evfsam.media.export import bundle, slug, zip_files
+from evfsam.media.palette import colour_of, hex_of
+from evfsam.ui import answers, viewer
+from evfsam.ui.components import picture_input
+from evfsam.ui.downloads import write_files
+from evfsam.ui.errors import told
+from evfsam.ui.examples import example_gallery, read_examples
+from evfsam.ui.label_map import LabelMap, exclusive, labels_png, settle
+from evfsam.ui.links import link_to, linked_picture
+from evfsam.ui.phrases import split_phrases
+from evfsam.ui.state import Answer, Workbench
+from evfsam.ui.tabs import common
+from evfsam.ui.viewer import Row, percent
+from evfsam.ui.vocabulary import semantic_phrase, vocabulary_of
+
+TAB = "semantic"
+EMPTY = common.empty_stage(
+    "Label everything of a kind",
+    "Choose categories, or type your own, and every pixel gets at most one of them.",
+    "The prefix “[semantic]” is added for you.",
+)
+CONTESTED = (255, 255, 255)
+
+
+def categories(chosen: Sequence[str] | None, typed: str | None) -> list[str]:
+    """The chosen chips and what was typed, in that order, without repetitions. Raises InputError if none."""
+    parts = [*(chosen or []), *(split_phrases(typed) if typed and typed.strip() else [])]
+    if not parts:
+        raise InputError("Choose at least one category, or type one.")
+    return split_phrases(",".join(parts))
+
+
+def ask(bench: Workbench, model: str, path: str | None, names: Sequence[str]) -> Answer:
+    """Categories on a picture file. Raises EvfSamError for what cannot be used."""
+    return bench.answer(model, path, [semantic_phrase(name) for name in names])
+
+
+def show(bench: Workbench, answer: Answer) -> tuple[str, str]:
+    """The label map as the viewer's HTML, and the status line."""
+    settled, info = settle(answer.segmentations), bench.info(answer.model)
+    labels = [answers.label_of(s) for s in answer.segmentations]
+    rows = []
+    for i, s in enumerate(answer.segmentations):
+        found = _notes(answers.notes(s, info), settled, i)
+        rows.append(Row(labels[i], settled.mask(i), colour_of(i), s.score, found))
+    rows, shared = answers.common_notes(rows)
+    if settled.contested.any():
+        told_so = ("More than one category claimed this; the higher logit won.",)
+        rows.append(Row("overlap, settled", settled.contested, CONTESTED, None, told_so))
+    link = link_to(TAB, answer.picture_path, answer.model, ask=",".join(labels))
+    covered = f'<p class="evf-status">{percent(settled.covered)} of the picture is labelled.</p>'
+    html = viewer.stage(answer.picture_rgb, answer.picture_name, rows)
+    return html, covered + answers.status(answer, link, shared)
+
+
+def _notes(found: tuple[str, ...], settled: LabelMap, index: int) -> tuple[str, ...]:
+    lost = settled.lost[index]
+    if not lost:
+        return found
+    return (*found, f"Another category took {percent(lost)} of the picture from it, by a higher logit.")
+
+
+def files(answer: Answer | None) -> tuple[str | None, list[str]]:
+    """The zip of all, and one by one: label map and legend, masks, cut-outs, overlay, COCO JSON."""
+    if answer is None:
+        return None, []
+    settled = settle(answer.segmentations)
+    stem = slug(Path(answer.picture_name).stem, "picture")
+    labels = [answers.label_of(s) for s in answer.segmentations]
+    legend = [
+        {"value": i, "category": label, "colour": hex_of(i), "share": round(float(settled.mask(i).mean()), 6)}
+        for i, label in enumerate(labels)
+    ]
+    content = {
+        f"{stem}.labels.png": labels_png(settled.labels),
+        f"{stem}.labels.json": json.dumps({"labels": legend, "unlabelled": 255}, indent=1).encode(),
+        **bundle(answer.picture_rgb, exclusive(answer.segmentations, settled), answer.picture_name),
+    }
+    archive, *single = write_files({f"{stem}.zip": zip_files(content), **content})
+    return archive, single
+
+
+def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
+    """The tab's contents; ``model`` is the dropdown that all tabs share."""
+    examples = read_examples()
+    answer = gr.State(time_to_live=3600)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=320):
+            picture = picture_input(elem_id="semantic-picture")
+            chips = gr.CheckboxGroup(
+                _chips(bench, bench.default_model),
+                label="Categories",
+                elem_id="semantic-chips",
+                elem_classes=["evf-chips"],
+            )
+            typed = gr.Textbox(
+                label="Others",
+                info="Any other category, with a comma between them.",
+                placeholder="traffic light, bench",
+                elem_id="semantic-typed",
+            )
+            button = gr.Button("Label the picture", variant="primary", elem_id="semantic-ask")
+            gallery = example_gallery([(e.picture, ", ".join(e.semantic)) for e in examples], "semantic-examples")
+        with gr.Column(scale=8, min_width=320):
+            view = common.viewer(EMPTY, "semantic-view")
+            status = common.line()
+            kept = common.downloads_panel(TAB, "Label map and legend, masks, cut-outs, overlay, COCO JSON")
+
+    def on_ask(model, path, chosen, text):
+        answer = ask(bench, model, path, categories(chosen, text))
+        return answer, *show(bench, answer), gr.update(visible=True)
+
+    def on_model(model, chosen):
+        offered = _chips(bench, model)
+        return gr.update(choices=offered, value=[chip for chip in chosen or [] if chip in offered])
+
+    def on_example(model, event: gr.EventData):
+        example = examples[int(event._data["index"])]
+        return str(example.picture), *_split(bench, model, example.semantic)
+
+    inputs = [picture, chips, typed]
+    chosen = gallery.select(on_example, model, inputs, queue=False, **common.FREE)
+    model.change(told(on_model), [model, chips], chips, **common.FREE)
+    for event in (button.click, typed.submit, chosen.success):
+        asked = event(
+            told(on_ask),
+            [model, *inputs],
+            [answer, view, status, kept.panel],
+            show_progress_on=view,
+            scroll_to_output=True,
+            **common.ON_GPU,
+        )
+        asked.success(told(files), answer, kept.outputs, **common.FREE)
+
+    def values(query):
+        named = query.get("model")
+        known = named if named in bench.models else bench.default_model
+        names = [name for name in query.get("ask", "").split(",") if name]
+        return [linked_picture(query), *_split(bench, known, names)]
+
+    return common.Linked(TAB, inputs, values)
+
+
+def _chips(bench: Workbench, model: str) -> list[str]:
+    return list(vocabulary_of(bench.info(model)).categories)
+
+
+def _split(bench: Workbench, model: str, names: Sequence[str]) -> tuple[list[str], str]:
+    """Names that are chips of this checkpoint, and the others as typed text."""
+    offered = _chips(bench, model)
+    others = [name for name in names if name not in offered]
+    return [name for name in names if name in offered], ", ".join(others)

@@ -1,0 +1,94 @@
+"""What a checkpoint was trained to find in its "[semantic]" mode: categories, and things with their parts.
+
+The rendered world tells its own words. For the published multitask checkpoints these are the label sets of
+the data they were trained on (README of the official repository: ADE20K, Object365, PartImageNet, human
+parsing, PASCAL-Part); of the hundreds of categories only common ones are offered, any other can be typed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evfsam.checkpoints.registry import CheckpointInfo
+from evfsam.data.scenes import words
+from evfsam.processing.text import SEMANTIC_PREFIX, unknown_words
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Chips to choose from.
+
+    Attributes:
+        categories: stuff first, then things.
+        parts: thing -> its parts, as they are said in a phrase.
+        bare_things: things whose parts are named alone ("hair"), not with the thing ("dog head").
+    """
+
+    categories: tuple[str, ...]
+    parts: dict[str, tuple[str, ...]]
+    bare_things: frozenset[str] = frozenset()
+
+    def part_phrase(self, thing: str, part: str) -> str:
+        """What to ask for a part of a thing; a part on its own where no thing is named."""
+        return part if not thing or thing in self.bare_things else f"{thing} {part}"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(", "))
+
+
+ADE20K = _names(
+    "sky, wall, floor, ceiling, building, road, sidewalk, grass, earth, sand, water, sea, river, mountain, "
+    "rock, tree, plant, flower, field, fence, person, car, bus, truck, bicycle, boat, airplane, animal, door, "
+    "window, curtain, table, chair, sofa, bed, cabinet, lamp, painting, mirror, stairs"
+)
+PART_IMAGENET = {
+    "quadruped": ("head", "body", "foot", "tail"),
+    "biped": ("head", "body", "hand", "foot", "tail"),
+    "bird": ("head", "body", "wing", "foot", "tail"),
+    "fish": ("head", "body", "fin", "tail"),
+    "reptile": ("head", "body", "foot", "tail"),
+    "snake": ("head", "body"),
+    "car": ("body", "tire", "side mirror"),
+    "bicycle": ("head", "body", "seat", "tire"),
+    "boat": ("body", "sail"),
+    "aeroplane": ("head", "body", "wing", "engine", "tail"),
+    "bottle": ("body", "mouth"),
+}
+PASCAL_PART = {
+    "cat": ("head", "ear", "eye", "nose", "torso", "leg", "tail"),
+    "dog": ("head", "ear", "eye", "nose", "muzzle", "torso", "leg", "tail"),
+    "horse": ("head", "ear", "eye", "muzzle", "torso", "leg", "tail"),
+    "bus": ("window", "wheel", "door", "headlight", "license plate", "mirror"),
+}
+HUMAN = "person"
+# Left and right are the viewer's, as the paper aligns them.
+HUMAN_PARSING = _names(
+    "hair, face, hat, sunglasses, upper clothes, dress, coat, pants, skirt, scarf, glove, socks, left arm, "
+    "right arm, left leg, right leg, left shoe, right shoe"
+)
+OPEN = Vocabulary(ADE20K, {HUMAN: HUMAN_PARSING, **PASCAL_PART, **PART_IMAGENET}, frozenset({HUMAN}))
+
+
+def vocabulary_of(info: CheckpointInfo) -> Vocabulary:
+    """The chips for a checkpoint: of the rendered world as far as it knows the words, else the open ones."""
+    if not info.vocabulary:
+        return OPEN
+    known = tuple(word for word in (*words.stuff_names(), *words.categories()) if not _unknown(word, info))
+    parts = {
+        thing: tuple(part for part in words.part_names(thing) if not _unknown(part, info))
+        for thing in words.categories()
+    }
+    return Vocabulary(known, {thing: names for thing, names in parts.items() if names})
+
+
+def semantic_phrase(words_: str) -> str:
+    """ "sky" -> "[semantic] sky"; the prefix is not doubled where somebody typed it."""
+    bare = words_.strip()
+    while bare.lower().startswith(SEMANTIC_PREFIX.strip()):
+        bare = bare[len(SEMANTIC_PREFIX.strip()) :].lstrip()
+    return SEMANTIC_PREFIX + bare
+
+
+def _unknown(word: str, info: CheckpointInfo) -> bool:
+    return bool(unknown_words(word, frozenset(info.vocabulary)))
