@@ -59,20 +59,14 @@ def decode_rle(rle: dict[str, Any]) -> np.ndarray:
     return coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")}).astype(bool)
 
 
-def coco_json(
-    picture_name: str, size_hw: tuple[int, int], segmentations: Sequence[Segmentation]
-) -> dict[str, Any]:
+def coco_json(picture_name: str, size_hw: tuple[int, int], segmentations: Sequence[Segmentation]) -> dict[str, Any]:
     """Results in COCO's layout: a category a phrase, an annotation a mask (bbox = x, y, width, height)."""
-    categories = {
-        phrase: i for i, phrase in enumerate(dict.fromkeys(s.prompt for s in segmentations), start=1)
-    }
+    categories = {phrase: i for i, phrase in enumerate(dict.fromkeys(s.prompt for s in segmentations), start=1)}
     height, width = size_hw
     return {
         "images": [{"id": 1, "file_name": picture_name, "height": height, "width": width}],
         "categories": [{"id": i, "name": phrase} for phrase, i in categories.items()],
-        "annotations": [
-            _annotation(i, categories[s.prompt], s) for i, s in enumerate(segmentations, start=1)
-        ],
+        "annotations": [_annotation(i, categories[s.prompt], s) for i, s in enumerate(segmentations, start=1)],
     }
 
 

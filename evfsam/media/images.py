@@ -36,9 +36,7 @@ def open_picture(source: PictureSource, max_pixels: int = MAX_PIXELS) -> np.ndar
     if isinstance(source, str | PathLike):
         path = Path(source)
         return _from_bytes(_read(path), max_pixels, f"'{path.name}'")
-    raise InputError(
-        f"A picture must be a file, bytes, a PIL picture or an array, not a {type(source).__name__}."
-    )
+    raise InputError(f"A picture must be a file, bytes, a PIL picture or an array, not a {type(source).__name__}.")
 
 
 def _read(path: Path) -> bytes:
@@ -49,9 +47,7 @@ def _read(path: Path) -> bytes:
     except IsADirectoryError:
         raise InputError(f"'{path}' is a folder: name a picture in it.") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise InputError(
-            f"'{path}' cannot be opened ({error}): check the path and its permissions."
-        ) from None
+        raise InputError(f"'{path}' cannot be opened ({error}): check the path and its permissions.") from None
 
 
 def _from_bytes(data: bytes, max_pixels: int, name: str) -> np.ndarray:
@@ -85,9 +81,7 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
         values = np.asarray(picture)
         top = values.max()
         if not np.isfinite(values).all() or values.min() < 0 or top > 65535:
-            raise InputError(
-                "The picture's values are outside 0..65535: convert it to 8 or 16 bits a channel."
-            )
+            raise InputError("The picture's values are outside 0..65535: convert it to 8 or 16 bits a channel.")
         if picture.mode == "F" and top <= 1:
             values = values.astype(np.float32)
         else:

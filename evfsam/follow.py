@@ -1,0 +1,121 @@
+"""A clip's frames with everything that is followed in them, in the order in which they are shown.
+
+Tracking backward comes out last frame first. Its masks wait here, as run lengths in an unnamed temporary
+file, until the walk forward comes by.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+import numpy as np
+
+from evfsam.media.export import decode_rle, encode_rle
+from evfsam.tracker import Direction, Frames, VideoTracker, check_prompts
+from evfsam.types import TrackedFrame, TrackedObject, VideoPrompt
+
+SURE = 10.0  # the logit that a mask's pixels get when only the mask was kept
+
+
+@dataclass(frozen=True)
+class Followed:
+    """One step of the work.
+
+    Attributes:
+        frame: with all objects that are known on it by now.
+        in_order: True on the way forward, on which each frame of the clip comes once; False for previews of
+            the way back.
+        done: steps so far, this one included.
+        total: of the whole work; None if the length of the clip is not known.
+    """
+
+    frame: TrackedFrame
+    in_order: bool
+    done: int
+    total: int | None
+
+
+def follow(
+    tracker: VideoTracker,
+    frames: Frames,
+    prompts: Sequence[VideoPrompt] | Sequence[str],
+    direction: Direction = "forward",
+    allow_overlap: bool = True,
+) -> Iterator[Followed]:
+    """Follow objects through a clip; arguments and errors as of :meth:`evfsam.tracker.VideoTracker.track`.
+
+    An object that was met on the way back keeps its mask there, but no logits: they are +10 and -10.
+    """
+    prompts = check_prompts(prompts)
+    count = len(frames) if hasattr(frames, "__len__") else None
+    back = tracker.track(frames, prompts, "backward", allow_overlap) if direction != "forward" else iter(())
+    forth = (
+        tracker.track(frames, prompts, "forward", allow_overlap)
+        if direction != "backward"
+        else _plain(frames)
+    )
+    steps = 1 + max(p.frame_index for p in prompts) if direction != "forward" else 0
+    return _follow(back, forth, None if count is None else count + steps)
+
+
+def _plain(frames: Frames) -> Iterator[TrackedFrame]:
+    return (TrackedFrame(index, picture, ()) for index, picture in enumerate(frames))
+
+
+def _follow(
+    back: Iterator[TrackedFrame], forth: Iterator[TrackedFrame], total: int | None
+) -> Iterator[Followed]:
+    done = 0
+    with tempfile.TemporaryFile() as file:
+        shelf = _Shelf(file)
+        for frame in back:
+            done += 1
+            shelf.put(frame)
+            yield Followed(frame, False, done, total)
+        for frame in forth:
+            done += 1
+            known = {o.object_id for o in frame.objects}
+            before = tuple(o for o in shelf.take(frame.index) if o.object_id not in known)
+            yield Followed(replace(frame, objects=before + frame.objects), True, done, total)
+
+
+class _Shelf:
+    """Tracked objects by frame, on disk; 8 bytes a frame in memory."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._offsets = array("q")  # of frames last, last - 1, ... 0
+        self._last = -1
+
+    def put(self, frame: TrackedFrame) -> None:
+        if not self._offsets:
+            self._last = frame.index
+        self._offsets.append(self._file.seek(0, 2))
+        rows = [
+            (o.object_id, o.prompt, o.score, o.presence, o.warnings, encode_rle(o.mask))
+            for o in frame.objects
+        ]
+        self._file.write(json.dumps(rows).encode() + b"\n")
+
+    def take(self, index: int) -> tuple[TrackedObject, ...]:
+        if not 0 <= self._last - index < len(self._offsets):
+            return ()
+        self._file.seek(self._offsets[self._last - index])
+        return tuple(_object(*row) for row in json.loads(self._file.readline()))
+
+
+def _object(object_id, prompt, score, presence, warnings, rle) -> TrackedObject:
+    logits = np.where(decode_rle(rle), np.float32(SURE), np.float32(-SURE))
+    return TrackedObject(
+        prompt=prompt,
+        mask_logits=logits,
+        score=score,
+        presence=presence,
+        warnings=tuple(warnings),
+        object_id=object_id,
+    )

@@ -1,0 +1,345 @@
+"""Videos in: frames as RGB arrays, upright, with square pixels, from any place in either direction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from os import PathLike
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
+from av.video.stream import VideoStream
+
+from evfsam.errors import VideoError
+from evfsam.media.audio import AudioSource
+from evfsam.media.video_index import FrameIndex, build_index
+
+READABLE = "MP4, MOV, WebM, MKV, AVI or GIF"
+MAX_FRAME_PIXELS = 8192 * 4320  # one such frame takes 106 MB as RGB, and a decoder holds several
+BACKWARD_BUFFER_BYTES = 192 * 2**20
+ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: the cover of a song is no video
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """A clip as it will be read.
+
+    Attributes:
+        name: the file's.
+        size_hw: of the frames that are handed out: upright, square pixels, within the limit.
+        source_size_hw: the same without the limit.
+        fps: true frame rate; the mean if the rate varies.
+        variable_rate: whether frames are not evenly spaced.
+        frame_count: frames of the clip; None if it is only known at the end (a pipe).
+        duration: seconds; None as ``frame_count``.
+        source_duration: seconds, before trimming; None as ``frame_count``.
+        codec: as FFmpeg calls it.
+        has_audio: whether there is sound.
+        notes: sentences for the user on what the limits will do.
+    """
+
+    name: str
+    size_hw: tuple[int, int]
+    source_size_hw: tuple[int, int]
+    fps: Fraction
+    variable_rate: bool
+    frame_count: int | None
+    duration: Fraction | None
+    source_duration: Fraction | None
+    codec: str
+    has_audio: bool
+    notes: tuple[str, ...] = ()
+
+
+class VideoReader:
+    """A clip of a video file; a ``FrameSource`` for the tracker.
+
+    Frame indices count from the clip's first frame. Every walk through the frames opens the file for itself,
+    so that several can go on at once. A frame that cannot be decoded is replaced by the one before it.
+
+    Args:
+        path: of the file.
+        start_s: the clip begins with the frame that is shown at this time, in seconds.
+        end_s: and ends before this time; None for the end of the file.
+        max_long_side: larger frames are scaled down while they are read.
+        max_frames: a longer clip is cut.
+
+    What the limits do is said in ``info.notes``. Raises VideoError if the file is missing, empty, broken, cut
+    off, without frames or too large to decode, or if nothing lies between start and end.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike,
+        start_s: float = 0.0,
+        end_s: float | None = None,
+        max_long_side: int | None = None,
+        max_frames: int | None = None,
+    ):
+        self.path = _checked(Path(path))
+        name = f"'{self.path.name}'"
+        with opened(str(self.path), name) as (container, stream):
+            index = build_index(container, stream, name)
+        with opened(str(self.path), name) as (container, stream):
+            first = _first_frame(container, stream, name)
+            self._shape = shape = FrameShape.of(first, stream, max_long_side)
+            codec, has_audio = stream.codec_context.codec.name, bool(container.streams.audio)
+        self._index, self._name = index, name
+        self._start, stop = _trimmed(index, start_s, end_s)
+        whole, self._stop = stop, min(stop, self._start + (max_frames or len(index)))
+        notes = [*shape.notes, *_cut_notes(index, self._start, whole, self._stop)]
+        self.info = VideoInfo(
+            name=self.path.name,
+            size_hw=shape.size_hw,
+            source_size_hw=shape.source_size_hw,
+            fps=index.fps,
+            variable_rate=index.variable_rate,
+            frame_count=len(self),
+            duration=self._time(self._stop) - self._time(self._start),
+            source_duration=index.duration,
+            codec=codec,
+            has_audio=has_audio,
+            notes=tuple(notes),
+        )
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """All frames of the clip, uint8 (H, W, 3)."""
+        return self._read(0, len(self))
+
+    def frame(self, index: int) -> np.ndarray:
+        """One frame, uint8 (H, W, 3). Raises VideoError if the clip has none of this index."""
+        self._check_index(index)
+        return next(self._read(index, index + 1))
+
+    def backwards(self, first: int) -> Iterator[np.ndarray]:
+        """Frames first, first - 1, ... 0, read in chunks of at most ``BACKWARD_BUFFER_BYTES``."""
+        self._check_index(first)
+        return self._backwards(first)
+
+    def _backwards(self, first: int) -> Iterator[np.ndarray]:
+        height, width = self.info.size_hw
+        chunk, stop = max(1, BACKWARD_BUFFER_BYTES // (height * width * 3)), first + 1
+        while stop > 0:
+            start = max(0, stop - chunk)
+            pictures = list(self._read(start, stop))
+            while pictures:
+                yield pictures.pop()
+            stop = start
+
+    def time_of(self, index: int) -> tuple[Fraction, Fraction]:
+        """When a frame is shown, in seconds from the clip's start, and for how long."""
+        start = self._time(self._start + index)
+        return start - self._time(self._start), self._time(self._start + index + 1) - start
+
+    def index_at(self, seconds: float) -> int:
+        """The frame that is shown so many seconds after the start of the clip."""
+        at = self._index.index_at(seconds + float(self._time(self._start)))
+        return min(max(at - self._start, 0), len(self) - 1)
+
+    @property
+    def audio(self) -> AudioSource | None:
+        """The clip's sound, for a writer; None if there is none."""
+        if not self.info.has_audio:
+            return None
+        origin = int(self._index.pts[0]) * self._index.time_base
+        return AudioSource(self.path, origin + self._time(self._start), origin + self._time(self._stop))
+
+    @property
+    def time_base(self) -> Fraction:
+        return self._index.time_base
+
+    def _time(self, file_index: int) -> Fraction:
+        return self._index.duration if file_index == len(self._index) else self._index.time_of(file_index)
+
+    def _check_index(self, index: int) -> None:
+        if not 0 <= index < len(self):
+            raise VideoError(f"{self._name} ends before frame {index}: it has {len(self)} frames, counted from 0.")
+
+    def _read(self, first: int, stop: int) -> Iterator[np.ndarray]:
+        """Exactly the frames first <= index < stop of the clip."""
+        if first >= stop:
+            return
+        expected, last = self._start + first, self._start + stop
+        missing, allowed, picture = 0, max(2, (stop - first) // 50), None
+        for file_index, frame in self._decode(expected):
+            if file_index < expected:
+                continue
+            missing += file_index - expected
+            if missing > allowed:
+                break
+            before, picture = picture, self._shape.to_rgb(frame)
+            while expected < min(file_index, last):
+                yield picture if before is None else before
+                expected += 1
+            if expected < last:
+                yield picture
+                expected += 1
+            if expected == last:
+                return
+        if picture is None or missing + last - expected > allowed:
+            at = float(self._index.time_of(expected))
+            raise VideoError(
+                f"{self._name} is damaged at {at:.1f} seconds: trim the clip to end before, or convert it."
+            )
+        for _ in range(last - expected):
+            yield picture
+
+    def _decode(self, file_index: int) -> Iterator[tuple[int, VideoFrame]]:
+        """Decoded frames with their indices in the file, from this one on or, if need be, from earlier."""
+        with opened(str(self.path), self._name) as (container, stream):
+            frames = decoded(container, stream)
+            if not self._index.addressable:
+                yield from enumerate(frames)
+                return
+            if file_index and (found := self._seek(container, stream, file_index)) is not None:
+                yield from found
+                return
+        with opened(str(self.path), self._name) as (container, stream):
+            yield from self._numbered(decoded(container, stream))
+
+    def _seek(self, container: InputContainer, stream: VideoStream, file_index: int):
+        """The frames from the last key frame before this one; None if the file cannot be sought in."""
+        try:
+            container.seek(int(self._index.pts[file_index]), stream=stream)
+            frames = self._numbered(decoded(container, stream))
+            first = next(frames)
+        except (av.error.FFmpegError, StopIteration):
+            return None
+        return _chain(first, frames) if first[0] <= file_index else None
+
+    def _numbered(self, frames: Iterator[VideoFrame]) -> Iterator[tuple[int, VideoFrame]]:
+        for frame in frames:
+            if frame.pts is not None:
+                index = int(np.searchsorted(self._index.pts, frame.pts))
+                if index < len(self._index) and self._index.pts[index] == frame.pts:
+                    yield index, frame
+
+
+@dataclass(frozen=True)
+class FrameShape:
+    """What is done to every frame between decoder and user."""
+
+    decoded_size_wh: tuple[int, int]  # to which the decoder's picture is scaled
+    quarter_turns: int  # counterclockwise, after scaling
+    size_hw: tuple[int, int]
+    source_size_hw: tuple[int, int]
+
+    @classmethod
+    def of(cls, frame: VideoFrame, stream: VideoStream, max_long_side: int | None) -> FrameShape:
+        width, height = frame.width, frame.height
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        if 0 < aspect != 1:  # widescreen DVDs and the like
+            width = max(1, round(width * aspect))
+        scale = min(1.0, (max_long_side or np.inf) / max(width, height))
+        scaled = max(1, round(width * scale)), max(1, round(height * scale))
+        turns = round(frame.rotation / 90) % 4
+        upright = (lambda w, h: (w, h)) if turns % 2 else (lambda w, h: (h, w))
+        return cls(scaled, turns, upright(*scaled), upright(width, height))
+
+    @property
+    def notes(self) -> list[str]:
+        if self.size_hw == self.source_size_hw:
+            return []
+        (height, width), (source_height, source_width) = self.size_hw, self.source_size_hw
+        return [f"Frames are read at {width} x {height} instead of {source_width} x {source_height} pixels."]
+
+    def to_rgb(self, frame: VideoFrame) -> np.ndarray:
+        """uint8 (H, W, 3); transparent parts over white, more than eight bits rounded to eight."""
+        width, height = self.decoded_size_wh
+        alpha = any(component.is_alpha for component in frame.format.components)
+        shrinks = (width, height) != (frame.width, frame.height)
+        how = {"width": width, "height": height, "interpolation": Interpolation.AREA} if shrinks else {}
+        picture = frame.reformat(format="rgba" if alpha else "rgb24", **how).to_ndarray()
+        if alpha:
+            opacity = picture[..., 3:].astype(np.uint16)
+            picture = ((picture[..., :3] * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
+        return np.ascontiguousarray(np.rot90(picture, self.quarter_turns))
+
+
+@contextmanager
+def opened(source, name: str, readable: str = READABLE) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """A container and its video stream; FFmpeg's errors become a VideoError that names the file."""
+    try:
+        container = av.open(source)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise VideoError(f"{name} is not a video that can be read ({_reason(error)}): use {readable}.") from None
+    with container:
+        streams = [s for s in container.streams.video if not s.disposition & ATTACHED_PICTURE]
+        if not streams and container.streams.audio:
+            raise VideoError(f"{name} has sound but no picture: choose a video.")
+        if not streams:
+            raise VideoError(f"{name} has no frames: choose another video.")
+        stream = streams[0]
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if width * height > MAX_FRAME_PIXELS:
+            raise VideoError(f"{name} is too large ({width} x {height} pixels): convert it to 4K or less.")
+        stream.thread_type = "AUTO"
+        yield container, stream
+
+
+def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """All frames that can be decoded, those that the decoder holds back at the end included."""
+    try:
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                continue  # one damaged packet; the reader notices which frames are missing
+            yield from frames
+    except av.error.FFmpegError:
+        return
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
+def _checked(path: Path) -> Path:
+    if not path.exists():
+        raise VideoError(f"There is no file '{path}': check the path.")
+    if path.is_dir():
+        raise VideoError(f"'{path}' is a folder: name a video in it.")
+    if path.stat().st_size == 0:
+        raise VideoError(f"'{path.name}' is empty (0 bytes): record or upload it again.")
+    return path
+
+
+def _first_frame(container: InputContainer, stream: VideoStream, name: str) -> VideoFrame:
+    for frame in decoded(container, stream):
+        return frame
+    raise VideoError(f"{name} has no frame that can be decoded: convert it to H.264 MP4, or choose another video.")
+
+
+def _trimmed(index: FrameIndex, start_s: float, end_s: float | None) -> tuple[int, int]:
+    """First and one past the last frame of the file that belong to the clip."""
+    length = float(index.duration)
+    if start_s < 0 or start_s >= length or (end_s is not None and end_s <= start_s):
+        end = "its end" if end_s is None else f"{end_s:g} s"
+        raise VideoError(f"Nothing lies between {start_s:g} s and {end} of a video of {length:.2f} s: trim it again.")
+    start = index.index_at(start_s)
+    if end_s is None or end_s >= length:
+        return start, len(index)
+    stop = index.index_at(end_s)
+    shown_before = float(index.time_of(stop)) < end_s - float(index.time_base) / 2
+    return start, max(start + 1, stop + 1 if shown_before else stop)
+
+
+def _cut_notes(index: FrameIndex, start: int, whole: int, stop: int) -> list[str]:
+    if stop == whole:
+        return []
+    seconds = float(index.time_of(stop) - index.time_of(start))
+    return [f"Only the first {stop - start:,} of {whole - start:,} frames ({seconds:.1f} seconds) are used."]
+
+
+def _chain(first, rest: Iterator):
+    yield first
+    yield from rest

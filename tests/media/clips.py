@@ -1,0 +1,105 @@
+"""Real little video files, made on the spot: each frame says its own number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+CORNER, GROUND = (20, 60, 220), (200, 40, 40)
+BITS = 6
+
+
+def numbered(index: int, size_hw: tuple[int, int] = (48, 64)) -> np.ndarray:
+    """A red picture with a blue top left corner and the index in binary as bright blocks at the bottom."""
+    height, width = size_hw
+    picture = np.full((height, width, 3), GROUND, np.uint8)
+    picture[: height // 3, : width // 3] = CORNER
+    for bit in range(BITS):
+        if index >> bit & 1:
+            picture[-height // 4 :, bit * width // BITS : (bit + 1) * width // BITS] = 255
+    return picture
+
+
+def number_of(picture: np.ndarray) -> int:
+    """Read the index back from an upright frame of any size, lossily coded."""
+    height, width = picture.shape[:2]
+    row = picture[height - height // 8].astype(int)
+    middles = [row[(2 * bit + 1) * width // (2 * BITS)] for bit in range(BITS)]
+    return sum((int(block[1]) > 140) << bit for bit, block in enumerate(middles))
+
+
+def write_clip(
+    path: Path,
+    count: int = 20,
+    fps: Fraction | int = 25,
+    size_hw: tuple[int, int] = (48, 64),
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    ticks: Sequence[int] | None = None,
+    rotation: int | None = None,
+    audio: str | None = None,
+    options: dict[str, str] | None = None,
+    aspect: Fraction | None = None,
+) -> Path:
+    """Write ``numbered`` frames.
+
+    Args:
+        ticks: when each frame is shown, in hundredths of a second, for a variable rate.
+        rotation: quarter turns in degrees counterclockwise that a player has to make.
+        audio: codec of a sound of the same length.
+    """
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(fps), options=options or {})
+        stream.height, stream.width = size_hw
+        stream.pix_fmt = pixel_format
+        time_base = Fraction(1, 100) if ticks else 1 / Fraction(fps)
+        stream.codec_context.time_base = time_base
+        if rotation:
+            stream.set_display_rotation(rotation)
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
+        sound = container.add_stream(audio, rate=48000, layout="mono") if audio else None
+        container.start_encoding()
+        for index in range(count):
+            frame = av.VideoFrame.from_ndarray(numbered(index, size_hw), "rgb24")
+            frame.pts = ticks[index] if ticks else index
+            frame.time_base = time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if sound:
+            write_sound(container, sound, seconds=float(count / Fraction(fps)))
+    return path
+
+
+def write_sound(container, stream, seconds: float) -> None:
+    """A 440 Hz tone that is silent in its first half."""
+    samples = int(48000 * seconds)
+    time = np.arange(samples) / 48000
+    wave = (np.sin(2 * np.pi * 440 * time) * 0.5 * (time >= seconds / 2)).astype(np.float32)
+    for start in range(0, samples, 1024):
+        frame = av.AudioFrame.from_ndarray(wave[None, start : start + 1024], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+def write_sound_file(path: Path, codec: str = "aac") -> Path:
+    with av.open(str(path), "w") as container:
+        write_sound(container, container.add_stream(codec, rate=48000, layout="mono"), seconds=1)
+    return path
+
+
+def loudness(path: Path) -> tuple[np.ndarray, float]:
+    """Level in steps of a tenth of a second, 0..1, and when the sound begins after the pictures, in seconds."""
+    resampler = av.AudioResampler("fltp", "mono", 48000)
+    with av.open(str(path)) as container:
+        pictures = next(container.decode(video=0)).time or 0.0
+    with av.open(str(path)) as container:
+        frames = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
+    wave = np.abs(np.concatenate([frame.to_ndarray()[0] for frame in frames]))
+    start = float(frames[0].pts * frames[0].time_base)
+    return wave[: len(wave) // 4800 * 4800].reshape(-1, 4800).mean(1), start - pictures

@@ -1,0 +1,255 @@
+"""Reading videos as they come, and refusing what cannot be read with one sentence."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evfsam.errors import VideoError
+from evfsam.media import video as video_module
+from evfsam.media.pipe import PipedVideo
+from evfsam.media.video import VideoReader
+from tests.media.clips import CORNER, GROUND, number_of, write_clip, write_sound_file
+
+KINDS = {
+    # suffix, arguments of write_clip
+    "h264 mp4": (".mp4", {}),
+    "long gop": (".mp4", {"count": 60, "options": {"g": "60"}}),
+    "short gop": (".mp4", {"count": 60, "options": {"g": "7"}}),
+    "29.97": (".mp4", {"fps": Fraction(30000, 1001)}),
+    "10 bit": (".mp4", {"pixel_format": "yuv420p10le"}),
+    "10 bit hevc": (".mkv", {"codec": "libx265", "pixel_format": "yuv420p10le"}),
+    "odd size": (".mp4", {"size_hw": (49, 67), "pixel_format": "yuv444p"}),
+    "mov": (".mov", {"codec": "prores_ks", "pixel_format": "yuv422p10le"}),
+    "vp9 webm": (".webm", {"codec": "libvpx-vp9"}),
+    "vp8 webm": (".webm", {"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "16"}}),
+    "gif": (".gif", {"codec": "gif", "pixel_format": "rgb8"}),
+    "avi": (".avi", {"codec": "mpeg4"}),
+    "avi with b-frames": (".avi", {}),
+    "mpeg-ts": (".ts", {}),
+    "no timestamps": (".h264", {}),
+    "one frame": (".mp4", {"count": 1}),
+    "variable rate": (".mp4", {"count": 6, "ticks": (0, 4, 8, 30, 31, 90)}),
+    "variable rate webm": (".webm", {"codec": "libvpx-vp9", "count": 6, "ticks": (0, 4, 8, 30, 31, 90)}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_frame_in_order_forwards_backwards_and_alone(kind, tmp_path, monkeypatch):
+    suffix, arguments = KINDS[kind]
+    count = arguments.get("count", 20)
+    reader = VideoReader(write_clip(tmp_path / f"clip{suffix}", **arguments))
+    height, width = arguments.get("size_hw", (48, 64))
+    assert len(reader) == reader.info.frame_count == count
+    assert reader.info.size_hw == (height, width)
+    frames = list(reader)
+    assert [number_of(f) for f in frames] == list(range(count))
+    assert all(f.shape == (height, width, 3) and f.dtype == np.uint8 for f in frames)
+    assert np.abs(frames[0][4, 4].astype(int) - CORNER).max() < 60  # a GIF has 256 colours
+    assert np.abs(frames[0][4, -4].astype(int) - GROUND).max() < 60
+    monkeypatch.setattr(video_module, "BACKWARD_BUFFER_BYTES", 5 * height * width * 3)
+    assert [number_of(f) for f in reader.backwards(count - 1)] == list(range(count - 1, -1, -1))
+    assert number_of(reader.frame(count // 2)) == count // 2
+
+
+@pytest.mark.parametrize("fps", [24, 25, 60, Fraction(30000, 1001), Fraction(24000, 1001)])
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".mkv"])
+def test_the_true_frame_rate(fps, suffix, tmp_path):
+    codec = "libvpx-vp9" if suffix == ".webm" else "libx264"
+    info = VideoReader(write_clip(tmp_path / f"clip{suffix}", count=50, fps=fps, codec=codec)).info
+    assert (info.fps, info.variable_rate) == (fps, False)
+    assert info.duration == 50 / Fraction(fps)
+
+
+def test_a_variable_rate_keeps_its_times(tmp_path):
+    reader = VideoReader(write_clip(tmp_path / "clip.mkv", count=6, ticks=(0, 4, 8, 30, 31, 90)))
+    assert reader.info.variable_rate
+    times = [reader.time_of(i)[0] for i in range(6)]
+    assert times == [Fraction(t, 100) for t in (0, 4, 8, 30, 31, 90)]
+    assert [reader.index_at(s) for s in (0, 0.05, 0.29, 0.3, 0.305, 0.89, 5)] == [0, 1, 2, 3, 3, 4, 5]
+
+
+@pytest.mark.parametrize("rotation", [90, 180, -90])
+def test_rotated_clips_come_upright(rotation, tmp_path):
+    reader = VideoReader(write_clip(tmp_path / "phone.mp4", rotation=rotation))
+    picture = reader.frame(0)
+    expected = np.rot90(VideoReader(write_clip(tmp_path / "flat.mp4")).frame(0), rotation // 90)
+    assert reader.info.size_hw == picture.shape[:2] == expected.shape[:2]
+    assert np.array_equal(picture, expected)
+
+
+def test_pixels_are_made_square(tmp_path):
+    reader = VideoReader(write_clip(tmp_path / "wide.mkv", aspect=Fraction(3, 2)))
+    assert reader.info.size_hw == reader.frame(0).shape[:2] == (48, 96)
+
+
+def test_transparent_parts_are_white(tmp_path):
+    path = tmp_path / "clip.gif"
+    frames = [Image.new("P", (32, 32), 0) for _ in range(3)]
+    for i, frame in enumerate(frames):
+        frame.putpalette([255, 0, 0, *GROUND])
+        frame.paste(1, (0, 0, 8 + i, 8))
+    frames[0].save(path, save_all=True, append_images=frames[1:], transparency=0, duration=100, disposal=2)
+    picture = VideoReader(path).frame(2)
+    assert tuple(picture[4, 4]) == GROUND and tuple(picture[20, 20]) == (255, 255, 255)
+
+
+TRIMS = {
+    # (start, end) of 20 frames at 25 a second -> numbers of the frames
+    (0, None): range(20),
+    (0.2, None): range(5, 20),
+    (0.21, None): range(5, 20),
+    (0, 0.2): range(5),
+    (0.2, 0.4): range(5, 10),
+    (0.2, 0.41): range(5, 11),
+    (0.2, 99): range(5, 20),
+    (0.2, 0.21): range(5, 6),
+}
+
+
+@pytest.mark.parametrize("start, end", TRIMS)
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_trimming(start, end, suffix, tmp_path):
+    gif = {"codec": "gif", "pixel_format": "rgb8"} if suffix == ".gif" else {}
+    reader = VideoReader(write_clip(tmp_path / f"clip{suffix}", **gif), start, end)
+    expected = TRIMS[start, end]
+    assert [number_of(f) for f in reader] == list(expected)
+    assert [number_of(f) for f in reader.backwards(len(reader) - 1)] == list(reversed(expected))
+    assert reader.time_of(0)[0] == 0
+    assert reader.info.duration == Fraction(len(expected), 25)
+    assert reader.index_at(0) == 0 and reader.index_at(99) == len(reader) - 1
+
+
+def test_limits_are_said_before_the_work(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4")
+    reader = VideoReader(path, max_long_side=32, max_frames=5)
+    assert reader.info.size_hw == reader.frame(0).shape[:2] == (24, 32)
+    assert reader.info.source_size_hw == (48, 64)
+    assert [number_of(f) for f in reader] == list(range(5))
+    assert [words in note for words, note in zip(("32 x 24", "5 of 20"), reader.info.notes, strict=True)] == [True] * 2
+    assert VideoReader(path, max_long_side=64, max_frames=20).info.notes == ()
+
+
+def test_many_walks_at_once(tmp_path):
+    reader = VideoReader(write_clip(tmp_path / "clip.mp4"))
+    walks = [iter(reader), iter(reader), reader.backwards(19)]
+    for step in range(20):
+        assert [number_of(next(walk)) for walk in walks] == [step, step, 19 - step]
+
+
+def test_a_damaged_packet_costs_one_frame_not_the_clip(tmp_path):
+    path = write_clip(tmp_path / "clip.avi", codec="mjpeg", pixel_format="yuvj420p", count=60)
+    data = bytearray(path.read_bytes())
+    starts = [i for i in range(len(data) - 1) if data[i : i + 2] == b"\xff\xd8"]
+    data[starts[30] : starts[30] + 40] = bytes(40)
+    path.write_bytes(data)
+    frames = [number_of(f) for f in VideoReader(path)]
+    assert len(frames) == 60
+    assert frames[:30] == list(range(30)) and frames[31:] == list(range(31, 60))
+
+
+class TestRefused:
+    """One sentence each, that says what to do."""
+
+    @staticmethod
+    def says(path, words: str, **arguments) -> None:
+        with pytest.raises(VideoError, match=words) as caught:
+            list(VideoReader(path, **arguments))
+        message = str(caught.value)
+        assert message.endswith(".") and "\n" not in message and path.name in message
+
+    def test_missing(self, tmp_path):
+        self.says(tmp_path / "clip.mp4", "no file")
+
+    def test_a_folder(self, tmp_path):
+        self.says(tmp_path, "folder")
+
+    def test_empty(self, tmp_path):
+        path = tmp_path / "clip.mp4"
+        path.touch()
+        self.says(path, "empty")
+
+    @pytest.mark.parametrize("content", [b"hello, I am a text file\n" * 50, bytes(5000)], ids=["text", "zeros"])
+    def test_no_video(self, tmp_path, content):
+        path = tmp_path / "clip.mp4"
+        path.write_bytes(content)
+        self.says(path, "not a video")
+
+    @pytest.mark.parametrize("suffix, codec", [(".m4a", "aac"), (".ogg", "libopus")])
+    def test_audio_only(self, tmp_path, suffix, codec):
+        self.says(write_sound_file(tmp_path / f"song{suffix}", codec), "no picture")
+
+    def test_zero_frames(self, tmp_path):
+        self.says(write_clip(tmp_path / "clip.mp4", count=0), "no frames")
+
+    def test_cut_off_before_the_index(self, tmp_path):
+        path = write_clip(tmp_path / "clip.mp4")
+        path.write_bytes(path.read_bytes()[:-200])
+        self.says(path, "not a video")
+
+    @pytest.mark.parametrize("suffix, options", [(".mp4", {"movflags": "+faststart"}), (".mkv", {}), (".avi", {})])
+    def test_cut_off(self, tmp_path, suffix, options):
+        path = write_clip(tmp_path / f"clip{suffix}", count=60, size_hw=(96, 128), options=options)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+        self.says(path, "cut off|not a video|damaged")
+
+    def test_enormous(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(video_module, "MAX_FRAME_PIXELS", 1000)
+        self.says(write_clip(tmp_path / "clip.mp4"), "too large \\(64 x 48")
+
+    @pytest.mark.parametrize("start, end", [(5, None), (0.4, 0.2), (0.2, 0.2), (-1, None)])
+    def test_nothing_between_start_and_end(self, tmp_path, start, end):
+        path = write_clip(tmp_path / "clip.mp4")
+        with pytest.raises(VideoError, match="Nothing lies between"):
+            VideoReader(path, start, end)
+
+    @pytest.mark.parametrize("index", [-1, 20])
+    def test_a_frame_that_is_not_there(self, tmp_path, index):
+        reader = VideoReader(write_clip(tmp_path / "clip.mp4"))
+        for read in (reader.frame, reader.backwards):
+            with pytest.raises(VideoError, match="20 frames"):
+                read(index)
+
+
+class OneWay(io.RawIOBase):
+    """Bytes that can be read once, as from a pipe; remembers how many were."""
+
+    def __init__(self, content: bytes):
+        self.content, self.position = content, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self.content[self.position : self.position + size]
+        self.position += len(chunk)
+        return chunk
+
+
+@pytest.mark.parametrize("kind", ["vp9 webm", "mpeg-ts", "avi", "no timestamps"])
+def test_a_pipe_is_read_once_and_forward(kind, tmp_path):
+    suffix, arguments = KINDS[kind]
+    content = write_clip(tmp_path / f"clip{suffix}", **arguments).read_bytes()
+    with PipedVideo(OneWay(content)) as piped:
+        assert piped.info.frame_count is None and piped.info.size_hw == (48, 64)
+        frames = [(number_of(f), *piped.time_of(i)) for i, f in enumerate(piped)]
+    assert [f[0] for f in frames] == list(range(20))
+    assert all(abs(time - Fraction(i, 25)) < Fraction(1, 500) for i, (_, time, _) in enumerate(frames))
+
+
+def test_a_pipe_is_not_read_ahead(tmp_path):
+    path = write_clip(tmp_path / "big.avi", 60, size_hw=(240, 320), codec="rawvideo", pixel_format="bgr24")
+    pipe = OneWay(path.read_bytes())
+    with PipedVideo(pipe) as piped:
+        next(iter(piped))
+        assert pipe.position < len(pipe.content) * 0.7
+
+
+@pytest.mark.parametrize("content", [b"", b"hello" * 100])
+def test_a_pipe_without_a_video(content):
+    with pytest.raises(VideoError, match="standard input"):
+        PipedVideo(OneWay(content))
