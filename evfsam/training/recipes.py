@@ -46,7 +46,7 @@ RECIPES = {
             scenes=9000,
             segmenter=StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
             grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
-            joint=StageConfig(steps=2300, learning_rate=3e-4, scenes=4, prompts=8),
+            joint=StageConfig(steps=1800, learning_rate=3e-4, scenes=4, prompts=8),
             memory=StageConfig(steps=1200, learning_rate=5e-4, scenes=1, prompts=4, warmup=50),
             clips=500,
         ),
