@@ -25,8 +25,14 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from evfsam.checkpoints.layout import CONFIG_FILE, SENTENCEPIECE_FILE, TOKENIZER_FILES, WEIGHT_NAMES
-from evfsam.checkpoints.layout import is_complete, shard_names
+from evfsam.checkpoints.layout import (
+    CONFIG_FILE,
+    SENTENCEPIECE_FILE,
+    TOKENIZER_FILES,
+    WEIGHT_NAMES,
+    is_complete,
+    shard_names,
+)
 from evfsam.checkpoints.registry import CheckpointInfo, bundled_models
 from evfsam.errors import CheckpointError
 

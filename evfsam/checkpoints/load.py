@@ -79,9 +79,7 @@ def _known_of(info: CheckpointInfo, folder: Path, model: EvfSam) -> CheckpointIn
     if info.on_hub:
         row = replace(row, name=info.name, source=info.source, on_hub=True)
     if info in PUBLISHED:  # their config.json says little
-        row = replace(
-            row, capabilities=info.capabilities, licence=info.licence, description=info.description
-        )
+        row = replace(row, capabilities=info.capabilities, licence=info.licence, description=info.description)
     segmenter = model.config.segmenter
     tracks = segmenter.kind == "sam2" and segmenter.memory
     return replace(
@@ -93,9 +91,7 @@ def _known_of(info: CheckpointInfo, folder: Path, model: EvfSam) -> CheckpointIn
     )
 
 
-def load_model(
-    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-) -> EvfSam:
+def load_model(folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> EvfSam:
     """The model alone; arguments and errors as in :func:`load_checkpoint`.
 
     Weights are made once, by reading them; on the CPU in the file's own dtype they are views of the file.

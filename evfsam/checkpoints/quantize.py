@@ -50,8 +50,6 @@ def _nf4(layers, linear: nn.Linear) -> nn.Module:
     new = layers.Linear4bit(
         linear.in_features, linear.out_features, compute_dtype=torch.float16, quant_type="nf4", device="meta"
     )
-    new.weight = layers.Params4bit(
-        linear.weight.data, requires_grad=False, quant_type="nf4", compress_statistics=True
-    )
+    new.weight = layers.Params4bit(linear.weight.data, requires_grad=False, quant_type="nf4", compress_statistics=True)
     new.bias = linear.bias
     return new

@@ -181,8 +181,11 @@ def video_warning(info: CheckpointInfo) -> str | None:
 def _not_trained_for(info: CheckpointInfo, capability: str, what: str) -> str | None:
     if capability in info.capabilities:
         return None
-    able = next((row.name for row in list_models() if capability in row.capabilities and row.name != info.name), None)
-    return f"{info.name} was not made for {what}; use {able}." if able else f"{info.name} was not made for {what}."
+    able = [row for row in list_models() if capability in row.capabilities and row.name != info.name]
+    # The nearest relative: for the same language, open or of a few words; then of the same segmenter.
+    able.sort(key=lambda row: (bool(row.vocabulary) != bool(info.vocabulary), row.kind != info.kind))
+    advice = f"; use {able[0].name}" if able else ""
+    return f"{info.name} was not made for {what}{advice}."
 
 
 def _file_bytes(folder: Path) -> int | None:

@@ -42,9 +42,7 @@ def read_tensors(files: list[Path], device: str | torch.device) -> Iterator[tupl
 
 
 @contextmanager
-def _open(
-    path: Path, device: str | torch.device
-) -> Iterator[tuple[list[str], Callable[[str], torch.Tensor]]]:
+def _open(path: Path, device: str | torch.device) -> Iterator[tuple[list[str], Callable[[str], torch.Tensor]]]:
     """The names in one file and a function that reads one of them."""
     if path.suffix != ".safetensors":
         state = read_pickle(path)

@@ -60,7 +60,12 @@ def test_room_is_made_before_loading():
     pool = ModelPool(budget_bytes=100 * KB)
     fill(pool, {"a": 80})
     alive = weakref.ref(pool.get("a", model_of).model)
-    pool.get("b", lambda: [model_of(80), pytest.fail("both lie in memory") if alive() else None][0], 80 * KB)
+
+    def load():
+        assert alive() is None, "both lie in memory"
+        return model_of(80)
+
+    pool.get("b", load, 80 * KB)
 
 
 def test_a_model_in_use_lives_on_and_goes_with_its_user():
@@ -114,7 +119,7 @@ def test_real_checkpoints_leave_nothing_behind(tmp_path):
     loaded = load_checkpoint(tmp_path / "one")
     pool = ModelPool(budget_bytes=weight_bytes(loaded.model) * 3 // 2)
     tensors = [weakref.ref(tensor) for tensor in (*loaded.model.parameters(), *loaded.model.buffers())]
-    pool.get("one", lambda: loaded)
+    pool.get("one", lambda kept=loaded: kept)
     del loaded
     assert all(tensor() is not None for tensor in tensors)
     pool.get("two", lambda: load_checkpoint(tmp_path / "two"), weight_bytes(pool.get("one", dict).model))

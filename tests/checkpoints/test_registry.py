@@ -111,22 +111,41 @@ def test_bundled_checkpoints_come_from_their_folders_the_default_first(tmp_path,
     assert bundled_models(tmp_path)[0].capabilities == ("referring", "semantic")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_semantic_prefix_is_warned_about_where_it_was_not_trained(name):
+SEMANTIC_ADVICE = {
+    "evf-sam": "use evf-sam-multitask.",
+    "evf-sam2": "use evf-sam2-multitask.",
+    "evf-sam-multitask": None,
+    "evf-sam2-multitask": None,
+}
+
+
+@pytest.mark.parametrize(("name", "advice"), SEMANTIC_ADVICE.items())
+def test_the_semantic_prefix_is_warned_about_where_it_was_not_trained(name, advice):
     warning = semantic_warning(find(name))
-    if name.endswith("multitask"):
-        assert warning is None
-    else:
-        able = [info.name for info in list_models() if "semantic" in info.capabilities]
-        assert any(f"use {other}" in warning for other in able)
+    assert warning is None if advice is None else warning.endswith(advice)
+
+
+def test_a_checkpoint_of_few_words_names_a_relative(tmp_path, monkeypatch):
+    for name, able in (("toy", ["referring"]), ("toy-multitask", ["referring", "semantic"])):
+        write_config(tmp_path / name, sam_scale="tiny", capabilities=able, vocabulary=["red", "car"])
+    monkeypatch.setattr(registry, "BUNDLED_FOLDER", tmp_path)
+    monkeypatch.setattr(registry, "list_models", lambda: (*bundled_models(tmp_path), *PUBLISHED))
+    assert semantic_warning(describe_folder(tmp_path / "toy")).endswith("use toy-multitask.")
+    assert semantic_warning(find("evf-sam2")).endswith("use evf-sam2-multitask.")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_video_is_warned_about_where_there_is_no_memory(name):
-    assert (video_warning(find(name)) is None) == name.startswith("evf-sam2")
+    warning = video_warning(find(name))
+    assert warning is None if name.startswith("evf-sam2") else "use evf-sam2" in warning
 
 
-MANIFESTS = {"evf-sam": "sam", "evf-sam2": "sam2", "evf-effi-sam-tiny": "efficient_sam", "evf-effi-sam-small": "efficient_sam"}
+MANIFESTS = {
+    "evf-sam": "sam",
+    "evf-sam2": "sam2",
+    "evf-effi-sam-tiny": "efficient_sam",
+    "evf-effi-sam-small": "efficient_sam",
+}
 
 
 @pytest.mark.parametrize(("name", "kind"), MANIFESTS.items())

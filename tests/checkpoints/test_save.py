@@ -17,9 +17,7 @@ from evfsam.modeling.config import EfficientSamConfig, EvfConfig
 from tests.checkpoints.small import BEIT3, SAM, SAM2, write_checkpoint
 from tests.parity.recipe import manifest
 
-EFFICIENT = EfficientSamConfig(
-    image_size=64, width=16, depth=1, heads=2, embedding_width=32, decoder_feed_forward=32
-)
+EFFICIENT = EfficientSamConfig(image_size=64, width=16, depth=1, heads=2, embedding_width=32, decoder_feed_forward=32)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])

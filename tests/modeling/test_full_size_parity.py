@@ -66,9 +66,7 @@ def test_full_size(tmp_path, manifest_name, case_name, suffix):
     model = load_model(write_published(tmp_path, manifest_name, suffix))
     inputs = prepare(picture(int(expected["seed"]), *expected["size"]), model.config.pixels)
     features = model.encode_image(inputs.segmenter_pixels)
-    for row, wanted, positive in zip(
-        expected["ids"], expected["mask_logits"], expected["mask_positive"], strict=True
-    ):
+    for row, wanted, positive in zip(expected["ids"], expected["mask_logits"], expected["mask_positive"], strict=True):
         ids = torch.from_numpy(row[row >= 0]).long()[None]
         masks = model.decode(features, model.encode_prompt(inputs.encoder_pixels, ids))
         logits = restore(masks.low_res_masks, inputs.geometry)[0].numpy()

@@ -178,7 +178,9 @@ class MaskDecoder(nn.Module):
         self.mask_tokens = nn.Embedding(MASK_TOKENS, width)
         self.final_output_upscaling_layers = nn.ModuleList(
             [
-                nn.Sequential(nn.ConvTranspose2d(width, width // 4, 2, stride=2), nn.GroupNorm(1, width // 4), nn.GELU()),
+                nn.Sequential(
+                    nn.ConvTranspose2d(width, width // 4, 2, stride=2), nn.GroupNorm(1, width // 4), nn.GELU()
+                ),
                 nn.Sequential(nn.ConvTranspose2d(width // 4, width // 8, 2, stride=2), nn.Identity(), nn.GELU()),
             ]
         )
