@@ -7,7 +7,7 @@ with contextlib.suppress(ImportError):
     import spaces  # noqa: F401  ZeroGPU has to be there before torch
 
 from evfsam.errors import EvfSamError
-from evfsam.ui.app import build_app, launch
+from evfsam.ui.app import build_app, serve
 from evfsam.ui.settings import read_settings
 from evfsam.ui.state import Workbench
 
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     except EvfSamError as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 2
-    launch(build_app(bench), settings)
+    serve(build_app(bench), settings)
     return 0
 
 

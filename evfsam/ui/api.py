@@ -7,17 +7,19 @@ from typing import Any
 import gradio as gr
 
 from evfsam.media.export import bundle, encode_rle
+from evfsam.tracker import DIRECTIONS
 from evfsam.types import Segmentation
 from evfsam.ui import answers
 from evfsam.ui.comparison import pairwise_iou
 from evfsam.ui.components import picture_input
-from evfsam.ui.downloads import write_files
+from evfsam.ui.downloads import bare, write_files
 from evfsam.ui.errors import told
 from evfsam.ui.label_map import exclusive, settle
 from evfsam.ui.phrases import split_phrases
 from evfsam.ui.state import Answer, Workbench
-from evfsam.ui.tabs import compare, parts, referring, semantic
+from evfsam.ui.tabs import compare, parts, referring, semantic, video
 from evfsam.ui.tabs.common import ON_GPU
+from evfsam.ui.video_job import Job
 
 PUBLIC = {**ON_GPU, "api_visibility": "public"}
 
@@ -68,6 +70,25 @@ def compare_(
     return {"sides": sides, "iou": pairwise_iou(found.sides).tolist()}, compare.files(found)[1]
 
 
+def track(
+    bench: Workbench,
+    path: str | None,
+    phrases: str,
+    frame: int,
+    direction: str,
+    start_s: float,
+    end_s: float,
+    model: str,
+) -> tuple[dict[str, Any], list[str]]:
+    """Objects followed through a clip, (JSON, files)."""
+    clip = video.clip_of(path, start_s, end_s, max(video.SIDES))
+    prompts = video.name_objects(phrases, frame)
+    job = Job(clip, model or bench.default_model, prompts, direction)
+    *_, outcome = video.track(bench, job)
+    objects = [{"object_id": i, "phrase": name, "scores": list(outcome.scores[i])} for i, name in job.names.items()]
+    return {"model": job.model, "times_s": list(outcome.times_s), "objects": objects}, list(outcome.files)
+
+
 def models(bench: Workbench) -> list[dict[str, Any]]:
     """What can be asked, and what each checkpoint can do."""
     return [
@@ -96,7 +117,7 @@ def _answered(answer: Answer, segmentations: list[Segmentation]) -> tuple[dict[s
         "decode_seconds": answer.timed.decode_seconds,
         "results": [_described(s) for s in segmentations],
     }
-    return document, write_files(bundle(answer.picture_rgb, segmentations, answer.picture_name))
+    return document, write_files(bundle(answer.picture_rgb, bare(segmentations), answer.picture_name))
 
 
 def _described(segmentation: Segmentation) -> dict[str, Any]:
@@ -118,6 +139,9 @@ def layout(bench: Workbench) -> None:
         text, names, model = gr.Textbox(), gr.Textbox(), gr.Textbox(label="model, empty for the default one")
         by = gr.Radio(list(compare.WAYS), value=compare.PHRASES)
         threshold = gr.Slider(0.05, 0.95, 0.5, step=0.05)
+        film, frame = gr.Video(format=None, sources=["upload"]), gr.Number(0, precision=0)
+        direction = gr.Radio(list(DIRECTIONS), value="forward")
+        start, end = gr.Number(0), gr.Number(0)
         document, files, call = gr.JSON(), gr.Files(), gr.Button()
 
     def on_segment(picture, phrases, model="", threshold=0.5):
@@ -164,6 +188,20 @@ def layout(bench: Workbench) -> None:
         """
         return compare_(bench, picture, phrases, by, of, model)
 
+    def on_track(video, phrases, frame=0, direction="forward", start_s=0, end_s=0, model=""):
+        """Follow objects through a video; the files are the overlaid video, masks as PNG and COCO JSON.
+
+        Args:
+            video: the video.
+            phrases: an object each, with commas between them.
+            frame: on which they are named, counted from the clip's first.
+            direction: "forward", "backward" or "both" from that frame.
+            start_s: where the clip begins, in seconds.
+            end_s: where it ends, 0 for the end of the video.
+            model: a name from /models, or empty for the default one.
+        """
+        return track(bench, video, phrases, int(frame), direction, start_s, end_s, model)
+
     def on_models():
         """The checkpoints on offer and what each can do."""
         return models(bench)
@@ -173,4 +211,5 @@ def layout(bench: Workbench) -> None:
     call.click(told(on_semantic), [picture, text, model], found, api_name="semantic", **PUBLIC)
     call.click(told(on_parts), [picture, text, names, model], found, api_name="parts", **PUBLIC)
     call.click(told(on_compare), [picture, text, by, names, model], found, api_name="compare", **PUBLIC)
+    call.click(told(on_track), [film, text, frame, direction, start, end, model], found, api_name="track", **PUBLIC)
     call.click(told(on_models), None, document, api_name="models", api_visibility="public")

@@ -9,12 +9,14 @@ import gradio as gr
 from evfsam.ui import api, examples
 from evfsam.ui.settings import Settings
 from evfsam.ui.state import Workbench
-from evfsam.ui.tabs import common, compare, parts, referring, semantic
+from evfsam.ui.tabs import common, compare, parts, referring, semantic, video
 from evfsam.ui.theme import CSS_FILES, make_theme
 
 HEAD = '<div class="evf-head"><h1>EVF-SAM</h1><p>Say what you see, get its mask.</p></div>'
+SESSIONS = 100  # whose last answers are held, some megabytes a phrase
+QUEUE = 20  # who comes later is told to come back; the others see their place
 DAY = 86_400  # seconds: uploads and results are deleted when they are a day old
-TABS = (("Refer", referring), ("Semantic", semantic), ("Parts", parts), ("Compare", compare))
+TABS = (("Refer", referring), ("Semantic", semantic), ("Parts", parts), ("Video", video), ("Compare", compare))
 # A link fills a tab's inputs; then this asks for the tab as the user would, once it is drawn.
 ASK_LINKED = """() => {
   const tab = new URLSearchParams(location.search).get("tab");
@@ -57,18 +59,21 @@ def model_choices(bench: Workbench) -> list[tuple[str, str]]:
     return [(f"{name} (download)" if info.on_hub else name, name) for name, info in bench.models.items()]
 
 
-def launch(app: gr.Blocks, settings: Settings) -> None:
-    """Serve the page until interrupted."""
-    app.queue(max_size=20, default_concurrency_limit=8)
+def serve(app: gr.Blocks, settings: Settings, prevent_thread_lock: bool = False) -> None:
+    """Serve the page until interrupted; with ``prevent_thread_lock`` beside what the caller does next."""
+    app.queue(max_size=QUEUE, default_concurrency_limit=8)
     app.launch(
         server_name=settings.host,
         server_port=settings.port,
         share=settings.share or None,
         mcp_server=settings.mcp or None,
+        prevent_thread_lock=prevent_thread_lock,
         theme=make_theme(),
         css_paths=list(CSS_FILES),
         footer_links=["api", "settings"],
         max_file_size="200mb",
+        state_session_capacity=SESSIONS,
+        run_history=False,  # what people upload is not kept in their browser either
         allowed_paths=[str(examples.FOLDER)],
     )
 

@@ -29,7 +29,7 @@ class Candidate:
     precision: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Side:
     """One side's answer.
 

@@ -11,6 +11,7 @@ import numpy as np
 from gradio.utils import get_upload_folder
 
 from evfsam.media.export import bundle, slug, zip_files
+from evfsam.processing.text import SEMANTIC_PREFIX
 from evfsam.types import Segmentation
 
 
@@ -32,6 +33,11 @@ def picture_files(
     stem = slug(Path(picture_name).stem, "picture")
     archive, *single = write_files({f"{stem}.zip": zip_files(files), **files})
     return archive, single
+
+
+def bare(segmentations: Sequence[Segmentation]) -> list[Segmentation]:
+    """The answers without the "[semantic] " prefix, which says nothing in a file's name."""
+    return [renamed(s, s.prompt.removeprefix(SEMANTIC_PREFIX)) for s in segmentations]
 
 
 def renamed(segmentation: Segmentation, name: str) -> Segmentation:

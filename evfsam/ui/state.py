@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from evfsam.checkpoints.load import load_checkpoint
+from evfsam.checkpoints.pool import ModelPool
 from evfsam.checkpoints.registry import CheckpointInfo, default_model, find, list_models
 from evfsam.errors import CheckpointError, InputError
 from evfsam.media.images import open_picture
 from evfsam.predictor import Predictor
 from evfsam.runtime import choose_runtime
-from evfsam.types import Clicks, Segmentation
+from evfsam.tracker import VideoTracker
+from evfsam.types import Clicks, Segmentation, TrackedFrame, VideoPrompt
+from evfsam.ui import video_job
 from evfsam.ui.comparison import Candidate, Side
 from evfsam.ui.settings import Settings
+from evfsam.ui.video_job import Clip, Job, Outcome, Step
 from evfsam.ui.zero import ON_ZERO_GPU, on_gpu
 
-MODELS_IN_MEMORY = 4  # as many as a comparison shows side by side
+WEIGHT_BYTES = 12 * 10**9  # of all models held: two of the largest in float32, or four in half precision
+PREVIEW_SECONDS, SCAN_SECONDS = 20, 60
+FRAMES_PER_SECOND = 8  # that a published SAM-2 follows one object at least, files written
 ANSWER_SECONDS = 20  # booked on ZeroGPU: a SAM ViT-H picture and a dozen phrases, with room for a cold start
 
 MAX_PIXELS = 24_000_000  # of a picture: its logits are kept for the session, 96 MB a phrase at that size
@@ -84,12 +88,15 @@ class Workbench:
         self.runtime = choose_runtime(settings.device, settings.precision)
         self.models = _offered(settings.models)
         self.default_model = next(iter(self.models))
-        self._predictors: OrderedDict[tuple[str, str], Predictor] = OrderedDict()
-        self._loading = threading.Lock()
+        self._predictors: ModelPool[Predictor] = ModelPool(WEIGHT_BYTES)
+        self.stopped: set[str] = set()  # jobs that somebody called off
         # On ZeroGPU each of these is a forked process of its own.
         self.segment = on_gpu(self._segment, ANSWER_SECONDS)
         self.measure = on_gpu(self._measure, ANSWER_SECONDS)
         self.attention = on_gpu(self._attention, ANSWER_SECONDS)
+        self.preview = on_gpu(self._preview, PREVIEW_SECONDS)
+        self.scan = on_gpu(self._scan, SCAN_SECONDS)
+        self.track = on_gpu(self._track, _tracking_seconds)
         if ON_ZERO_GPU:  # weights must be placed before the first fork
             self.predictor(self.default_model)
 
@@ -109,19 +116,16 @@ class Workbench:
         return open_picture(picture_path, MAX_PIXELS)
 
     def predictor(self, name: str, precision: str = "auto") -> Predictor:
-        """The predictor of an offered checkpoint, loaded if need be; the least used one makes room."""
+        """The predictor of an offered checkpoint, loaded if need be; the least used ones make room."""
         info = self.info(name)
         runtime = self.runtime if precision == "auto" else choose_runtime(self.runtime.device.type, precision)
-        key = (name, runtime.precision)
-        with self._loading:
-            predictor = self._predictors.pop(key, None)
-            if predictor is None:
-                source = name if info.on_hub else info.source
-                predictor = Predictor(load_checkpoint(source, runtime.device, runtime.dtype), runtime)
-            self._predictors[key] = predictor
-            while len(self._predictors) > MODELS_IN_MEMORY:
-                self._predictors.popitem(last=False)
-        return predictor
+
+        def load() -> Predictor:
+            source = name if info.on_hub else info.source
+            return Predictor(load_checkpoint(source, runtime.device, runtime.dtype), runtime)
+
+        expected = info.memory_bytes(runtime.dtype.itemsize) or 0
+        return self._predictors.get((name, runtime.precision), load, expected)
 
     def _segment(
         self,
@@ -142,6 +146,17 @@ class Workbench:
 
     def _attention(self, model: str, picture_rgb: np.ndarray, phrase: str) -> np.ndarray:
         return self.predictor(model).cls_attention(picture_rgb, phrase)
+
+    def _preview(self, model: str, picture_rgb: np.ndarray, prompts: Sequence[VideoPrompt]) -> TrackedFrame:
+        return VideoTracker(self.predictor(model)).preview(picture_rgb, prompts)
+
+    def _scan(self, model: str, clip: Clip, phrase: str, every: int) -> Iterator[tuple[int, bool]]:
+        """(frame index, found) of each frame that was looked at; the search ends with the first hit."""
+        for frame in VideoTracker(self.predictor(model)).scan(clip.open(), phrase, every):
+            yield frame.index, frame.objects[0].visible
+
+    def _track(self, job: Job) -> Iterator[Step | Outcome]:
+        yield from video_job.run(VideoTracker(self.predictor(job.model)), job, self.stopped)
 
     def answer(
         self,
@@ -166,6 +181,11 @@ class Workbench:
             timed,
             tuple(clicks or [None] * len(phrases)),
         )
+
+
+def _tracking_seconds(job: Job) -> int:
+    """What to book for a clip: booked too short it is cut off, too long it waits for nothing."""
+    return 10 + len(job.clip.open()) * max(1, len(job.names)) // FRAMES_PER_SECOND
 
 
 def _ask(

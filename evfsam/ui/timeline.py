@@ -10,9 +10,7 @@ from evfsam.media.palette import colour_of, hex_of
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 180, 34, 22, 8
 
 
-def scores_html(
-    names: dict[int, str], times_s: Sequence[float], scores: dict[int, Sequence[float | None]]
-) -> str:
+def scores_html(names: dict[int, str], times_s: Sequence[float], scores: dict[int, Sequence[float | None]]) -> str:
     """A line an object, broken where it is not visible; colours as in the rows. HTML.
 
     Args:

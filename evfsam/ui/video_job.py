@@ -1,7 +1,6 @@
-"""Following things through a clip, step by step: track first, then write the files.
+"""Following things through a clip, step by step, and writing the files on the way.
 
-Two passes over the clip, so that any direction can be followed and every file has all frames in order with the
-sound; between them only run lengths and scores are kept. Steps are small: they cross a process on ZeroGPU.
+Steps are small: on ZeroGPU they cross from another process.
 """
 
 from __future__ import annotations
@@ -9,9 +8,9 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -19,18 +18,17 @@ import numpy as np
 from gradio.utils import get_upload_folder
 
 from evfsam.errors import InputError
-from evfsam.media.export import decode_rle, encode_rle, slug
+from evfsam.follow import follow
+from evfsam.media.export import slug
 from evfsam.media.palette import colour_of
 from evfsam.media.video import VideoReader
-from evfsam.media.video_export import cutout_video, masks_zip, overlay_video, rle_json
-from evfsam.predictor import Predictor
+from evfsam.media.video_export import VideoSink, cutout_video, masks_zip, overlay_video, rle_json
 from evfsam.tracker import Direction, VideoTracker
-from evfsam.types import TrackedFrame, TrackedObject, VideoPrompt
+from evfsam.types import Clicks, TrackedFrame, TrackedObject, VideoPrompt
 from evfsam.ui.viewer import Row
 
 PREVIEW_PIXELS = 720
 PREVIEW_SECONDS = 0.4  # between two previews
-FOLLOWING, WRITING = "Following", "Writing"
 
 
 @dataclass(frozen=True)
@@ -66,14 +64,13 @@ class Job:
     @property
     def names(self) -> dict[int, str]:
         """Object id -> phrase."""
-        return {p.object_id: p.phrase for p in reversed(self.prompts) if p.phrase}
+        return {p.object_id: p.phrase for p in self.prompts if p.phrase}
 
 
 @dataclass(frozen=True)
 class Step:
-    """How far it is: ``done`` of ``total`` frames in this ``phase``, and now and then a preview."""
+    """How far it is: ``done`` of ``total`` steps after ``elapsed_s`` seconds, and now and then a preview."""
 
-    phase: str
     done: int
     total: int
     elapsed_s: float
@@ -81,9 +78,9 @@ class Step:
     rows: tuple[Row, ...] = ()
 
     @property
-    def left_s(self) -> float | None:
-        """Seconds left in this phase at the same pace."""
-        return self.elapsed_s / self.done * (self.total - self.done) if self.done else None
+    def left_s(self) -> float:
+        """Seconds left at the same pace."""
+        return self.elapsed_s / self.done * (self.total - self.done)
 
 
 @dataclass(frozen=True)
@@ -103,88 +100,76 @@ class Outcome:
     scores: dict[int, tuple[float | None, ...]]
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """One object on one frame, as it is kept between the passes."""
-
-    rle: dict | None
-    score: float
-    presence: float | None
-
-
-def run(predictor: Predictor, job: Job, stopped: set[str]) -> Iterator[Step | Outcome]:
+def run(tracker: VideoTracker, job: Job, stopped: set[str]) -> Iterator[Step | Outcome]:
     """Do the job; the last thing that comes is the Outcome.
 
     Args:
         stopped: the job ends, and leaves nothing behind, as soon as its ``ident`` is in here.
 
-    Raises EvfSamError if the clip cannot be read or the checkpoint cannot track.
+    Raises EvfSamError if the clip cannot be read or the prompts cannot be used.
     """
     reader = job.clip.open()
-    kept: dict[int, dict[int, _Seen]] = {}
-    for step in _follow(VideoTracker(predictor), reader, job, kept):
-        if job.ident in stopped:
-            return
-        yield step
     folder = Path(get_upload_folder()) / uuid.uuid4().hex
+    folder.mkdir(parents=True)
+    outcome = None
     try:
-        for step in _write(reader, job, kept, folder):
+        for step in _follow(tracker, reader, job, folder):
             if job.ident in stopped:
-                shutil.rmtree(folder)
                 return
+            outcome = step if isinstance(step, Outcome) else None
             yield step
-    except BaseException:  # also when whoever asked goes away: GeneratorExit
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    finally:
+        stopped.discard(job.ident)
+        if outcome is None:  # called off, failed, or whoever asked has gone
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _follow(
-    tracker: VideoTracker, reader: VideoReader, job: Job, kept: dict[int, dict[int, _Seen]]
-) -> Iterator[Step]:
-    start, shown = time.perf_counter(), 0.0
-    total = _frames_to_follow(job, len(reader))
-    frames = tracker.track(_Frames(reader), job.prompts, job.direction)
-    for done, frame in enumerate(frames, start=1):
-        for found in frame.objects:
-            rle = encode_rle(found.mask) if found.visible else None
-            kept.setdefault(frame.index, {})[found.object_id] = _Seen(rle, found.score, found.presence)
-        elapsed = time.perf_counter() - start
-        step = Step(FOLLOWING, min(done, total), total, elapsed)
-        if done == 1 or elapsed - shown > PREVIEW_SECONDS:
-            shown = elapsed
-            step = _with_preview(step, frame, list(job.names))
-        yield step
+def _follow(tracker: VideoTracker, reader: VideoReader, job: Job, folder: Path) -> Iterator[Step | Outcome]:
+    start, shown, names = time.perf_counter(), 0.0, job.names
+    scores: dict[int, list[float | None]] = {object_id: [] for object_id in names}
+    with ExitStack() as stack:
+        paths, sinks = _open_sinks(stack, reader, job, folder)
+        for step in follow(tracker, reader, job.prompts, job.direction):
+            if step.in_order:
+                for sink in sinks:
+                    sink.add(step.frame, *reader.time_of(step.frame.index))
+                _note_scores(scores, step.frame.objects)
+            elapsed = time.perf_counter() - start
+            told = Step(step.done, max(step.total or 0, step.done), elapsed)
+            if step.done == 1 or elapsed - shown > PREVIEW_SECONDS:
+                shown = elapsed
+                told = replace(told, picture_rgb=_small(step.frame.picture_rgb), rows=_rows(step.frame, names))
+            yield told
+    times = tuple(float(reader.time_of(i)[0]) for i in range(len(reader)))
+    yield Outcome(str(paths[0]), tuple(map(str, paths)), times, {i: tuple(v) for i, v in scores.items()})
 
 
-class _Frames:
-    """The reader as the tracker wants it."""
-
-    def __init__(self, reader: VideoReader):
-        self._reader = reader
-
-    def forwards(self, first: int) -> Iterator[np.ndarray]:
-        return self._reader._read(first, len(self._reader))
-
-    def backwards(self, first: int) -> Iterator[np.ndarray]:
-        return self._reader.backwards(first)
-
-
-def _frames_to_follow(job: Job, count: int) -> int:
-    starts = {p.object_id: p.frame_index for p in reversed(job.prompts)}
-    forward, backward = count - min(starts.values()), max(starts.values()) + 1
-    return {"forward": forward, "backward": backward, "both": forward + backward - 1}[job.direction]
+def _open_sinks(stack: ExitStack, reader: VideoReader, job: Job, folder: Path) -> tuple[list[Path], list[VideoSink]]:
+    stem, names = slug(Path(job.clip.path).stem, "video"), job.names
+    opened = [
+        (folder / f"{stem}.overlay.mp4", lambda path: overlay_video(path, reader, list(names))),
+        (folder / f"{stem}.masks.zip", lambda path: masks_zip(path, names)),
+        (folder / f"{stem}.coco.json", lambda path: rle_json(path, reader, names)),
+    ]
+    if job.transparent:
+        opened.append((folder / f"{stem}.cutout.webm", lambda path: cutout_video(path, reader)))
+    return [path for path, _ in opened], [stack.enter_context(open_(path)) for path, open_ in opened]
 
 
-def _with_preview(step: Step, frame: TrackedFrame, object_ids: list[int]) -> Step:
-    rows = tuple(
-        Row(o.prompt, _small(o.mask.astype(np.uint8)) > 0, colour_of(object_ids.index(o.object_id)), o.score, _notes(o))
-        for o in frame.objects
-    )
-    return Step(step.phase, step.done, step.total, step.elapsed_s, _small(frame.picture_rgb), rows)
+def _note_scores(scores: dict[int, list[float | None]], objects: Sequence[TrackedObject]) -> None:
+    seen = {o.object_id: o.score for o in objects if o.visible}
+    for object_id, values in scores.items():
+        values.append(seen.get(object_id))
 
 
-def _notes(found: TrackedObject) -> tuple[str, ...]:
-    return found.warnings if found.visible else (*found.warnings, "Not visible on this frame.")
+def _rows(frame: TrackedFrame, names: dict[int, str]) -> tuple[Row, ...]:
+    return tuple(object_row(found, list(names).index(found.object_id)) for found in frame.objects)
+
+
+def object_row(found: TrackedObject, place: int) -> Row:
+    """A tracked object as a row; ``place`` among all objects gives its colour."""
+    notes = found.warnings if found.visible else (*found.warnings, "Not visible on this frame.")
+    return Row(found.prompt, _small(found.mask.astype(np.uint8)) > 0, colour_of(place), found.score, notes)
 
 
 def _small(array: np.ndarray) -> np.ndarray:
@@ -195,65 +180,21 @@ def _small(array: np.ndarray) -> np.ndarray:
     return cv2.resize(array, size, interpolation=cv2.INTER_AREA if array.ndim == 3 else cv2.INTER_NEAREST)
 
 
-def _write(
-    reader: VideoReader, job: Job, kept: dict[int, dict[int, _Seen]], folder: Path
-) -> Iterator[Step | Outcome]:
-    start, names, total = time.perf_counter(), job.names, len(reader)
-    stem = slug(Path(job.clip.path).stem, "video")
-    folder.mkdir(parents=True)
-    paths = [folder / f"{stem}.overlay.mp4", folder / f"{stem}.masks.zip", folder / f"{stem}.coco.json"]
-    with ExitStack() as stack:
-        sinks = [
-            stack.enter_context(overlay_video(paths[0], reader, list(names))),
-            stack.enter_context(masks_zip(paths[1], names)),
-            stack.enter_context(rle_json(paths[2], reader, names)),
-        ]
-        if job.transparent:
-            paths.append(folder / f"{stem}.cutout.webm")
-            sinks.append(stack.enter_context(cutout_video(paths[3], reader)))
-        for index, picture in enumerate(reader):
-            frame = TrackedFrame(index, picture, _objects(kept.get(index, {}), names, picture.shape[:2]))
-            for sink in sinks:
-                sink.add(frame, *reader.time_of(index))
-            yield Step(WRITING, index + 1, total, time.perf_counter() - start)
-    times = tuple(float(reader.time_of(i)[0]) for i in range(total))
-    scores = {i: tuple(_score(kept.get(t, {}).get(i)) for t in range(total)) for i in names}
-    yield Outcome(str(paths[0]), tuple(map(str, paths)), times, scores)
-
-
-def _objects(
-    seen: dict[int, _Seen], names: dict[int, str], size_hw: tuple[int, int]
-) -> tuple[TrackedObject, ...]:
-    return tuple(
-        TrackedObject(
-            prompt=names[object_id],
-            mask_logits=np.where(decode_rle(one.rle), 1, -1).astype(np.float32)
-            if one.rle
-            else np.full(size_hw, -1, np.float32),
-            score=one.score,
-            presence=one.presence,
-            object_id=object_id,
-        )
-        for object_id, one in sorted(seen.items())
-    )
-
-
-def _score(seen: _Seen | None) -> float | None:
-    return seen.score if seen and seen.rle else None
+def clicks_at(prompts: Sequence[VideoPrompt], object_id: int, frame_index: int) -> Clicks | None:
+    """The clicks on an object on a frame so far."""
+    return next((p.clicks for p in prompts if p.object_id == object_id and p.frame_index == frame_index), None)
 
 
 def corrected(
-    prompts: tuple[VideoPrompt, ...], object_id: int, frame_index: int, clicks
+    prompts: Sequence[VideoPrompt], object_id: int, frame_index: int, clicks: Clicks
 ) -> tuple[VideoPrompt, ...]:
-    """The prompts with clicks on one object on one frame; on a frame where it has none yet, a further prompt.
+    """The prompts with these clicks on one object on one frame; a further prompt where it has none yet.
 
     Raises InputError before the frame on which the object was named.
     """
-    mine = [p for p in prompts if p.object_id == object_id]
+    mine = sorted((p for p in prompts if p.object_id == object_id), key=lambda p: p.frame_index)
     if frame_index < mine[0].frame_index:
         raise InputError(f"{mine[0].phrase!r} is named on frame {mine[0].frame_index}: correct it there or later.")
-    others = [p for p in prompts if p not in mine]
-    kept = [p for p in mine if p.frame_index != frame_index]
     here = next((p for p in mine if p.frame_index == frame_index), VideoPrompt(object_id, "", frame_index))
-    kept.append(VideoPrompt(object_id, here.phrase, frame_index, clicks))
-    return (*others, *sorted(kept, key=lambda p: p.frame_index))
+    others = tuple(p for p in prompts if p is not here)
+    return (*others, replace(here, clicks=clicks))

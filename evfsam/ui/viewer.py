@@ -21,6 +21,7 @@ from evfsam.media.palette import RGB
 from evfsam.types import Clicks
 
 VIEW_PIXELS = 1280
+CROSS = "The picture: arrow keys move a cross, Enter clicks there"
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,24 @@ class Row:
     notes: tuple[str, ...] = ()
 
 
-def stage(picture_rgb: np.ndarray, name: str, rows: Sequence[Row], marks: Sequence[Clicks | None] = ()) -> str:
+def stage(
+    picture_rgb: np.ndarray,
+    name: str,
+    rows: Sequence[Row],
+    marks: Sequence[Clicks | None] = (),
+    refining: bool = False,
+) -> str:
     """The picture with its layers, and the rows below it.
 
     Args:
         picture_rgb: uint8 (H, W, 3).
         name: of the picture, for those who cannot see it.
         marks: points and boxes set by hand, one entry a row or none at all.
+        refining: whether clicks on the picture mean something; then the keyboard can click, too.
     """
     height, width = picture_rgb.shape[:2]
     view = to_view(picture_rgb)
+    reachable = f' tabindex="0" aria-label="{CROSS}"' if refining else ""
     found = ", ".join(row.label for row in rows if row.mask.any()) or "nothing"
     layers = [
         f'<img class="layer" data-row="{i}" alt="" draggable="false" src="{layer_uri(row.mask, row.colour)}">'
@@ -59,7 +68,7 @@ def stage(picture_rgb: np.ndarray, name: str, rows: Sequence[Row], marks: Sequen
     ]
     drawn = "".join(_marks(clicks, i) for i, clicks in enumerate(marks) if clicks is not None)
     return (
-        f'<figure class="evf-stage" data-width="{width}" data-height="{height}" tabindex="0" '
+        f'<figure class="evf-stage" data-width="{width}" data-height="{height}"{reachable} '
         f'style="aspect-ratio: {width} / {height}; --ratio: {width / height:.5f}">'
         f'<img class="picture" alt="{escape(name)}, {width} by {height} pixels, masked: {escape(found)}" '
         f'draggable="false" src="{picture_uri(view)}">{"".join(layers)}'

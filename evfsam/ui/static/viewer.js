@@ -47,6 +47,28 @@ element.addEventListener("pointerup", (event) => {
   if (end) trigger("select", { index: [...start, ...end], value: locked });
   start = null;
 });
+
+// The same with the keyboard: arrows move a cross over the picture (with Shift in small steps), Enter clicks there.
+let cross = [0.5, 0.5];
+element.addEventListener("keydown", (event) => {
+  const figure = event.target;
+  if (!figure.matches || !figure.matches(".evf-stage") || !element.matches(".evf-refining, .evf-refining *")) return;
+  const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  if (event.key in moves) {
+    const step = event.shiftKey ? 0.005 : 0.03;
+    cross = cross.map((at, axis) => Math.min(Math.max(at + moves[event.key][axis] * step, 0), 1));
+  } else if (event.key === "Enter") {
+    const [x, y] = [cross[0] * figure.dataset.width, cross[1] * figure.dataset.height];
+    trigger("select", { index: [x, y, x, y], value: locked });
+  } else return;
+  event.preventDefault();
+  figure.style.setProperty("--cross-x", `${cross[0] * 100}%`);
+  figure.style.setProperty("--cross-y", `${cross[1] * 100}%`);
+  figure.classList.add("crossed");
+});
+element.addEventListener("focusout", (event) => {
+  if (event.target.classList) event.target.classList.remove("crossed");
+});
 watch("value", () => {
   if (locked !== null) lock(element.querySelector(`button.chip[data-row="${locked}"]`) ? locked : null);
 });

@@ -14,6 +14,8 @@ from evfsam.ui.theme import viewer_script
 ON_GPU = {"concurrency_id": "gpu", "concurrency_limit": 1, "api_visibility": "private"}
 # What needs no model and answers at once.
 FREE = {"api_visibility": "private", "show_progress": "hidden"}
+# The default of a handler's ``progress``: bars of downloads (tqdm) are shown on the page.
+PROGRESS = gr.Progress(track_tqdm=True)
 
 
 @dataclass(frozen=True)

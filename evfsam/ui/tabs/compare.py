@@ -72,7 +72,7 @@ def pair(compared: Compared | None, first: str, second: str) -> tuple[tuple[np.n
     picture, a, b = compared.picture_rgb, *(_side(compared, label) for label in (first, second))
     masks = (a.segmentation.mask, b.segmentation.mask)
     drawn = tuple(
-        to_view(overlay(picture, [mask], [colour_of(compared.sides.index(side))]))
+        to_view(overlay(picture, [mask], [colour_of(compared.labels.index(side.candidate.label))]))
         for mask, side in zip(masks, (a, b), strict=True)
     )
     return drawn, comparison.difference_map(picture, *masks)
@@ -145,7 +145,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                 )
             kept = common.downloads_panel(TAB)
 
-    def on_compare(way, path, text, models, levels, model, progress=gr.Progress()):  # noqa: B008  Gradio's way
+    def on_compare(way, path, text, models, levels, model, progress=common.PROGRESS):
         found = compare(bench, way, path, text, models, levels, model, progress)
         asked = ", ".join(split_phrases(text))
         link = link_to(TAB, path, model, by=way, ask=asked, of=",".join(models or []))

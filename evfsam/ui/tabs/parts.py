@@ -58,7 +58,7 @@ def show(bench: Workbench, answer: Answer, thing: str | None, parts: Sequence[st
 def exploded(answer: Answer, parts: Sequence[str]) -> list[tuple[str, str]]:
     """The parts that were found as (cut-out PNG, caption), cropped to what is there."""
     stem = slug(answer.picture_name.rsplit(".", 1)[0], "picture")
-    names = file_stems(stem, answer.segmentations)
+    names = file_stems(stem, downloads.bare(answer.segmentations))
     content, captions = {}, []
     for i, part in enumerate(answer.segmentations):
         if part.mask.any():
@@ -71,7 +71,7 @@ def files(answer: Answer | None) -> tuple[str | None, list[str]]:
     """The zip of all, and the single files."""
     if answer is None:
         return None, []
-    return downloads.picture_files(answer.picture_rgb, answer.picture_name, answer.segmentations)
+    return downloads.picture_files(answer.picture_rgb, answer.picture_name, downloads.bare(answer.segmentations))
 
 
 def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
@@ -113,7 +113,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
             )
             kept = common.downloads_panel(TAB)
 
-    def on_ask(model, path, thing, chosen, text):
+    def on_ask(model, path, thing, chosen, text, progress=common.PROGRESS):
         parts = list(chosen or []) + (split_phrases(text) if text and text.strip() else [])
         answer = ask(bench, model, path, thing, parts)
         cut = exploded(answer, parts)

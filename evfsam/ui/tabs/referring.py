@@ -10,6 +10,7 @@ import numpy as np
 from evfsam.errors import InputError
 from evfsam.types import Clicks
 from evfsam.ui import answers, downloads, viewer
+from evfsam.ui.clicking import ADD, REMOVE, with_drag
 from evfsam.ui.components import picture_input
 from evfsam.ui.errors import told
 from evfsam.ui.examples import example_gallery, read_examples
@@ -25,8 +26,6 @@ EMPTY = common.empty_stage(
     "Bring a picture, type what to find in it and press <kbd>Enter</kbd>.",
     "Or take one of the examples.",
 )
-ADD, REMOVE = "belongs to it", "does not"
-BOX_SHARE = 0.01  # of the longest side: a shorter drag is a click
 
 
 def ask(bench: Workbench, model: str, path: str | None, text: str) -> Answer:
@@ -40,7 +39,7 @@ def show(bench: Workbench, answer: Answer | None, threshold: float) -> tuple[str
         return EMPTY, ""
     rows, shared = answers.common_notes(answers.rows(answer, threshold, bench.info(answer.model)))
     link = link_to(TAB, answer.picture_path, answer.model, ask=", ".join(answer.phrases))
-    html = viewer.stage(answer.picture_rgb, answer.picture_name, rows, answer.clicks)
+    html = viewer.stage(answer.picture_rgb, answer.picture_name, rows, answer.clicks, refining=True)
     return html, answers.status(answer, link, shared)
 
 
@@ -59,7 +58,7 @@ def refine(bench: Workbench, answer: Answer | None, row: int | None, inside: boo
     if row is None and len(answer.segmentations) > 1:
         raise InputError("Several masks are shown: choose the one to correct by its row below the picture.")
     row = row or 0
-    clicks = _with_drag(answer.clicks[row] or Clicks(), inside, drag, max(answer.picture_rgb.shape[:2]))
+    clicks = with_drag(answer.clicks[row], inside, drag, max(answer.picture_rgb.shape[:2]))
     return with_clicks(bench, answer, row, clicks)
 
 
@@ -92,16 +91,6 @@ def files(answer: Answer | None, threshold: float) -> tuple[str | None, list[str
     if answer is None:
         return None, []
     return downloads.picture_files(answer.picture_rgb, answer.picture_name, answer.at(threshold))
-
-
-def _with_drag(clicks: Clicks, inside: bool, drag: tuple[float, ...], longest_side: int) -> Clicks:
-    x0, y0, x1, y1 = drag
-    if min(abs(x1 - x0), abs(y1 - y0)) > BOX_SHARE * longest_side:
-        return replace(clicks, box_xyxy=(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)))
-    points, labels = np.array([[x1, y1]], np.float32), np.array([int(inside)], np.int64)
-    if clicks.points_xy is not None:
-        points, labels = np.concatenate([clicks.points_xy, points]), np.concatenate([clicks.labels, labels])
-    return replace(clicks, points_xy=points, labels=labels)
 
 
 def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
@@ -152,10 +141,11 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                     elem_id="refer-attention",
                 )
 
-    def on_ask(model, path, text, threshold):
+    def on_ask(model, path, text, threshold, progress=common.PROGRESS):
         answer = ask(bench, model, path, text)
         visible, choices = gr.update(visible=True), gr.update(choices=answer.phrases, value=answer.phrases[0])
-        return (answer, *show(bench, answer, threshold), visible, visible, visible, choices)
+        folded = gr.update(visible=True, open=False)
+        return (answer, *show(bench, answer, threshold), visible, visible, folded, choices, None)
 
     def on_show(answer, threshold):
         return show(bench, answer, threshold)
@@ -182,7 +172,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         event(
             told(on_ask),
             [model, picture, phrases, threshold],
-            [*shown, tools, kept.panel, looked, which],
+            [*shown, tools, kept.panel, looked, which, heat],
             show_progress_on=view,
             scroll_to_output=True,
             **common.ON_GPU,

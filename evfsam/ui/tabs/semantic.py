@@ -13,7 +13,7 @@ from evfsam.media.export import bundle, slug, zip_files
 from evfsam.media.palette import colour_of, hex_of
 from evfsam.ui import answers, viewer
 from evfsam.ui.components import picture_input
-from evfsam.ui.downloads import write_files
+from evfsam.ui.downloads import bare, write_files
 from evfsam.ui.errors import told
 from evfsam.ui.examples import example_gallery, read_examples
 from evfsam.ui.label_map import LabelMap, exclusive, labels_png, settle
@@ -85,7 +85,7 @@ def files(answer: Answer | None) -> tuple[str | None, list[str]]:
     content = {
         f"{stem}.labels.png": labels_png(settled.labels),
         f"{stem}.labels.json": json.dumps({"labels": legend, "unlabelled": 255}, indent=1).encode(),
-        **bundle(answer.picture_rgb, exclusive(answer.segmentations, settled), answer.picture_name),
+        **bundle(answer.picture_rgb, bare(exclusive(answer.segmentations, settled)), answer.picture_name),
     }
     archive, *single = write_files({f"{stem}.zip": zip_files(content), **content})
     return archive, single
@@ -117,7 +117,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
             status = common.line()
             kept = common.downloads_panel(TAB, "Label map and legend, masks, cut-outs, overlay, COCO JSON")
 
-    def on_ask(model, path, chosen, text):
+    def on_ask(model, path, chosen, text, progress=common.PROGRESS):
         answer = ask(bench, model, path, categories(chosen, text))
         return answer, *show(bench, answer), gr.update(visible=True)
 

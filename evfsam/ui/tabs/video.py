@@ -1,0 +1,261 @@
+"""Name it once, follow it through a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+import gradio as gr
+import numpy as np
+
+from evfsam.errors import InputError, VideoError
+from evfsam.media.palette import colour_of
+from evfsam.tracker import DIRECTIONS
+from evfsam.types import VideoPrompt
+from evfsam.ui import video_job, viewer
+from evfsam.ui.clicking import ADD, REMOVE, with_drag
+from evfsam.ui.errors import told
+from evfsam.ui.phrases import split_phrases
+from evfsam.ui.state import Workbench
+from evfsam.ui.tabs import common
+from evfsam.ui.timeline import scores_html
+from evfsam.ui.video_job import Clip, Job, Outcome, Step
+from evfsam.ui.viewer import Row, seconds
+from evfsam.ui.zero import ON_ZERO_GPU
+
+TAB = "video"
+EMPTY = common.empty_stage(
+    "Name it once, follow it through",
+    "Bring a clip, name what to follow, look at the first mask,",
+    "then let it run. Sound, length and frame rate stay.",
+)
+MAX_FRAMES = 300 if ON_ZERO_GPU else 1800
+SIDES = (480, 720, 1080)
+CANCELLED = '<p class="evf-status">Cancelled; nothing was kept.</p>'
+SCAN_EVERY = 5  # frames
+
+
+def clip_of(path: str | None, start_s: float | None, end_s: float | None, max_long_side: int) -> Clip:
+    """The part of a video that is worked on; an ``end_s`` of 0 or None is the end of the file.
+
+    Raises InputError if there is no video.
+    """
+    if not path:
+        raise InputError("Choose a video first: upload or record one.")
+    return Clip(path, float(start_s or 0), float(end_s) if end_s else None, int(max_long_side), MAX_FRAMES)
+
+
+def describe(clip: Clip) -> tuple[str, int]:
+    """What will be worked on, as HTML, and how many frames that is. Raises VideoError."""
+    info = clip.open().info
+    height, width = info.size_hw
+    facts = [
+        f"{width} × {height}",
+        f"{float(info.fps):.4g} frames a second",
+        f"{float(info.duration):.1f} s, {info.frame_count} frames",
+        "with sound" if info.has_audio else "no sound",
+    ]
+    notices = "".join(f'<p class="evf-notice">{escape(note)}</p>' for note in info.notes)
+    return f'<p class="evf-status">{" · ".join(facts)}</p>{notices}', info.frame_count
+
+
+def name_objects(text: str, frame_index: int) -> tuple[VideoPrompt, ...]:
+    """One object a phrase, all named on one frame. Raises InputError if there is none."""
+    return tuple(VideoPrompt(i, phrase, int(frame_index)) for i, phrase in enumerate(split_phrases(text), start=1))
+
+
+def frame_html(
+    bench: Workbench, model: str, clip: Clip, prompts: Sequence[VideoPrompt], frame_index: int
+) -> tuple[str, list[str]]:
+    """One frame with what its prompts find there, as HTML, and the objects that they do not find."""
+    picture = clip.open().frame(int(frame_index))
+    here = [p for p in prompts if p.frame_index == frame_index]
+    names = {p.object_id: p.phrase for p in prompts if p.phrase}
+    found = {o.object_id: o for o in bench.preview(model, picture, here).objects} if here else {}
+    nothing = np.zeros(picture.shape[:2], bool)
+    rows, marks, missing = [], [], []
+    for place, (object_id, phrase) in enumerate(names.items()):
+        marks.append(video_job.clicks_at(prompts, object_id, frame_index))
+        if object_id not in found:
+            note = ("Named on another frame; a click here corrects it from here on.",)
+            rows.append(Row(phrase, nothing, colour_of(place), None, note))
+            continue
+        rows.append(video_job.object_row(found[object_id], place))
+        if not found[object_id].visible:
+            missing.append(phrase)
+    return viewer.stage(picture, f"frame {frame_index}", rows, marks, refining=True), missing
+
+
+def progress_html(step: Step) -> str:
+    """Frames done and time left."""
+    share = step.done / step.total
+    return (
+        f'<div class="evf-progress" role="progressbar" aria-valuenow="{share * 100:.0f}" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-label="Frames done"><span style="width: {share * 100:.1f}%"></span></div>'
+        f'<p class="evf-status">{step.done} of {step.total} frames · about {seconds(step.left_s)} left</p>'
+    )
+
+
+def step_html(step: Step) -> str | None:
+    """The preview of a step, None if it brings none."""
+    if step.picture_rgb is None:
+        return None
+    return viewer.stage(step.picture_rgb, "the frame at work", step.rows)
+
+
+def track(bench: Workbench, job: Job) -> Iterator[Step | Outcome]:
+    """Do the job. Raises EvfSamError if it cannot be done."""
+    yield from bench.track(job)
+
+
+def find_first(bench: Workbench, model: str, clip: Clip, phrase: str) -> Iterator[tuple[int, bool]]:
+    """(frame index, found) of every fifth frame up to the first on which a phrase finds something."""
+    yield from bench.scan(model, clip, phrase, SCAN_EVERY)
+
+
+def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
+    """The tab's contents; ``model`` is the dropdown that all tabs share."""
+    prompts, running = gr.State(()), gr.State("")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=320):
+            video = gr.Video(
+                label="Video", format=None, sources=["upload", "webcam"], height=300, buttons=[], elem_id="video-file"
+            )
+            facts = common.line()
+            phrases = gr.Textbox(
+                label="What to follow",
+                info="One object, or several with commas between them.",
+                placeholder="the red car, the dog",
+                elem_id="video-phrases",
+            )
+            with gr.Row():
+                frame = gr.Slider(0, 1, 0, step=1, label="Frame on which to name it", elem_id="video-frame")
+                use = gr.Button("Use the player's frame", size="sm", min_width=140, elem_id="video-use")
+            with gr.Accordion("Part and size", open=False):
+                with gr.Row():
+                    start = gr.Number(0, minimum=0, label="Start (s)", min_width=100, elem_id="video-start")
+                    end = gr.Number(0, minimum=0, label="End (s), 0 for the end", min_width=100, elem_id="video-end")
+                side = gr.Radio(list(SIDES), value=720, label="Long side, at most (pixels)")
+                direction = gr.Radio(list(DIRECTIONS), value="forward", label="Follow from that frame")
+                transparent = gr.Checkbox(label="Also make a transparent WebM of the cut-outs (slow)")
+            with gr.Row():
+                look = gr.Button("Look at the first mask", elem_id="video-look")
+                go = gr.Button("Follow", variant="primary", elem_id="video-ask")
+            with gr.Row():
+                cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="video-cancel")
+                scan = gr.Button("Find where it appears", visible=False, elem_id="video-scan")
+        with gr.Column(scale=8, min_width=320):
+            view = common.viewer(EMPTY, "video-view", refining=True)
+            inside = gr.Radio(
+                [ADD, REMOVE],
+                value=ADD,
+                label="What I click on the frame …",
+                info="Clicks correct the masks of the frame above; on a later frame they correct the track.",
+                visible=False,
+                elem_id="video-inside",
+            )
+            status = gr.HTML("", elem_id="video-status", elem_classes=["evf-flush"])
+            result = gr.Video(label="Followed", format=None, interactive=False, visible=False, elem_id="video-result")
+            plot = common.line()
+            files = gr.Files(
+                label="Video, masks as PNG, COCO JSON", interactive=False, visible=False, elem_id="video-files"
+            )
+
+    clip_inputs = [video, start, end, side]
+
+    def on_clip(path, start, end, side):
+        if not path:
+            return "", gr.update(maximum=1, value=0), EMPTY, ()
+        clip = clip_of(path, start, end, side)
+        text, count = describe(clip)
+        html, _ = frame_html(bench, "", clip, (), 0)
+        return text, gr.update(maximum=max(count - 1, 1), value=0), html, ()
+
+    def on_frame(path, start, end, side, model, frame, prompts):
+        return frame_html(bench, model, clip_of(path, start, end, side), prompts, int(frame))[0]
+
+    def on_use(path: gr.Video, start, end, side):
+        clip = clip_of(path.value, start, end, side)
+        return clip.open().index_at(max(0.0, (path.playback_position or 0) - clip.start_s))
+
+    def shown(clip, model, named, frame):
+        html, missing = frame_html(bench, model, clip, named, int(frame))
+        note = f"Nothing found on this frame: {', '.join(missing)}. Choose another frame." if missing else ""
+        notice = f'<p class="evf-notice">{escape(note)}</p>' if note else ""
+        return named, html, notice, gr.update(visible=bool(missing)), gr.update(visible=True)
+
+    def on_look(path, start, end, side, model, text, frame):
+        return shown(clip_of(path, start, end, side), model, name_objects(text, frame), frame)
+
+    def on_click(path, start, end, side, model, frame, prompts, inside, event: gr.EventData):
+        names = list({p.object_id: p for p in prompts})
+        row = event._data["value"]
+        if not names or (row is None and len(names) > 1):
+            raise InputError("Look at the first mask, then choose the object to correct by its row.")
+        clip, object_id = clip_of(path, start, end, side), names[int(row or 0)]
+        picture_side = max(clip.open().info.size_hw)
+        before = video_job.clicks_at(prompts, object_id, int(frame))
+        clicks = with_drag(before, inside == ADD, tuple(event._data["index"]), picture_side)
+        return shown(clip, model, video_job.corrected(prompts, object_id, int(frame), clicks), frame)
+
+    def on_scan(path, start, end, side, model, text):
+        phrase, at = split_phrases(text)[0], 0
+        for at, found in find_first(bench, model, clip_of(path, start, end, side), phrase):
+            yield at, f'<p class="evf-status">Looked at frame {at} …</p>', gr.skip()
+            if found:
+                yield at, f'<p class="evf-status">Found on frame {at}.</p>', gr.update(visible=False)
+                return
+        raise VideoError(f"{phrase!r} was found on no frame: choose other words or another clip.")
+
+    def on_start(path, start, end, side, model, text, frame, prompts, direction, transparent):
+        clip = clip_of(path, start, end, side)
+        asked = name_objects(text, frame)
+        same = [p.phrase for p in asked] == [p.phrase for p in prompts if p.phrase]
+        job = Job(clip, model, prompts if same else asked, direction, bool(transparent))
+        return job, job.prompts, gr.update(visible=True), gr.update(interactive=False)
+
+    def on_go(job):
+        hidden, told_end = gr.update(visible=False), CANCELLED
+        for step in track(bench, job):
+            if isinstance(step, Step):
+                html = step_html(step)
+                yield gr.skip() if html is None else html, progress_html(step), hidden, "", hidden
+            else:
+                video = gr.update(value=step.video_path, visible=True)
+                plotted = scores_html(job.names, step.times_s, step.scores)
+                told_end = ""
+                yield gr.skip(), "", video, plotted, gr.update(value=list(step.files), visible=True)
+        yield gr.skip(), told_end, gr.skip(), gr.skip(), gr.skip()
+
+    def on_cancel(job):
+        bench.stopped.add(job.ident)
+        return CANCELLED if ON_ZERO_GPU else '<p class="evf-status">Stopping …</p>'
+
+    def on_end():
+        return gr.update(visible=False), gr.update(interactive=True)
+
+    quick = {"show_progress": "minimal", **common.ON_GPU}
+    for event in (video.change, start.change, end.change, side.change):
+        event(told(on_clip), clip_inputs, [facts, frame, view, prompts], **common.FREE)
+    frame.release(told(on_frame), [*clip_inputs, model, frame, prompts], view, **quick)
+    used = use.click(told(on_use), clip_inputs, frame, **common.FREE)
+    used.success(told(on_frame), [*clip_inputs, model, frame, prompts], view, **quick)
+    previewed = [prompts, view, status, scan, inside]
+    for event in (look.click, phrases.submit):
+        event(told(on_look), [*clip_inputs, model, phrases, frame], previewed, **quick)
+    view.select(told(on_click), [*clip_inputs, model, frame, prompts, inside], previewed, **quick)
+    scanned = scan.click(told(on_scan), [*clip_inputs, model, phrases], [frame, status, scan], **quick)
+    scanned.success(told(on_look), [*clip_inputs, model, phrases, frame], previewed, **quick)
+    started = go.click(
+        told(on_start),
+        [*clip_inputs, model, phrases, frame, prompts, direction, transparent],
+        [running, prompts, cancel, go],
+        queue=False,
+        **common.FREE,
+    )
+    outputs = [view, status, result, plot, files]
+    followed = started.success(told(on_go), running, outputs, **{**common.ON_GPU, "show_progress": "minimal"})
+    followed.then(on_end, None, [cancel, go], queue=False, **common.FREE)
+    cancels = {"cancels": [followed]} if ON_ZERO_GPU else {}  # a forked worker does not see what is stopped
+    cancel.click(on_cancel, running, status, queue=False, **cancels, **common.FREE)
+    return common.Linked(TAB, [phrases], lambda query: [query.get("ask", "")])

@@ -1,0 +1,119 @@
+"""The app as a process of its own, and a Chromium to look at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 300  # for a model on a busy machine
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@contextmanager
+def running_app(temp: Path, *arguments: str) -> Iterator[str]:
+    """``python app.py`` on a free port, without a network; gives its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "GRADIO_ANALYTICS_ENABLED": "0",
+        "GRADIO_TEMP_DIR": str(temp / "gradio"),
+        "HF_HUB_OFFLINE": "1",
+    }
+    log = temp / "app.log"
+    with log.open("w") as file:
+        command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), *arguments]
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        _wait_for(url, process, log)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        assert process.poll() is None, f"the app ended: {log.read_text()}"
+        try:
+            urllib.request.urlopen(url)
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(f"the app did not answer: {log.read_text()}")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser without a window: one that is installed, else Playwright's own."""
+    installed = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    with sync_playwright() as playwright:
+        own = Path(playwright.chromium.executable_path)
+        assert installed or own.exists(), "install Chromium: apt-get install chromium, or playwright install chromium"
+        browser = playwright.chromium.launch(executable_path=installed, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+def open_page(browser: Browser, url: str, width: int = 1400, height: int = 900, query: str = "") -> Page:
+    """The page as a newcomer sees it, in a session of its own."""
+    page = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True).new_page()
+    page.set_default_timeout(PATIENCE_S * 1000)
+    page.goto(url + query)
+    page.wait_for_selector("#tabs")
+    page.wait_for_load_state("networkidle")
+    return page
+
+
+def open_tab(page: Page, title: str) -> None:
+    page.get_by_role("tab", name=title, exact=True).click()
+
+
+def take_example(page: Page, tab: str, index: int) -> None:
+    """Click an example of a tab, by its place."""
+    page.locator(f"#{tab}-examples [data-index='{index}']").click()
+
+
+def wait_for_rows(page: Page, tab: str, count: int) -> list[str]:
+    """The labels of an answer's rows, once there are so many."""
+    chips = page.locator(f"#{tab}-view .evf-rows .chip")
+    page.wait_for_function(
+        "([selector, count]) => document.querySelectorAll(selector).length === count",
+        arg=[f"#{tab}-view .evf-rows .chip", count],
+    )
+    return [chips.nth(i).inner_text().strip() for i in range(count)]
+
+
+def download(page: Page, tab: str, ending: str, folder: Path) -> Path:
+    """Save one of a tab's single files, found by the end of its name."""
+    panel = page.locator(f"#{tab}-files")
+    if not panel.is_visible():
+        page.get_by_role("button", name="Downloads").locator("visible=true").click()
+    link = panel.locator(f"a[download$='{ending}']").first
+    with page.expect_download() as saved:
+        link.click()
+    path = folder / saved.value.suggested_filename
+    saved.value.save_as(path)
+    return path

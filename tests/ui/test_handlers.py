@@ -1,0 +1,181 @@
+"""The tabs' handlers without a browser: what a user asks, and what comes back."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evfsam.errors import EvfSamError
+from evfsam.media.export import decode_rle
+from evfsam.ui.tabs import compare, parts, referring, semantic
+from evfsam.ui.vocabulary import vocabulary_of
+
+
+@pytest.fixture
+def answer(bench, picture):
+    return referring.ask(bench, "first", picture, "the red car, the blue car")
+
+
+def test_an_answer_shows_every_phrase(bench, answer):
+    html, status = referring.show(bench, answer, 0.5)
+    assert html.count('class="layer"') == html.count("<li>") == 2
+    assert "shore.png, 144 by 96 pixels" in html
+    assert "first on cpu (fp32)" in status and "2 phrases answered in" in status
+
+
+def test_phrases_are_shown_as_text_not_as_html(bench, picture):
+    answer = referring.ask(bench, "first", picture, "<img src=x onerror=alert(1)> car")
+    html, status = referring.show(bench, answer, 0.5)
+    assert "<img src=x" not in html + status and "&lt;img src=x" in html
+
+
+def test_asking_again_does_not_encode_again(bench, picture):
+    encoded = []
+    hook = bench.predictor("first").model.visual_model.image_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    try:
+        for text in ("the red car", "a dog, the sea"):
+            referring.ask(bench, "first", picture, text)
+    finally:
+        hook.remove()
+    assert len(encoded) <= 1  # none if an earlier test showed the same picture
+
+
+def test_the_threshold_changes_masks_without_the_model(bench, answer, monkeypatch):
+    monkeypatch.setattr(bench, "segment", None)
+    low, high = (sum(s.mask.sum() for s in answer.at(t)) for t in (0.05, 0.95))
+    assert low >= high
+    assert referring.show(bench, answer, 0.05)[0] != referring.show(bench, answer, 0.95)[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "text", "told"),
+    [
+        ("first", None, "a car", "Choose a picture first"),
+        ("first", "notes.txt", "a car", "'notes.txt' is not a picture"),
+        ("first", "empty.png", "a car", "'empty.png' is empty"),
+        ("first", "shore.png", " , ", "Type what to look for"),
+        ("first", "shore.png", "?!", "The phrase is empty"),
+        ("nobody", "shore.png", "a car", "There is no checkpoint 'nobody' here; choose one of first, second"),
+    ],
+)
+def test_what_cannot_be_asked(bench, picture, model, name, text, told):
+    folder = Path(picture).parent
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "empty.png").write_bytes(b"")
+    with pytest.raises(EvfSamError, match=re.escape(told)):
+        referring.ask(bench, model, name and str(folder / name), text)
+
+
+def test_an_empty_mask_is_said(bench, answer):
+    html, _ = referring.show(bench, answer, 1 - 1e-12)
+    assert "Nothing here" in html
+
+
+def test_clicks_refine_one_phrase_and_can_be_forgotten(bench, answer):
+    refined = referring.refine(bench, answer, 1, True, (70, 50, 70, 50))
+    refined = referring.refine(bench, refined, 1, False, (10, 10, 10, 10))
+    assert refined.clicks[0] is None and refined.clicks[1].labels.tolist() == [1, 0]
+    assert np.array_equal(refined.segmentations[0].mask_logits, answer.segmentations[0].mask_logits)
+    assert not np.array_equal(refined.segmentations[1].mask_logits, answer.segmentations[1].mask_logits)
+    assert referring.show(bench, refined, 0.5)[0].count("<circle/>") == 2
+    again = referring.forget_clicks(bench, refined)
+    assert np.allclose(again.segmentations[1].mask_logits, answer.segmentations[1].mask_logits, atol=1e-4)
+
+
+def test_with_several_masks_it_must_be_clear_which_is_refined(bench, answer):
+    with pytest.raises(EvfSamError, match="choose the one to correct"):
+        referring.refine(bench, answer, None, True, (1, 1, 1, 1))
+
+
+def test_attention_is_a_picture_of_the_same_size(bench, answer):
+    heat = referring.attention(bench, answer, "the blue car")
+    assert heat.shape == (96, 144, 3) and heat.std() > 0
+
+
+def test_downloads_hold_what_is_shown(answer):
+    archive, single = referring.files(answer, 0.4)
+    names = [Path(path).name for path in single]
+    assert names == [
+        "shore.overlay.png",
+        "shore.the-red-car.mask.png",
+        "shore.the-red-car.cutout.png",
+        "shore.the-blue-car.mask.png",
+        "shore.the-blue-car.cutout.png",
+        "shore.coco.json",
+    ]
+    with zipfile.ZipFile(archive) as bundle:
+        assert sorted(bundle.namelist()) == sorted(names)
+        with Image.open(io.BytesIO(bundle.read(names[1]))) as mask:
+            assert np.array_equal(np.asarray(mask) > 0, answer.at(0.4)[0].mask)
+        found = json.loads(bundle.read(names[-1]))["annotations"]
+    assert np.array_equal(decode_rle(found[1]["segmentation"]), answer.at(0.4)[1].mask)
+
+
+def test_semantic_labels_every_pixel_at_most_once(bench, picture):
+    answer = semantic.ask(bench, "first", picture, semantic.categories(["sky", "sea"], "sand, sky"))
+    assert answer.phrases == ["[semantic] sky", "[semantic] sea", "[semantic] sand"]
+    html, status = semantic.show(bench, answer)
+    assert "of the picture is labelled" in status and ">sky<" in html and "[semantic]" not in html
+    _, single = semantic.files(answer)
+    contents = {Path(path).name: Path(path).read_bytes() for path in single}
+    masks = [
+        np.asarray(Image.open(io.BytesIO(contents[f"shore.{name}.mask.png"]))) > 0 for name in ("sky", "sea", "sand")
+    ]
+    assert np.sum(masks, axis=0).max() <= 1
+    with Image.open(io.BytesIO(contents["shore.labels.png"])) as labels:
+        for value, mask in enumerate(masks):
+            assert np.array_equal(np.asarray(labels) == value, mask)
+    assert [row["category"] for row in json.loads(contents["shore.labels.json"])["labels"]] == ["sky", "sea", "sand"]
+
+
+def test_semantic_needs_a_category():
+    with pytest.raises(EvfSamError, match="at least one category"):
+        semantic.categories([], " ")
+
+
+def test_parts_come_as_masks_and_cutouts(bench, picture):
+    names = ["body", "wheel"]
+    answer = parts.ask(bench, "first", picture, "car", names)
+    assert answer.phrases == ["[semantic] car body", "[semantic] car wheel"]
+    assert ">wheel<" in parts.show(bench, answer, "car", names)[0]
+    pieces = parts.exploded(answer, names)
+    found = [s for s in answer.segmentations if s.mask.any()]
+    assert len(pieces) == len(found) > 0
+    for (path, _), part in zip(pieces, found, strict=True):
+        x0, y0, x1, y1 = part.box_xyxy
+        with Image.open(path) as piece:
+            assert piece.mode == "RGBA" and piece.size == (x1 - x0, y1 - y0)
+
+
+def test_parts_need_a_part(bench, picture):
+    with pytest.raises(EvfSamError, match="at least one part"):
+        parts.ask(bench, "first", picture, "car", [])
+
+
+def test_checkpoints_side_by_side(bench, picture):
+    found = compare.compare(bench, "checkpoints", picture, "the red car", ["first", "second"], [], "first")
+    assert found.labels == ["first", "second"]
+    assert all(side.encode_seconds > 0 and side.weight_bytes > 0 for side in found.sides)
+    (left, right), difference = compare.pair(found, "second", "first")
+    assert left.shape == right.shape == difference.shape == (96, 144, 3)
+    names = [Path(path).name for path in compare.files(found)[1]]
+    assert "shore.first.mask.png" in names and "shore.second.mask.png" in names
+
+
+def test_the_same_answer_agrees_with_itself(bench, picture):
+    found = compare.compare(bench, "phrases", picture, "the red car, the  red car , a dog", [], [], "first")
+    assert found.labels == ["the red car", "a dog"]
+    found = compare.compare(bench, "phrases", picture, "[semantic] sky, [SEMANTIC] sky", [], [], "first")
+    assert compare.comparison.pairwise_iou(found.sides) == pytest.approx(np.ones((2, 2)))
+
+
+def test_chips_are_words_that_the_checkpoint_knows(bench):
+    words = vocabulary_of(bench.info("first"))
+    assert "sky" in words.categories and "wheel" in words.parts["car"]

@@ -1,0 +1,200 @@
+"""The app's small parts: phrases, settings, links, label maps, clicks, comparisons, the score plot."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from evfsam.checkpoints.registry import find
+from evfsam.errors import InputError
+from evfsam.types import Clicks, Segmentation
+from evfsam.ui import comparison, links, timeline
+from evfsam.ui.clicking import with_drag
+from evfsam.ui.label_map import UNLABELLED, exclusive, labels_png, settle
+from evfsam.ui.phrases import MOST_PHRASES, split_phrases
+from evfsam.ui.settings import read_settings
+from evfsam.ui.viewer import percent, seconds
+from evfsam.ui.vocabulary import OPEN, semantic_phrase
+
+
+@pytest.mark.parametrize(
+    ("typed", "phrases"),
+    [
+        ("the red car", ["the red car"]),
+        ("the red car, a dog", ["the red car", "a dog"]),
+        ("the red car\na dog\n", ["the red car", "a dog"]),
+        (" the   red car ;; a dog,", ["the red car", "a dog"]),
+        ("a dog, a dog", ["a dog"]),
+        ("[semantic] sky", ["[semantic] sky"]),
+        ("l'été, 空", ["l'été", "空"]),
+    ],
+)
+def test_phrases(typed, phrases):
+    assert split_phrases(typed) == phrases
+
+
+@pytest.mark.parametrize("typed", ["", "  ", ",,\n", None, ",".join(map(str, range(MOST_PHRASES + 1)))])
+def test_no_phrases(typed):
+    with pytest.raises(InputError):
+        split_phrases(typed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "models", "device"),
+    [
+        ([], {}, (), "auto"),
+        (["--model", "a", "--model", "b"], {"EVFSAM_MODEL": "c"}, ("a", "b"), "auto"),
+        ([], {"EVFSAM_MODEL": "c, d", "EVFSAM_DEVICE": "cpu"}, ("c", "d"), "cpu"),
+        (["--device", "cuda"], {"EVFSAM_DEVICE": "cpu"}, (), "cuda"),
+    ],
+)
+def test_settings(arguments, environment, models, device):
+    settings = read_settings(arguments, environment)
+    assert (settings.models, settings.device) == (models, device)
+
+
+def test_a_link_finds_the_picture_again(picture):
+    query = dict(part.split("=") for part in links.link_to("refer", picture, "m", ask="x")[1:].split("&"))
+    assert query["picture"] == "0123abcd%2Fshore.png"
+    assert links.linked_picture({"picture": "0123abcd/shore.png"}) == picture
+
+
+def test_a_link_names_an_example():
+    path = links.EXAMPLES / "cars.jpg"
+    assert "example%2Fcars.jpg" in links.link_to("refer", str(path), "m")
+    assert links.linked_picture({"picture": "example/cars.jpg"}) == str(path.resolve())
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "",
+        "example/",
+        "example/../../LICENSE",
+        "../0123abcd/shore.png",
+        "/etc/passwd",
+        "0123abcd/../../secret.png",
+        "./0123abcd/shore.png",
+        "0123abcd/gone.png",
+    ],
+)
+def test_a_link_opens_nothing_else(named, picture, tmp_path):
+    (tmp_path.parent / "secret.png").write_bytes(b"secret")
+    assert links.linked_picture({"picture": named}) is None
+
+
+def _segmentation(logits) -> Segmentation:
+    return Segmentation("x", np.array(logits, np.float32), 0.5)
+
+
+def test_overlaps_go_to_the_higher_logit():
+    found = [_segmentation([[3, 1, -1]]), _segmentation([[2, 4, -2]])]
+    settled = settle(found)
+    assert settled.labels.tolist() == [[0, 1, UNLABELLED]]
+    assert settled.contested.tolist() == [[True, True, False]]
+    assert settled.lost == pytest.approx((1 / 3, 1 / 3))
+    assert settled.covered == pytest.approx(2 / 3)
+    assert [s.mask.tolist() for s in exclusive(found, settled)] == [[[True, False, False]], [[False, True, False]]]
+
+
+@given(st.lists(st.lists(st.floats(-5, 5, width=32), min_size=6, max_size=6), min_size=1, max_size=5))
+def test_exclusive_masks_share_out_the_union(logits):
+    found = [_segmentation([row]) for row in logits]
+    masks = np.stack([s.mask for s in exclusive(found, settle(found))])
+    assert (masks.sum(0) == np.any([s.mask for s in found], axis=0)).all()
+
+
+def test_label_map_as_png():
+    labels = np.array([[0, 7, UNLABELLED]], np.uint8)
+    with Image.open(io.BytesIO(labels_png(labels))) as picture:
+        assert np.asarray(picture).tolist() == labels.tolist()
+
+
+def test_clicks_and_boxes_add_up():
+    clicks = with_drag(None, True, (10, 10, 10.2, 10.1), 100)
+    clicks = with_drag(clicks, False, (50, 60, 50, 60), 100)
+    clicks = with_drag(clicks, True, (40, 30, 20, 10), 100)
+    assert clicks.labels.tolist() == [1, 0]
+    assert clicks.points_xy[1].tolist() == [50, 60]
+    assert clicks.box_xyxy == (20, 10, 40, 30)
+    assert with_drag(Clicks(), True, (0, 0, 50, 0), 100).box_xyxy is None  # a line is no box
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [([1, 1, 0, 0], [0, 1, 1, 0], 1 / 3), ([0, 0], [0, 0], 1), ([1, 1], [0, 0], 0), ([1, 0], [1, 0], 1)],
+)
+def test_iou(a, b, expected):
+    assert comparison.iou(np.array(a, bool), np.array(b, bool)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("way", "models", "phrases", "levels", "labels"),
+    [
+        ("checkpoints", ["a", "b"], ["x"], [], ["a", "b"]),
+        ("phrases", [], ["x", "y", "z"], [], ["x", "y", "z"]),
+        ("precisions", [], ["x"], ["fp16", "fp32"], ["fp16", "fp32"]),
+    ],
+)
+def test_candidates(way, models, phrases, levels, labels):
+    assert [c.label for c in comparison.candidates(way, models, phrases, levels, "m")] == labels
+
+
+@pytest.mark.parametrize(
+    ("way", "models"), [("checkpoints", ["a"]), ("checkpoints", list("abcde")), ("phrases", []), ("colours", [])]
+)
+def test_nothing_to_compare(way, models):
+    with pytest.raises(InputError):
+        comparison.candidates(way, models, ["x"], [], "m")
+
+
+def test_a_difference_map_colours_what_differs():
+    picture = np.full((20, 20, 3), 128, np.uint8)
+    a, b = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
+    a[:, :12], b[:, 8:] = True, True
+    drawn = comparison.difference_map(picture, a, b).astype(int)
+    only_a, both, only_b = drawn[10, 3], drawn[10, 10], drawn[10, 17]
+    assert only_a[0] > only_a[2] and only_b[2] > only_b[0] and np.ptp(both) == 0
+
+
+def test_a_line_breaks_where_the_object_is_hidden():
+    html = timeline.scores_html({7: "a <b>"}, [0, 1, 2, 3], {7: [0.5, None, 0.5, 1.0]})
+    assert html.count("<polyline") == 2
+    assert "visible on 3 of 4 frames, mean score 0.67" in html
+    assert "a &lt;b&gt;" in html
+
+
+@pytest.mark.parametrize(
+    ("share", "told"), [(0, "0 %"), (0.0004, "< 0.1 %"), (0.042, "4.2 %"), (0.5, "50 %"), (1, "100 %")]
+)
+def test_percent(share, told):
+    assert percent(share) == told
+
+
+@pytest.mark.parametrize(("value", "told"), [(0.0421, "42 ms"), (1.25, "1.2 s"), (61.0, "61.0 s")])
+def test_seconds(value, told):
+    assert seconds(value) == told
+
+
+@pytest.mark.parametrize("typed", ["sky", "[semantic] sky", "[Semantic]sky", " [semantic] [semantic] sky"])
+def test_the_prefix_is_added_once(typed):
+    assert semantic_phrase(typed) == "[semantic] sky"
+
+
+@pytest.mark.parametrize(
+    ("thing", "part", "phrase"),
+    [("dog", "head", "dog head"), ("person", "left arm", "left arm"), ("", "hair", "hair")],
+)
+def test_part_phrases(thing, part, phrase):
+    assert OPEN.part_phrase(thing, part) == phrase
+
+
+def test_published_checkpoints_offer_the_open_label_sets():
+    from evfsam.ui.vocabulary import vocabulary_of
+
+    assert vocabulary_of(find("evf-sam2-multitask")) is OPEN
