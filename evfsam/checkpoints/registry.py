@@ -7,6 +7,7 @@ tells the rest, so that a newly trained one needs no change here.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,11 +93,9 @@ PUBLISHED: tuple[CheckpointInfo, ...] = (
 )
 
 
-def bundled_models(folder: Path = BUNDLED_FOLDER) -> tuple[CheckpointInfo, ...]:
+def bundled_models() -> tuple[CheckpointInfo, ...]:
     """The checkpoints that came with the project, the default first."""
-    if not folder.is_dir():
-        return ()
-    found = {path.parent.name: path.parent for path in sorted(folder.glob("*/config.json"))}
+    found = {path.parent.name: path.parent for path in sorted(BUNDLED_FOLDER.glob("*/config.json"))}
     names = [name for name in _BUNDLED_ORDER if name in found]
     names += [name for name in found if name not in names]
     return tuple(describe_folder(found[name]) for name in names)
@@ -119,7 +118,8 @@ def find(name: str | Path) -> CheckpointInfo:
     """What a user typed -> a row.
 
     Args:
-        name: a name from :func:`list_models`, the folder of a checkpoint, or "owner/name" on the Hub.
+        name: a name from :func:`list_models`, the folder of a checkpoint, or "owner/name" on the Hub; in this
+            order, so that a folder called like a checkpoint is written "./name".
 
     Raises CheckpointError for anything else; the message lists the known names.
     """
@@ -127,10 +127,10 @@ def find(name: str | Path) -> CheckpointInfo:
     for info in list_models():
         if text in (info.name, info.source):
             return info
-    folder = Path(text).expanduser()
-    if text and folder.is_dir():
-        return describe_folder(folder)
-    if folder.is_file():
+    path = os.path.expanduser(text)  # os.path says no to names no disk can have, where pathlib raises
+    if os.path.isdir(path):
+        return describe_folder(Path(path))
+    if os.path.isfile(path):
         raise CheckpointError(f"{text} is a file; name the folder that holds config.json and the weights.")
     if _HUB_ID.fullmatch(text):
         return CheckpointInfo(name=text, source=text, on_hub=True, description="a repository on the Hub")

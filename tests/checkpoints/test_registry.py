@@ -11,6 +11,7 @@ from evfsam.checkpoints.keymap import from_published, has_memory, segmenter_kind
 from evfsam.checkpoints.registry import (
     PUBLISHED,
     bundled_models,
+    default_model,
     describe_folder,
     find,
     list_models,
@@ -68,7 +69,9 @@ def test_a_misspelling_is_offered_the_likely_name(typed, meant):
         find(typed)
 
 
-@pytest.mark.parametrize("typed", ["gpt", "", "/no/such/folder", "a/b/c", "../x", "evf sam"])
+@pytest.mark.parametrize(
+    "typed", ["gpt", "", "/no/such/folder", "a/b/c", "../x", "evf sam", "x" * 5000, "\0", "~nobody"]
+)
 def test_an_unknown_name_lists_the_known_ones(typed):
     with pytest.raises(CheckpointError) as error:
         find(typed)
@@ -104,11 +107,18 @@ def test_bundled_checkpoints_come_from_their_folders_the_default_first(tmp_path,
     for name in ("evf-sam2-tiny-photo", "a-newer-one", "evf-sam2-tiny"):
         write_config(tmp_path / name, sam_scale="tiny", capabilities=["referring", "semantic"])
     (tmp_path / "no checkpoint").mkdir()
-    names = ["evf-sam2-tiny", "evf-sam2-tiny-photo", "a-newer-one"]
-    assert [info.name for info in bundled_models(tmp_path)] == names
     monkeypatch.setattr(registry, "BUNDLED_FOLDER", tmp_path)
-    assert bundled_models(tmp_path / "nowhere") == ()
-    assert bundled_models(tmp_path)[0].capabilities == ("referring", "semantic")
+    assert [info.name for info in bundled_models()] == ["evf-sam2-tiny", "evf-sam2-tiny-photo", "a-newer-one"]
+    assert default_model().name == "evf-sam2-tiny"
+    assert find("a-newer-one").capabilities == ("referring", "semantic")
+    assert not find("a-newer-one").on_hub
+
+
+def test_without_a_bundled_checkpoint_the_others_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "BUNDLED_FOLDER", tmp_path / "nowhere")
+    assert list_models() == PUBLISHED
+    with pytest.raises(CheckpointError, match="evf-sam2-multitask"):
+        default_model()
 
 
 SEMANTIC_ADVICE = {
@@ -129,7 +139,6 @@ def test_a_checkpoint_of_few_words_names_a_relative(tmp_path, monkeypatch):
     for name, able in (("toy", ["referring"]), ("toy-multitask", ["referring", "semantic"])):
         write_config(tmp_path / name, sam_scale="tiny", capabilities=able, vocabulary=["red", "car"])
     monkeypatch.setattr(registry, "BUNDLED_FOLDER", tmp_path)
-    monkeypatch.setattr(registry, "list_models", lambda: (*bundled_models(tmp_path), *PUBLISHED))
     assert semantic_warning(describe_folder(tmp_path / "toy")).endswith("use toy-multitask.")
     assert semantic_warning(find("evf-sam2")).endswith("use evf-sam2-multitask.")
 

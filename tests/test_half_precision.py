@@ -1,0 +1,58 @@
+"""Half precision: every segmenter runs in it, and the bundled checkpoint's masks stay what they are in float32."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from evfsam.checkpoints.load import load_checkpoint
+from evfsam.checkpoints.registry import bundled_models
+from evfsam.data.scenes import expressions, make_scene, render
+from evfsam.modeling.config import EfficientSamConfig
+from evfsam.predictor import Predictor
+from evfsam.runtime import Runtime
+from evfsam.types import Clicks
+from tests.checkpoints.small import SAM, SAM2, write_checkpoint
+
+EFFICIENT = EfficientSamConfig(image_size=64, width=16, depth=1, heads=2, embedding_width=32, decoder_feed_forward=32)
+HALVES = [torch.bfloat16, torch.float16]
+TEST_SEEDS = range(900_000, 900_020)
+
+
+def predictor(source, dtype: torch.dtype) -> Predictor:
+    """On the CPU, which the app runs in float32 only, so that this needs no GPU."""
+    return Predictor(load_checkpoint(source, dtype=dtype), Runtime(torch.device("cpu"), dtype))
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("segmenter", [SAM2, replace(SAM2, memory=False), SAM, EFFICIENT], ids=lambda s: s.kind)
+def test_words_points_and_boxes_in_half_precision(tmp_path, segmenter, dtype):
+    write_checkpoint(tmp_path, segmenter)
+    picture = np.random.RandomState(0).randint(0, 255, (40, 60, 3), dtype=np.uint8)
+    clicks = [None, Clicks(np.array([[20.0, 10.0]]), np.array([1])), Clicks(box_xyxy=(5, 5, 30, 30))]
+    prompts = ["the small red car", "the zebra", ""]
+    exact, half = (predictor(tmp_path, d).segment(picture, prompts, clicks) for d in (torch.float32, dtype))
+    for a, b in zip(exact, half, strict=True):
+        assert b.mask_logits.dtype == np.float32 and b.mask_logits.shape == (40, 60)
+        spread = np.abs(a.mask_logits).max()
+        assert np.abs(a.mask_logits - b.mask_logits).max() < 0.1 * spread
+
+
+@pytest.mark.skipif(not bundled_models(), reason="no checkpoint is bundled")
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_masks_of_the_bundled_checkpoint_agree(dtype):
+    source = bundled_models()[0].name
+    exact, half = predictor(source, torch.float32), predictor(source, dtype)
+    ious = []
+    for seed in TEST_SEEDS:
+        scene = make_scene(seed)
+        picture = render(scene, (256, 256)).picture_rgb
+        phrases = [expression.text for expression in expressions(scene)[:4]]
+        for a, b in zip(exact.segment(picture, phrases), half.segment(picture, phrases), strict=True):
+            either = (a.mask | b.mask).sum()
+            ious.append((a.mask & b.mask).sum() / either if either else 1.0)
+    print(f"mean IoU with float32 over {len(ious)} masks: {np.mean(ious):.4f}")
+    assert np.mean(ious) >= 0.99
