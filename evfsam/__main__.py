@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from evfsam.cli import evaluate, models, segment, train
+from evfsam.cli import evaluate, models, segment, track, train
 from evfsam.errors import EvfSamError
 
-VERBS = (segment, evaluate, train, models)
+VERBS = (segment, track, evaluate, train, models)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
-import torch
 
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.errors import InputError, VideoError
@@ -14,36 +11,16 @@ from evfsam.predictor import Predictor
 from evfsam.runtime import choose_runtime
 from evfsam.tracker import VideoTracker, check_prompts
 from evfsam.types import Clicks, VideoPrompt
-from tests import random_model
+from tests.random_tracker import save_random_tracker, set_presence
 
-WITH_MEMORY = dataclasses.replace(
-    random_model.CONFIG,
-    segmenter=dataclasses.replace(
-        random_model.CONFIG.segmenter, memory=True, memory_width=16, memory_layers=1, memory_feed_forward=32
-    ),
-)
 CLICK = Clicks(points_xy=np.array([[20.0, 12.0]]), labels=np.array([1]))
 BOX = Clicks(box_xyxy=(5.0, 5.0, 30.0, 25.0))
 
 
-def predictor_of(tmp_path_factory, config) -> Predictor:
-    folder = random_model.save_random_model(tmp_path_factory.mktemp("model") / "tiny", config=config)
-    return Predictor(load_checkpoint(folder), choose_runtime("cpu"))
-
-
 @pytest.fixture(scope="module")
 def tracker(tmp_path_factory) -> VideoTracker:
-    tracker = VideoTracker(predictor_of(tmp_path_factory, WITH_MEMORY))
-    set_presence(tracker, 10.0)
-    return tracker
-
-
-def set_presence(tracker: VideoTracker, logit: float) -> None:
-    """Make the random model sure that every object is there, or is not."""
-    head = tracker.predictor.model.visual_model.sam_mask_decoder.pred_obj_score_head.layers[-1]
-    with torch.no_grad():
-        head.weight.zero_()
-        head.bias.fill_(logit)
+    folder = save_random_tracker(tmp_path_factory.mktemp("model") / "tiny")
+    return VideoTracker(Predictor(load_checkpoint(folder), choose_runtime("cpu")))
 
 
 @pytest.fixture(scope="module")
@@ -212,12 +189,12 @@ def test_without_overlap_no_pixel_belongs_to_two(tracker, clip):
 
 
 def test_what_is_not_there_is_not_visible_and_says_so(tracker, clip):
-    set_presence(tracker, -10.0)
+    set_presence(tracker.predictor.model, -10.0)
     try:
         frames = list(tracker.track(clip[:3], ["the red car"]))
         looked = list(tracker.scan(clip, "the red car", every=10))
     finally:
-        set_presence(tracker, 10.0)
+        set_presence(tracker.predictor.model, 10.0)
     for frame in frames:
         (found,) = frame.objects
         assert not found.visible and not found.mask.any() and found.box_xyxy is None
@@ -256,6 +233,6 @@ def test_phrases_are_objects_on_the_first_frame():
     assert check_prompts("the red car") == [VideoPrompt(1, "the red car")]
 
 
-def test_a_checkpoint_without_memory_is_refused(tmp_path_factory):
+def test_a_checkpoint_without_memory_is_refused(random_checkpoint):
     with pytest.raises(VideoError, match="SAM-2"):
-        VideoTracker(predictor_of(tmp_path_factory, random_model.CONFIG))
+        VideoTracker(Predictor(load_checkpoint(random_checkpoint), choose_runtime("cpu")))

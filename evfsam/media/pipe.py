@@ -10,7 +10,8 @@ from typing import BinaryIO
 import numpy as np
 
 from evfsam.errors import VideoError
-from evfsam.media.video import FrameShape, VideoInfo, decoded, opened
+from evfsam.media.decode import FrameShape, decoded, opened
+from evfsam.media.video import VideoInfo
 from evfsam.media.video_index import DEFAULT_FPS
 
 READABLE = "WebM, MKV, MPEG-TS, AVI, or MP4 with its index in front (faststart)"

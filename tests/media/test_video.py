@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from evfsam.errors import VideoError
+from evfsam.media import decode
 from evfsam.media import video as video_module
 from evfsam.media.pipe import PipedVideo
 from evfsam.media.video import VideoReader
@@ -198,7 +199,7 @@ class TestRefused:
         self.says(path, "cut off|not a video|damaged")
 
     def test_enormous(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(video_module, "MAX_FRAME_PIXELS", 1000)
+        monkeypatch.setattr(decode, "MAX_FRAME_PIXELS", 1000)
         self.says(write_clip(tmp_path / "clip.mp4"), "too large \\(64 x 48")
 
     @pytest.mark.parametrize("start, end", [(5, None), (0.4, 0.2), (0.2, 0.2), (-1, None)])
