@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+import evfsam
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 # A fenced block, and the comment before it that says why a test does not run it.
-BLOCK = re.compile(
-    r"(?:<!-- not run by the tests: (?P<reason>.+?) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)```", re.S
-)
+BLOCK = re.compile(r"(?:<!-- not run by the tests: (?P<reason>.+?) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)```", re.S)
 BLOCKS = [match.groupdict() for match in BLOCK.finditer(README)]
 SHORTER = {"--count 500": "--count 2"}  # the same command on fewer scenes
 
@@ -69,6 +69,14 @@ def test_the_tree_is_the_tree():
     told = {line.split()[0].split("/")[0] for line in tree.splitlines() if line.startswith(" ")}
     there = {path.name for path in (ROOT / "evfsam").iterdir() if path.name[0] not in "._"}
     assert there <= told, there - told
+
+
+def test_the_table_of_models_is_the_registry():
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in README.splitlines() if "| `evf-" in line]
+    told = {row[0]: tuple(cell == "yes" for cell in row[2:]) for row in rows}
+    columns = ({"referring"}, {"semantic", "parts"}, {"video"})
+    able = {m.name: tuple(column <= set(m.capabilities) for column in columns) for m in evfsam.list_models()}
+    assert told == able
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
