@@ -39,9 +39,8 @@ def notes(segmentation: Segmentation, info: CheckpointInfo) -> tuple[str, ...]:
 
 
 def _seems_absent(segmentation: Segmentation, info: CheckpointInfo) -> bool:
-    # The published weights never learned it on phrases: only a checkpoint that says so is believed.
-    told = "presence" in info.capabilities and segmentation.presence is not None
-    return told and segmentation.presence < 0.5
+    # Only the checkpoints trained here, which keep a word list, learned it on phrases that name nothing.
+    return bool(info.vocabulary) and segmentation.presence is not None and segmentation.presence < 0.5
 
 
 def common_notes(rows_: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:

@@ -98,7 +98,8 @@ class Workbench:
         self.scan = on_gpu(self._scan, SCAN_SECONDS)
         self.track = on_gpu(self._track, _tracking_seconds)
         if ON_ZERO_GPU:  # weights must be placed before the first fork
-            self.predictor(self.default_model)
+            for name in list(self.models)[: max(1, len(settings.models))]:
+                self.predictor(name)
 
     def info(self, name: str) -> CheckpointInfo:
         """The row of an offered checkpoint. Raises CheckpointError for any other name."""
