@@ -9,7 +9,9 @@ from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
+
+from evfsam.media.decode import OPEN_OPTIONS
 
 # Container -> codecs that go in as they are, and the encoder for all others.
 SOUND_OF: dict[str, tuple[frozenset[str], str]] = {
@@ -47,8 +49,8 @@ class AudioCopy:
     def __init__(self, container: OutputContainer, source: AudioSource, kind: str):
         self.container, self.source, self._kind = container, source, kind
         self.warning: str | None = None
-        self._input = av.open(str(source.path))
-        stream = self._input.streams.best("audio")
+        self._input = av.open(str(source.path), options=OPEN_OPTIONS)
+        stream = best_audio(self._input)
         copied, encoder = SOUND_OF[kind]
         self._copies = stream.codec_context.name in copied
         if self._copies:
@@ -92,13 +94,15 @@ class AudioCopy:
         return self._copied(chosen) if self._copies else self._encoded(chosen)
 
     def _copied(self, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
+        last = None
         for packet in packets:
             shift = round(self.source.start / packet.time_base)
             # A packet needs the one before it to sound right. MP4 can hold one that is not to be heard (an edit
             # list skips what lies before zero); WebM can at the beginning of a file only.
-            unheard = packet.duration * 3 // 2 if self._kind != "webm" or shift <= 0 else 0
-            if packet.pts < shift - unheard:
+            unheard = (packet.duration or 0) * 3 // 2 if self._kind != "webm" or shift <= 0 else 0
+            if packet.pts < shift - unheard or (last is not None and packet.pts <= last):
                 continue
+            last = packet.pts
             packet.pts -= shift
             packet.dts = packet.pts  # sound is stored in the order in which it is heard
             packet.stream = self._out
@@ -118,6 +122,12 @@ class AudioCopy:
                     sample += frame.samples
                     yield from self._out.encode(frame)
         yield from self._out.encode(None)
+
+
+def best_audio(container: InputContainer) -> AudioStream | None:
+    """The stream that a player would choose; None if there is none that can be decoded."""
+    stream = container.streams.best("audio")
+    return None if stream is None or stream.codec_context is None else stream
 
 
 def _encoder(container: OutputContainer, stream: AudioStream, name: str) -> AudioStream:

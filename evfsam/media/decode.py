@@ -10,6 +10,7 @@ from fractions import Fraction
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
@@ -18,7 +19,13 @@ from evfsam.errors import VideoError
 
 READABLE = "MP4, MOV, WebM, MKV, AVI or GIF"
 MAX_FRAME_PIXELS = 8192 * 4320  # one such frame takes 106 MB as RGB, and a decoder holds several
-ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: the cover of a song is no video
+# Some of FFmpeg's formats are lists of other files and addresses, which it would go and read: an uploaded
+# playlist must not make us fetch anything. Sound formats are here to tell a song from a broken video.
+OPEN_OPTIONS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,mpeg,mpegvideo,m4v,h264,hevc,mjpeg,"
+    "flv,asf,ogg,mxf,ivf,apng,wav,mp3,aac,flac",
+}
 
 
 @dataclass(frozen=True)
@@ -66,16 +73,20 @@ class FrameShape:
 def opened(source, name: str, readable: str = READABLE) -> Iterator[tuple[InputContainer, VideoStream]]:
     """A container and its video stream; FFmpeg's errors become a VideoError that names the file."""
     try:
-        container = av.open(source)
+        container = av.open(source, options=OPEN_OPTIONS)
     except (av.error.FFmpegError, ValueError) as error:
         raise VideoError(f"{name} is not a video that can be read ({_reason(error)}): use {readable}.") from None
     with container:
-        streams = [s for s in container.streams.video if not s.disposition & ATTACHED_PICTURE]
+        streams = [
+            s for s in container.streams.video if not s.disposition & Disposition.attached_pic
+        ]  # the cover of a song
         if not streams and container.streams.audio:
             raise VideoError(f"{name} has sound but no picture: choose a video.")
         if not streams:
             raise VideoError(f"{name} has no frames: choose another video.")
         stream = streams[0]
+        if stream.codec_context is None:
+            raise VideoError(f"{name} is in a codec that is not known here: convert it to H.264 MP4.")
         width, height = stream.codec_context.width, stream.codec_context.height
         if width * height > MAX_FRAME_PIXELS:
             raise VideoError(f"{name} is too large ({width} x {height} pixels): convert it to 4K or less.")

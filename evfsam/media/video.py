@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from evfsam.errors import VideoError
-from evfsam.media.audio import AudioSource
+from evfsam.media.audio import AudioSource, best_audio
 from evfsam.media.decode import FrameShape, decoded, opened
 from evfsam.media.video_index import FrameIndex, build_index
 
@@ -85,7 +85,7 @@ class VideoReader:
         with opened(str(self.path), name) as (container, stream):
             first = _first_frame(container, stream, name)
             self._shape = shape = FrameShape.of(first, stream, max_long_side)
-            codec, has_audio = stream.codec_context.codec.name, bool(container.streams.audio)
+            codec, has_audio = stream.codec_context.codec.name, best_audio(container) is not None
         self._index, self._name = index, name
         self._start, stop = _trimmed(index, start_s, end_s)
         whole, self._stop = stop, min(stop, self._start + (max_frames or len(index)))

@@ -65,10 +65,11 @@ def build_index(container: InputContainer, stream: VideoStream, name: str) -> Fr
     Raises VideoError if there are none, or if the file breaks off before the end that it announces.
     """
     pts: list[int] = []
-    timed, last_duration, end = True, 0, Fraction(0)
+    timed, last_duration, end, stored = True, 0, Fraction(0), 0
     for packet in _packets(container, stream):
         if packet.pts is not None and packet.duration:
             end = max(end, (packet.pts + packet.duration) * packet.time_base)
+        stored += packet.stream is stream
         if packet.stream is not stream or packet.is_discard or _is_hidden(packet, stream):
             continue
         timed = timed and packet.pts is not None
@@ -77,7 +78,7 @@ def build_index(container: InputContainer, stream: VideoStream, name: str) -> Fr
         pts.append(packet.pts if timed else len(pts))
     if not pts:
         raise VideoError(f"{name} has no frames: choose another video.")
-    _check_complete(container, stream, len(pts), end, name)
+    _check_complete(container, stream, stored, end, name)
     ordered = np.sort(np.asarray(pts if timed else range(len(pts)), dtype=np.int64))
     if not timed or (np.diff(ordered) <= 0).any():
         return _evenly_spaced(len(pts), stream)

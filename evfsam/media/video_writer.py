@@ -15,7 +15,7 @@ import numpy as np
 from av.codec.context import Flags
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from evfsam.errors import VideoError
@@ -43,6 +43,7 @@ ENCODINGS: dict[tuple[str, bool], Encoding] = {  # (suffix, transparent)
     (".webm", True): Encoding("webm", "libvpx-vp9", "yuva420p", {**_VP9, "auto-alt-ref": "0"}),
     (".mov", True): Encoding("mov", "prores_ks", "yuva444p10le", {"profile": "4444"}),
 }
+BT709, LIMITED_RANGE = 1, 1  # ITU-T H.273 and FFmpeg's AVColorRange
 FRAGMENTED = "frag_keyframe+empty_moov+default_base_moof"  # an MP4 that never needs to go back
 
 
@@ -173,8 +174,8 @@ class VideoWriter:
         codec = stream.codec_context
         codec.time_base = self._time_base
         codec.flags |= Flags.frame_duration  # else the last frame lasts 1 / fps
-        codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
-        codec.color_primaries, codec.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        codec.colorspace = codec.color_primaries = codec.color_trc = BT709
+        codec.color_range = LIMITED_RANGE
         if self._audio_source:
             self._audio = AudioCopy(self._container, self._audio_source, self._encoding.container)
         self._stream = stream

@@ -44,6 +44,7 @@ def write_clip(
     audio: str | None = None,
     options: dict[str, str] | None = None,
     aspect: Fraction | None = None,
+    first_pts: int = 0,
 ) -> Path:
     """Write ``numbered`` frames.
 
@@ -51,6 +52,7 @@ def write_clip(
         ticks: when each frame is shown, in hundredths of a second, for a variable rate.
         rotation: quarter turns in degrees counterclockwise that a player has to make.
         audio: codec of a sound of the same length.
+        first_pts: of the first frame, in frames; before 0 is not to be shown.
     """
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(fps), options=options or {})
@@ -66,7 +68,7 @@ def write_clip(
         container.start_encoding()
         for index in range(count):
             frame = av.VideoFrame.from_ndarray(numbered(index, size_hw), "rgb24")
-            frame.pts = ticks[index] if ticks else index
+            frame.pts = ticks[index] if ticks else first_pts + index
             frame.time_base = time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

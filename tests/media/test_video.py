@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 from PIL import Image
 
 from evfsam.errors import VideoError
@@ -74,6 +75,7 @@ def test_a_variable_rate_keeps_its_times(tmp_path):
     assert [reader.index_at(s) for s in (0, 0.05, 0.29, 0.3, 0.305, 0.89, 5)] == [0, 1, 2, 3, 3, 4, 5]
 
 
+@pytest.mark.skipif(not hasattr(VideoStream, "set_display_rotation"), reason="PyAV 16 cannot write such a clip")
 @pytest.mark.parametrize("rotation", [90, 180, -90])
 def test_rotated_clips_come_upright(rotation, tmp_path):
     reader = VideoReader(write_clip(tmp_path / "phone.mp4", rotation=rotation))
@@ -123,6 +125,13 @@ def test_trimming(start, end, suffix, tmp_path):
     assert reader.time_of(0)[0] == 0
     assert reader.info.duration == Fraction(len(expected), 25)
     assert reader.index_at(0) == 0 and reader.index_at(99) == len(reader) - 1
+
+
+def test_frames_before_the_edit_are_not_shown(tmp_path):
+    """Phones trim by an edit list: the frames before the cut stay in the file, unseen."""
+    reader = VideoReader(write_clip(tmp_path / "trimmed.mp4", first_pts=-10))
+    assert [number_of(f) for f in reader] == list(range(10, 20))
+    assert reader.info.duration == Fraction(10, 25)
 
 
 def test_limits_are_said_before_the_work(tmp_path):
@@ -183,6 +192,18 @@ class TestRefused:
     @pytest.mark.parametrize("suffix, codec", [(".m4a", "aac"), (".ogg", "libopus")])
     def test_audio_only(self, tmp_path, suffix, codec):
         self.says(write_sound_file(tmp_path / f"song{suffix}", codec), "no picture")
+
+    @pytest.mark.parametrize(
+        "name, content",
+        [
+            ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n"),
+            ("list.mp4", "ffconcat version 1.0\nfile '{}'\n"),
+        ],
+    )
+    def test_a_list_of_other_files(self, tmp_path, name, content):
+        other = write_clip(tmp_path / "secret.ts")
+        (tmp_path / name).write_text(content.format(other.name))
+        self.says(tmp_path / name, "not a video")
 
     def test_zero_frames(self, tmp_path):
         self.says(write_clip(tmp_path / "clip.mp4", count=0), "no frames")
