@@ -1,9 +1,11 @@
-"""``python -m evfsam evaluate --data scenes``: gIoU and cIoU by kind of phrase."""
+"""``python -m evfsam evaluate``: gIoU and cIoU on scenes by kind of phrase, J on clips."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from evfsam.cli.options import add_model_options, load_predictor, model_facts, write_json
 
@@ -12,12 +14,13 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "evaluate",
         help="score a model on scenes it has not seen",
-        description="Render scenes, ask the model about each, and print gIoU and cIoU by kind of phrase.",
+        description="Render scenes, ask the model about each, and print gIoU and cIoU by kind of phrase; "
+        "or render clips, follow a thing through each, and print J.",
         epilog="Seeds 900000 to 999999 are kept for tests: no training command reaches them.",
     )
-    parser.add_argument("--data", choices=["scenes"], default="scenes", help="what to ask about")
+    parser.add_argument("--data", choices=["scenes", "clips"], default="scenes", help="what to ask about")
     parser.add_argument("--seed", type=int, default=900_000, help="of the first scene (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=500, help="of scenes (default: %(default)s)")
+    parser.add_argument("--count", type=int, help="of scenes (default: 500) or clips (default: 60)")
     parser.add_argument(
         "--size", type=int, default=320, help="side of the pictures in pixels (default: %(default)s)"
     )
@@ -39,25 +42,47 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
+    predictor = load_predictor(args)
+    result, table = (_clips if args.data == "clips" else _scenes)(predictor, args)
+    if args.json != "-":
+        print(table)
+    if args.json:
+        write_json({**model_facts(predictor), **result}, args.json)
+    return 0
 
+
+def _scenes(predictor, args: argparse.Namespace) -> tuple[dict, str]:
     from evfsam.evaluation.report import to_json, to_table
     from evfsam.evaluation.runner import evaluate_scenes
 
-    predictor = load_predictor(args)
-    with tqdm(total=args.count, unit="scene", disable=not sys.stderr.isatty()) as progress:
+    count = 500 if args.count is None else args.count
+    with _progress(count, "scene") as done:
         evaluation = evaluate_scenes(
             predictor,
             args.seed,
-            args.count,
+            count,
             (args.size, args.size),
             exchange=args.exchange,
             floor=args.floor,
             ceiling=args.ceiling,
-            on_scene=lambda done: progress.update(done - progress.n),
+            on_scene=done,
         )
-    if args.json != "-":
-        print(to_table(evaluation))
-    if args.json:
-        write_json({**model_facts(predictor), **to_json(evaluation)}, args.json)
-    return 0
+    return to_json(evaluation), to_table(evaluation)
+
+
+def _clips(predictor, args: argparse.Namespace) -> tuple[dict, str]:
+    from evfsam.evaluation.clips import evaluate_clips, to_table
+
+    count = 60 if args.count is None else args.count
+    with _progress(count, "clip") as done:
+        result = evaluate_clips(predictor, args.seed, count, done)
+    return result, to_table(result)
+
+
+@contextmanager
+def _progress(count: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """A bar where somebody watches; told how many are done."""
+    from tqdm import tqdm
+
+    with tqdm(total=count, unit=unit, disable=not sys.stderr.isatty()) as bar:
+        yield lambda done: bar.update(done - bar.n)
