@@ -140,24 +140,23 @@ def write(steps, clip: VideoReader | PipedVideo, sinks: Sequence[VideoSink], qui
     from tqdm import tqdm
 
     counts: dict[str, list[int]] = {}
-    bar, met = None, False
-    for step in steps:
-        bar = bar or tqdm(total=step.total, unit="frame", disable=quiet or None, file=sys.stderr)
-        bar.update()
-        if step.frame.objects and not met:
-            met = True
-            check_found(step.frame)
-        if step.in_order:
-            warn(step.frame)
-            time, duration = clip.time_of(step.frame.index)
-            for sink in sinks:
-                sink.add(step.frame, time, duration)
-            for o in step.frame.objects:
-                count = counts.setdefault(o.prompt, [0, 0])
-                count[0] += o.visible
-                count[1] += 1
-    if bar:
-        bar.close()
+    met = False
+    with tqdm(unit="frame", disable=quiet or None, file=sys.stderr) as bar:
+        for step in steps:
+            bar.total = step.total
+            bar.update()
+            if step.frame.objects and not met:
+                met = True
+                check_found(step.frame)
+            if step.in_order:
+                warn(step.frame)
+                time, duration = clip.time_of(step.frame.index)
+                for sink in sinks:
+                    sink.add(step.frame, time, duration)
+                for o in step.frame.objects:
+                    count = counts.setdefault(o.prompt, [0, 0])
+                    count[0] += o.visible
+                    count[1] += 1
     return counts
 
 

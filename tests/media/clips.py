@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 CORNER, GROUND = (20, 60, 220), (200, 40, 40)
 BITS = 6
@@ -89,9 +90,16 @@ def write_sound(container, stream, seconds: float) -> None:
     container.mux(stream.encode(None))
 
 
-def write_sound_file(path: Path, codec: str = "aac") -> Path:
+def write_sound_file(path: Path, codec: str = "aac", cover: bool = False) -> Path:
     with av.open(str(path), "w") as container:
-        write_sound(container, container.add_stream(codec, rate=48000, layout="mono"), seconds=1)
+        sound = container.add_stream(codec, rate=48000, layout="mono")
+        if cover:
+            picture = container.add_stream("mjpeg")
+            picture.width, picture.height, picture.pix_fmt = 64, 48, "yuvj420p"
+            picture.disposition = Disposition.attached_pic
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(numbered(0), "rgb24")))
+            container.mux(picture.encode(None))
+        write_sound(container, sound, seconds=1)
     return path
 
 

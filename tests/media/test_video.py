@@ -193,6 +193,9 @@ class TestRefused:
     def test_audio_only(self, tmp_path, suffix, codec):
         self.says(write_sound_file(tmp_path / f"song{suffix}", codec), "no picture")
 
+    def test_a_song_with_a_cover(self, tmp_path):
+        self.says(write_sound_file(tmp_path / "song.mp3", "mp3", cover=True), "no picture")
+
     @pytest.mark.parametrize(
         "name, content",
         [
