@@ -125,7 +125,7 @@ def run(tracker: VideoTracker, job: Job, stopped: set[str]) -> Iterator[Step | O
 
 
 def _follow(tracker: VideoTracker, reader: VideoReader, job: Job, folder: Path) -> Iterator[Step | Outcome]:
-    start, shown, names = time.perf_counter(), 0.0, job.names
+    start, shown, names = time.perf_counter(), None, job.names
     scores: dict[int, list[float | None]] = {object_id: [] for object_id in names}
     with ExitStack() as stack:
         paths, sinks = _open_sinks(stack, reader, job, folder)
@@ -136,7 +136,7 @@ def _follow(tracker: VideoTracker, reader: VideoReader, job: Job, folder: Path) 
                 _note_scores(scores, step.frame.objects)
             elapsed = time.perf_counter() - start
             told = Step(step.done, max(step.total or 0, step.done), elapsed)
-            if step.done == 1 or elapsed - shown > PREVIEW_SECONDS:
+            if step.frame.objects and (shown is None or elapsed - shown > PREVIEW_SECONDS):
                 shown = elapsed
                 told = replace(told, picture_rgb=_small(step.frame.picture_rgb), rows=_rows(step.frame, names))
             yield told

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evfsam.checkpoints.registry import find
 from evfsam.errors import EvfSamError
 from evfsam.media.export import decode_rle
 from evfsam.ui.tabs import compare, parts, referring, semantic
@@ -74,8 +75,7 @@ def test_what_cannot_be_asked(bench, picture, model, name, text, told):
 
 
 def test_an_empty_mask_is_said(bench, answer):
-    html, _ = referring.show(bench, answer, 1 - 1e-12)
-    assert "Nothing here" in html
+    assert "Nothing here" in "".join(referring.show(bench, answer, 1 - 1e-12))
 
 
 def test_clicks_refine_one_phrase_and_can_be_forgotten(bench, answer):
@@ -176,6 +176,6 @@ def test_the_same_answer_agrees_with_itself(bench, picture):
     assert compare.comparison.pairwise_iou(found.sides) == pytest.approx(np.ones((2, 2)))
 
 
-def test_chips_are_words_that_the_checkpoint_knows(bench):
-    words = vocabulary_of(bench.info("first"))
+def test_chips_are_words_that_the_checkpoint_knows():
+    words = vocabulary_of(find("evf-sam2-tiny"))
     assert "sky" in words.categories and "wheel" in words.parts["car"]
