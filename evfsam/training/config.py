@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from evfsam.modeling.config import EvfConfig
 
-STAGES = ("segmenter", "grounding", "joint", "memory", "save")
+STAGES = ("segmenter", "grounding", "joint", "together", "memory", "save")
 
 # Share of phrases of each kind in a batch: hard referring ones most, for they are what the model is for.
 KIND_SHARES = {
@@ -46,9 +46,10 @@ class Recipe:
         segmenter: the segmenter learns from points and boxes, as SAM did.
         grounding: the encoder learns to ground words in pictures by itself, as BEIT-3 arrives knowing them.
         joint: encoder, projector and mask decoder learn from phrases on frozen image features, as EVF-SAM did.
+        together: the same, a little, with the image encoder learning as well.
         memory: SAM-2's memory modules learn to follow things through clips, all else frozen; None without them.
         clips: the rendered clips for that, of seeds from ``first_seed``.
-        decoder_rate: the mask decoder's learning rate in ``joint``, relative to the encoder's.
+        segmenter_rate: the segmenter's learning rate in ``joint`` and ``together``, relative to the encoder's.
         seed: of initialisation and sampling.
     """
 
@@ -60,7 +61,8 @@ class Recipe:
     segmenter: StageConfig
     grounding: StageConfig
     joint: StageConfig
+    together: StageConfig
     memory: StageConfig | None = None
     clips: int = 0
-    decoder_rate: float = 0.5
+    segmenter_rate: float = 0.5
     seed: int = 0

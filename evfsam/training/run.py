@@ -24,7 +24,7 @@ from evfsam.training.init import initialise
 from evfsam.training.loop import train
 from evfsam.training.memory_stage import MemoryStage
 from evfsam.training.scene_cache import SceneCache, open_cache
-from evfsam.training.stages import GroundingStage, JointStage, PhraseReader, SegmenterStage
+from evfsam.training.stages import GroundingStage, JointStage, PhraseReader, SegmenterStage, TogetherStage
 
 
 def run(
@@ -69,11 +69,11 @@ def _prepare(recipe: Recipe, folder: Path, workers: int) -> SceneCache:
 
 def _run_stage(name: str, recipe: Recipe, folder: Path, cache: SceneCache, accelerator: Accelerator) -> None:
     model = new_model(recipe)
+    size = recipe.model.segmenter.image_size
     if name == "segmenter":
         kept, stage = model.visual_model, SegmenterStage(model, recipe, cache)
     elif name == "memory":
-        model.load_state_dict(load_file(folder / "joint.safetensors"))
-        size = recipe.model.segmenter.image_size
+        model.load_state_dict(_model_state(folder / "together.safetensors"))
         with accelerator.main_process_first():
             clips = open_clip_cache(folder / "clips", recipe.first_seed, recipe.clips, size, workers=1)
         kept, stage = model, MemoryStage(model, recipe, clips)
@@ -87,11 +87,20 @@ def _run_stage(name: str, recipe: Recipe, folder: Path, cache: SceneCache, accel
         weights_id = str((folder / "segmenter.safetensors").stat().st_mtime_ns)
         with accelerator.main_process_first():
             features = open_feature_cache(folder / "features", model, cache, weights_id)
-        kept, stage = model, JointStage(model, recipe, stage.heads, reader, features)
+        kept = stage = JointStage(model, recipe, stage.heads, reader, features)
+    if name == "together":
+        kept = stage = TogetherStage(model, recipe, stage.heads, reader, None)
+        stage.load_state_dict(load_file(folder / "joint.safetensors"))
     train(stage, getattr(recipe, name), folder, accelerator)
     if accelerator.is_main_process:
         state = {key: value.detach().cpu().contiguous() for key, value in kept.state_dict().items()}
         save_file(state, folder / f"{name}.safetensors")
+
+
+def _model_state(path: Path) -> dict[str, torch.Tensor]:
+    """The model's tensors out of a stage's file, without what only training needed."""
+    state = load_file(path)
+    return {name.removeprefix("model."): tensor for name, tensor in state.items() if not name.startswith("heads.")}
 
 
 def new_model(recipe: Recipe) -> EvfSam:
@@ -112,7 +121,7 @@ def save(recipe: Recipe, folder: Path) -> Path:
     if not memory and config.segmenter.kind == "sam2":
         config = replace(config, segmenter=replace(config.segmenter, memory=False))
     model = build_model(config)
-    state = load_file(folder / ("memory.safetensors" if memory else "joint.safetensors"))
+    state = _model_state(folder / ("memory.safetensors" if memory else "together.safetensors"))
     model.load_state_dict({name: state[name] for name in model.state_dict()})
     facts = {
         "capabilities": ["referring", "semantic", "parts", *(["video"] if memory else [])],
@@ -137,5 +146,6 @@ def shortened(recipe: Recipe, steps: int) -> Recipe:
         segmenter=short(recipe.segmenter),
         grounding=short(recipe.grounding),
         joint=short(recipe.joint),
+        together=short(recipe.together),
         memory=recipe.memory and short(recipe.memory),
     )

@@ -1,8 +1,9 @@
-"""The three stages of the lineage, each a module whose forward turns a step's number into losses.
+"""The stages of the lineage, each a module whose forward turns a step's number into losses.
 
 1. ``SegmenterStage``: points and boxes -> masks (SAM). Learns *where* -> *what outline*, no words.
 2. ``GroundingStage``: words + picture -> which image tokens are meant (in BEIT-3's place). No segmenter.
 3. ``JointStage``: words + picture -> prompt token -> mask (EVF-SAM), image features frozen and cached.
+4. ``TogetherStage``: the same, with the image encoder learning as well.
 
 Trained all at once, a decoder learns to find things from the words by itself and the fusion stays unused.
 """
@@ -20,12 +21,13 @@ from evfsam.modeling.encoders.beit3 import FIRST_POSITION, Beit3
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.processing.inputs import prepare
 from evfsam.processing.text import PAD_ID, tokenize
-from evfsam.training.config import Recipe
+from evfsam.training.config import Recipe, StageConfig
 from evfsam.training.feature_cache import FeatureCache
 from evfsam.training.losses import dice_loss, mask_losses
 from evfsam.training.memory_stage import memory_parameters
 from evfsam.training.sampling import PhraseBatch, boxes_of, generator, sample_clicks, sample_phrases, sample_targets
 from evfsam.training.scene_cache import SceneCache
+from evfsam.types import ImageFeatures
 
 # In the joint stage, beside the words' own loss:
 GROUNDING_WEIGHT = 0.3
@@ -156,27 +158,37 @@ class GroundingStage(nn.Module):
 
 
 class JointStage(nn.Module):
-    """EVF-SAM's own training on cached features of the frozen image encoder."""
+    """EVF-SAM's own training: words to masks, on cached features of the frozen image encoder."""
 
     name = "joint"
 
     def __init__(
-        self, model: EvfSam, recipe: Recipe, heads: GroundingHeads, reader: PhraseReader, features: FeatureCache
+        self, model: EvfSam, recipe: Recipe, heads: GroundingHeads, reader: PhraseReader, features: FeatureCache | None
     ):
         super().__init__()
-        self.model, self.heads, self.recipe, self.config = model, heads, recipe, recipe.joint
+        self.model, self.heads, self.recipe = model, heads, recipe
+        self.config: StageConfig = getattr(recipe, self.name)
         self.reader, self.features = reader, features
         model.visual_model.requires_grad_(False)
-        self.decoder_parameters = _decoder_parameters(model.visual_model)
-        for parameter in self.decoder_parameters:
+        self.segmenter_parameters = self.learning_segmenter_parameters()
+        for parameter in self.segmenter_parameters:
             parameter.requires_grad_(True)
+
+    def learning_segmenter_parameters(self) -> list[nn.Parameter]:
+        """The mask decoder, less what already went into the cached features (SAM-2's two 1 x 1 convolutions)."""
+        segmenter = self.model.visual_model
+        decoder = getattr(segmenter, "sam_mask_decoder", None) or segmenter.mask_decoder
+        return [p for name, p in decoder.named_parameters() if not name.startswith(("conv_s0", "conv_s1"))]
+
+    def image_features(self, scenes, device) -> ImageFeatures:
+        return self.features.read(scenes, device)
 
     def parameter_groups(self) -> list[dict]:
         words = [self.model.mm_extractor, self.model.text_hidden_fcs, self.heads]
-        rate = self.config.learning_rate * self.recipe.decoder_rate
+        rate = self.config.learning_rate * self.recipe.segmenter_rate
         return [
             {"params": [p for module in words for p in module.parameters()]},
-            {"params": self.decoder_parameters, "lr": rate},
+            {"params": self.segmenter_parameters, "lr": rate},
         ]
 
     def forward(self, step: int) -> dict[str, torch.Tensor]:
@@ -187,7 +199,7 @@ class JointStage(nn.Module):
         pixels, ids = self.reader(batch, device)
         tokens = self.model.mm_extractor(pixels[rows], ids, ids.eq(PAD_ID))
         prompt_tokens = self.model.project(tokens)
-        features = self.features.read(batch.scenes, device)
+        features = self.image_features(batch.scenes, device)
         losses = mask_losses(self.model.decode(features.select(rows), prompt_tokens, multimask=False), coverage)
         grounding = self.heads(self.model.mm_extractor.beit3, tokens, pixels, rows, coverage)
         losses["cls_hit"], losses["token_hit"] = grounding["cls_hit"], grounding["token_hit"]
@@ -214,7 +226,20 @@ class JointStage(nn.Module):
         return total
 
 
-def _decoder_parameters(segmenter: nn.Module) -> list[nn.Parameter]:
-    """The mask decoder, less what already went into the cached features (SAM-2's two 1 x 1 convolutions)."""
-    decoder = getattr(segmenter, "sam_mask_decoder", None) or segmenter.mask_decoder
-    return [p for name, p in decoder.named_parameters() if not name.startswith(("conv_s0", "conv_s1"))]
+class TogetherStage(JointStage):
+    """The same with the image encoder learning too, once the fusion is there to be kept.
+
+    Beyond the paper, which had SAM's features of a billion masks to freeze: ours are of a few thousand drawn
+    scenes and were never asked what colour or kind a thing is.
+    """
+
+    name = "together"
+
+    def learning_segmenter_parameters(self) -> list[nn.Parameter]:
+        later = {id(p) for p in memory_parameters(self.model.visual_model)}
+        return [p for p in self.model.visual_model.parameters() if id(p) not in later]
+
+    def image_features(self, scenes, device) -> ImageFeatures:
+        pictures = [self.reader.cache.pictures_rgb[scene] for scene in scenes]
+        pixels = torch.cat([prepare(picture, self.reader.spec).segmenter_pixels for picture in pictures])
+        return self.model.encode_image(pixels.to(device))

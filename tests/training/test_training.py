@@ -38,7 +38,7 @@ def small(name: str = "evf-sam2-tiny"):
     )
     model = replace(recipe.model, segmenter=segmenter, encoder=encoder)
     memory = replace(STAGE, scenes=1, prompts=2)
-    return replace(recipe, model=model, scenes=4, clips=1, segmenter=STAGE, grounding=STAGE, joint=STAGE, memory=memory)
+    return replace(recipe, model=model, scenes=4, clips=1, segmenter=STAGE, grounding=STAGE, joint=STAGE, together=STAGE, memory=memory)
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +67,15 @@ def test_the_decoder_learns_and_the_image_encoder_stays_as_it_was(trained):
     from safetensors.torch import load_file
 
     before, after = load_file(trained / "segmenter.safetensors"), load_file(trained / "joint.safetensors")
-    changed = {name for name, value in before.items() if not torch.equal(value, after[f"visual_model.{name}"])}
+    changed = {name for name, value in before.items() if not torch.equal(value, after[f"model.visual_model.{name}"])}
     assert changed and all(name.startswith("sam_mask_decoder.") for name in changed)
 
 
 def test_memory_learns_and_nothing_else_moves(trained):
     from safetensors.torch import load_file
 
-    before, after = load_file(trained / "joint.safetensors"), load_file(trained / "memory.safetensors")
-    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    before, after = load_file(trained / "together.safetensors"), load_file(trained / "memory.safetensors")
+    changed = {name for name, value in after.items() if not torch.equal(value, before[f"model.{name}"])}
     assert any("memory_attention" in name for name in changed) and any("memory_encoder" in name for name in changed)
     assert all(name.removeprefix("visual_model.").startswith(MEMORY_MODULES) for name in changed)
     assert "video" in load_checkpoint(trained / "checkpoint").info.capabilities
