@@ -96,7 +96,7 @@ def write_sound_file(path: Path, codec: str = "aac", cover: bool = False) -> Pat
         if cover:
             picture = container.add_stream("mjpeg")
             picture.width, picture.height, picture.pix_fmt = 64, 48, "yuvj420p"
-            picture.disposition = Disposition.attached_pic
+            picture.disposition = Disposition.attached_pic.value
             container.mux(picture.encode(av.VideoFrame.from_ndarray(numbered(0), "rgb24")))
             container.mux(picture.encode(None))
         write_sound(container, sound, seconds=1)
