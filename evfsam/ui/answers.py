@@ -34,7 +34,7 @@ def notes(segmentation: Segmentation, info: CheckpointInfo) -> tuple[str, ...]:
     elif _seems_absent(segmentation, info):
         found.append(f"Probably not in this picture (presence {percent(segmentation.presence)}).")
     elif segmentation.score < LOW_SCORE:
-        found.append("Low confidence: the model itself expects this mask to fit badly.")
+        found.append("Low confidence: the model itself expects a bad fit.")
     return tuple(found)
 
 

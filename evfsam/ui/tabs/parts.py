@@ -106,6 +106,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                 format="png",
                 columns=4,
                 object_fit="contain",
+                height="auto",
                 interactive=False,
                 visible=False,
                 buttons=["download", "fullscreen"],

@@ -31,6 +31,7 @@ EMPTY = common.empty_stage(
     "The prefix “[semantic]” is added for you.",
 )
 CONTESTED = (255, 255, 255)
+WORTH_TELLING = 0.001  # of the picture: a seam between two masks is no conflict
 
 
 def categories(chosen: Sequence[str] | None, typed: str | None) -> list[str]:
@@ -55,7 +56,7 @@ def show(bench: Workbench, answer: Answer) -> tuple[str, str]:
         found = _notes(answers.notes(s, info), settled, i)
         rows.append(Row(labels[i], settled.mask(i), colour_of(i), s.score, found))
     rows, shared = answers.common_notes(rows)
-    if settled.contested.any():
+    if settled.contested.mean() >= WORTH_TELLING:
         told_so = ("More than one category claimed this; the higher logit won.",)
         rows.append(Row("overlap, settled", settled.contested, CONTESTED, None, told_so))
     link = link_to(TAB, answer.picture_path, answer.model, ask=",".join(labels))
@@ -66,7 +67,7 @@ def show(bench: Workbench, answer: Answer) -> tuple[str, str]:
 
 def _notes(found: tuple[str, ...], settled: LabelMap, index: int) -> tuple[str, ...]:
     lost = settled.lost[index]
-    if not lost:
+    if lost < WORTH_TELLING:
         return found
     return (*found, f"Another category took {percent(lost)} of the picture from it, by a higher logit.")
 
