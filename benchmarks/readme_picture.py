@@ -2,7 +2,8 @@
 
     python -m benchmarks.readme_picture
 
-The example pictures come from test seeds, so the model has seen none of them.
+The example pictures come from test seeds, so the model has seen none of them. The phrases are chosen among those
+that it answers well: the model card says how often it does.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from evfsam.media.overlay import colour_of, overlay
 
 ROOT = Path(__file__).parents[1]
 PANELS = (
-    ("cars.jpg", ("the red car", "blue car", "the green ball")),
-    ("harbour.jpg", ("[semantic] sky", "[semantic] sea", "[semantic] grass", "[semantic] flower")),
-    ("street.jpg", ("[semantic] shirt", "[semantic] trousers", "[semantic] road")),
+    ("harbour.jpg", ("the boat with the green sail", "boat at the top right", "the red bus")),
+    ("street.jpg", ("the dog on the right", "the purple balloon", "the bus")),
+    ("village.jpg", ("[semantic] sky", "[semantic] cloud", "[semantic] sand")),
 )
 PANEL_SIZE = (640, 427)  # width, height in pixels
 GAP, LINE, FONT_SIZE = 16, 40, 24
