@@ -141,6 +141,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                     label="Where they differ: orange for the left one alone, blue for the right one alone",
                     format="png",
                     interactive=False,
+                    buttons=["fullscreen", "download"],
                     elem_id="compare-difference",
                 )
             kept = common.downloads_panel(TAB)
@@ -173,8 +174,8 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         return str(example.picture), ", ".join(asked)
 
     way.change(on_way, way, [models, levels], queue=False, **common.FREE)
-    gallery.select(on_example, way, [picture, phrases], queue=False, **common.FREE)
-    for event in (button.click, phrases.submit):
+    chosen = gallery.select(on_example, way, [picture, phrases], queue=False, **common.FREE)
+    for event in (button.click, phrases.submit, chosen.success):
         asked = event(
             told(on_compare),
             [way, picture, phrases, models, levels, model],

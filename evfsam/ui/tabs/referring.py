@@ -138,6 +138,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                     label="Attention of [CLS] in the encoder's last layer, summed over heads",
                     format="png",
                     interactive=False,
+                    buttons=["fullscreen", "download"],
                     elem_id="refer-attention",
                 )
 
