@@ -136,7 +136,9 @@ def layout(bench: Workbench) -> None:
     """The endpoints; nothing of them is seen on the page."""
     with gr.Column(visible=False):
         picture = picture_input()
-        text, names, model = gr.Textbox(), gr.Textbox(), gr.Textbox(label="model, empty for the default one")
+        text, names = gr.Textbox(), gr.Textbox()
+        # Clients take a component's first value for the default, and none for "has to be given".
+        of, model = gr.Textbox(""), gr.Textbox("", label="model, empty for the default one")
         by = gr.Radio(list(compare.WAYS), value=compare.PHRASES)
         threshold = gr.Slider(0.05, 0.95, 0.5, step=0.05)
         film, frame = gr.Video(format=None, sources=["upload"]), gr.Number(0, precision=0)
@@ -210,6 +212,6 @@ def layout(bench: Workbench) -> None:
     call.click(told(on_segment), [picture, text, model, threshold], found, api_name="segment", **PUBLIC)
     call.click(told(on_semantic), [picture, text, model], found, api_name="semantic", **PUBLIC)
     call.click(told(on_parts), [picture, text, names, model], found, api_name="parts", **PUBLIC)
-    call.click(told(on_compare), [picture, text, by, names, model], found, api_name="compare", **PUBLIC)
+    call.click(told(on_compare), [picture, text, by, of, model], found, api_name="compare", **PUBLIC)
     call.click(told(on_track), [film, text, frame, direction, start, end, model], found, api_name="track", **PUBLIC)
     call.click(told(on_models), None, document, api_name="models", api_visibility="public")
