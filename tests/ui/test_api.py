@@ -122,7 +122,7 @@ def test_the_python_example(app, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     names: dict = {"gradio_client": gradio_client}
     exec(compile(example("python", app.local_url), "docs/api.md", "exec"), names)
-    assert "the green ball" in capsys.readouterr().out
+    assert "the yellow balloon" in capsys.readouterr().out
     assert len(names["masks"]) == 2
 
 
@@ -131,4 +131,4 @@ def test_the_curl_example(app):
         ["bash", "-c", example("bash", app.local_url)], cwd=ROOT, capture_output=True, text=True, check=True
     )
     data = json.loads(re.search(r"event: complete\ndata: (.*)", done.stdout).group(1))
-    assert data[0]["results"][0]["phrase"] == "the red car"
+    assert data[0]["results"][0]["phrase"] == "the bus"

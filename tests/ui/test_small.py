@@ -65,9 +65,9 @@ def test_a_link_finds_the_picture_again(picture):
 
 
 def test_a_link_names_an_example():
-    path = links.EXAMPLES / "cars.jpg"
-    assert "example%2Fcars.jpg" in links.link_to("refer", str(path), "m")
-    assert links.linked_picture({"picture": "example/cars.jpg"}) == str(path.resolve())
+    path = links.EXAMPLES / "street.jpg"
+    assert "example%2Fstreet.jpg" in links.link_to("refer", str(path), "m")
+    assert links.linked_picture({"picture": "example/street.jpg"}) == str(path.resolve())
 
 
 @pytest.mark.parametrize(
