@@ -20,8 +20,8 @@ from evfsam.media.overlay import colour_of, overlay
 
 ROOT = Path(__file__).parents[1]
 PANELS = (
-    ("harbour.jpg", ("the boat with the green sail", "boat at the top right", "the red bus")),
-    ("street.jpg", ("the dog on the right", "the purple balloon", "the bus")),
+    ("meadow.jpg", ("the large red bus left of the car", "little white bus", "the bird above the white bus")),
+    ("street.jpg", ("the right dog", "yellow balloon", "the bus")),
     ("village.jpg", ("[semantic] sky", "[semantic] cloud", "[semantic] sand")),
 )
 PANEL_SIZE = (640, 427)  # width, height in pixels

@@ -39,8 +39,8 @@ def test_the_python_examples_run_one_after_the_other(clone, monkeypatch, capsys)
     assert len(code_of("python")) >= 2
     for code in code_of("python"):
         exec(compile(code, "README.md", "exec"), names)
-    assert "the purple balloon: " in capsys.readouterr().out
-    assert (clone / "the purple balloon.png").is_file()
+    assert "yellow balloon: " in capsys.readouterr().out
+    assert (clone / "yellow balloon.png").is_file()
     assert names["result"].mask.shape == names["picture_rgb"].shape[:2]
 
 
