@@ -19,8 +19,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
-def resident_bytes() -> int:
-    return int(re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+def status_bytes(field: str) -> int:
+    return int(re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 
 
 def switch(folders: list[Path], rounds: int) -> None:
@@ -31,17 +31,18 @@ def switch(folders: list[Path], rounds: int) -> None:
     from evfsam.modeling.segmenters import sam, sam2  # noqa: F401  so that the first load does not pay for them
 
     pool = ModelPool(budget_bytes=0)  # holds what was asked for last, nothing else
-    start = resident_bytes()
+    start = status_bytes("VmRSS")
     print(f"before any        {start / 1e9:6.2f} GB")
     for round_ in range(rounds):
         for folder in folders:
             held = pool.get(folder, lambda folder=folder: SimpleNamespace(model=load_model(folder)), 1)
             size = weight_bytes(held.model)
             del held
-            above = resident_bytes() - start
+            above = status_bytes("VmRSS") - start
             print(f"round {round_ + 1}, {folder.name:8} + {above / 1e9:6.2f} GB, weights {size / 1e9:.2f} GB")
+    print(f"peak at a switch + {(status_bytes('VmHWM') - start) / 1e9:6.2f} GB, pages of the mapped file among them")
     pool.clear()
-    print(f"after letting go + {(resident_bytes() - start) / 1e9:6.2f} GB")
+    print(f"after letting go + {(status_bytes('VmRSS') - start) / 1e9:6.2f} GB")
 
 
 def main() -> None:

@@ -10,15 +10,15 @@ STAGES = ("segmenter", "grounding", "joint", "together", "memory", "save")
 
 # Share of phrases of each kind in a batch: hard referring ones most, for they are what the model is for.
 KIND_SHARES = {
-    "colour": 0.16,
-    "place": 0.18,
-    "relation": 0.18,
+    "colour": 0.15,
+    "place": 0.17,
+    "relation": 0.17,
     "size": 0.08,
     "name": 0.06,
     "stuff": 0.07,
     "things": 0.10,
     "parts": 0.10,
-    "absent": 0.07,
+    "absent": 0.10,
 }
 
 
@@ -64,5 +64,5 @@ class Recipe:
     together: StageConfig
     memory: StageConfig | None = None
     clips: int = 0
-    segmenter_rate: float = 0.5
+    segmenter_rate: float = 1.0
     seed: int = 0
