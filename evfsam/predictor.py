@@ -19,6 +19,7 @@ from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, tokenize, unkn
 from evfsam.runtime import Runtime, model_step
 from evfsam.types import Clicks, Geometry, ImageFeatures, MaskLogits, Segmentation
 
+ABSENT_LOGIT = -1024.0  # SAM-2's NO_OBJ_SCORE
 REMEMBERED_PICTURES = 4  # features of SAM-2 at 1024 px take about 50 MB a picture
 
 
@@ -67,6 +68,9 @@ class Predictor:
     ) -> list[Segmentation]:
         """Mask what each phrase names.
 
+        A checkpoint that learned to tell what is not there answers such a phrase with an empty mask: every logit
+        at :data:`ABSENT_LOGIT`, as SAM-2 does for objects out of sight. Who clicks on a thing is always believed.
+
         Args:
             picture_rgb: uint8 (H, W, 3), or what :meth:`encode` made of it.
             prompts: phrases; "[semantic] " before one asks for all of a category or part. A phrase may be
@@ -80,8 +84,8 @@ class Predictor:
         encoded = picture_rgb if isinstance(picture_rgb, EncodedPicture) else self.encode(picture_rgb)
         answers = self.answers(encoded, prompts, clicks)
         return [
-            self._segmentation(prompt, masks, encoded.geometry, warnings)
-            for prompt, (masks, warnings) in zip(prompts, answers, strict=True)
+            self._segmentation(prompt, masks, encoded.geometry, warnings, by_words=not (clicks and clicks[i]))
+            for i, (prompt, (masks, warnings)) in enumerate(zip(prompts, answers, strict=True))
         ]
 
     def answers(
@@ -155,11 +159,16 @@ class Predictor:
             found.append("The phrase is longer than this checkpoint reads; its end was left out.")
         return tuple(found)
 
-    def _segmentation(self, prompt: str, masks: MaskLogits, geometry: Geometry, warnings) -> Segmentation:
+    def _segmentation(
+        self, prompt: str, masks: MaskLogits, geometry: Geometry, warnings, by_words: bool
+    ) -> Segmentation:
         logits = restore(masks.low_res_masks, geometry)[0].cpu().numpy()
         presence = None
         if masks.object_score_logits is not None:
             presence = float(masks.object_score_logits[0].float().sigmoid())
+            threshold = self.checkpoint.info.presence_threshold
+            if by_words and threshold is not None and presence < threshold:
+                logits = np.full_like(logits, ABSENT_LOGIT)
         return Segmentation(
             prompt=prompt,
             mask_logits=logits,

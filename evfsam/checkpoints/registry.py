@@ -41,6 +41,8 @@ class CheckpointInfo:
         file_bytes: size of the weight files on this disk, None if they are not here.
         pixels: how pictures are prepared, None if not known.
         description: one line for a list.
+        presence_threshold: a phrase whose presence (``Segmentation.presence``) is below it is answered with an
+            empty mask, 0..1; None if the checkpoint was not trained to tell, as the published ones were not.
     """
 
     name: str
@@ -55,6 +57,7 @@ class CheckpointInfo:
     file_bytes: int | None = None
     pixels: PixelSpec | None = None
     description: str = ""
+    presence_threshold: float | None = None
 
     def memory_bytes(self, bytes_per_weight: int = 4) -> int | None:
         """What the weights alone need: 4 bytes each in float32, 2 in half precision."""
@@ -162,6 +165,7 @@ def describe_folder(folder: Path) -> CheckpointInfo:
         "description": config.get("description", row.description or "a checkpoint in a folder"),
         "pixels": model.pixels,
         "file_bytes": _file_bytes(folder),
+        "presence_threshold": config.get("presence_threshold"),
     }
     if "capabilities" not in config and model.segmenter.kind == "sam2" and "video" not in facts["capabilities"]:
         facts["capabilities"] += ("video",)

@@ -36,8 +36,11 @@ def model_answer(predictor: Predictor) -> Answer:
 def exchanged_answer(predictor: Predictor) -> Answer:
     """The exchange test: the multimodal encoder sees another scene, the segmenter the right one.
 
-    If that changes little, the words alone do the work and early fusion is unused.
+    If that changes little, the words alone do the work and early fusion is unused. Nothing is denied here, so
+    that what falls is the pointing, not the trust in an answer.
     """
+    info = replace(predictor.checkpoint.info, presence_threshold=None)
+    predictor = Predictor(replace(predictor.checkpoint, info=info), predictor.runtime)
 
     def answer(sample: SceneSample) -> list[np.ndarray]:
         other = predictor.encode(sample.other_picture_rgb)

@@ -50,6 +50,7 @@ class Recipe:
         memory: SAM-2's memory modules learn to follow things through clips, all else frozen; None without them.
         clips: the rendered clips for that, of seeds from ``first_seed``.
         segmenter_rate: the segmenter's learning rate in ``joint`` and ``together``, relative to the encoder's.
+        calibration_scenes: validation scenes on which the presence threshold is chosen.
         seed: of initialisation and sampling.
     """
 
@@ -65,4 +66,5 @@ class Recipe:
     memory: StageConfig | None = None
     clips: int = 0
     segmenter_rate: float = 1.0
+    calibration_scenes: int = 100
     seed: int = 0

@@ -17,6 +17,7 @@ from evfsam.checkpoints.tokenizer import load_tokenizer, train_tokenizer
 from evfsam.data.scenes import KINDS_OF_EXPRESSION, vocabulary
 from evfsam.modeling.build import build_model
 from evfsam.modeling.evf_sam import EvfSam
+from evfsam.training.calibration import presence_threshold
 from evfsam.training.clip_cache import open_clip_cache
 from evfsam.training.config import STAGES, Recipe
 from evfsam.training.feature_cache import open_feature_cache
@@ -132,6 +133,8 @@ def save(recipe: Recipe, folder: Path) -> Path:
     }
     target = folder / "checkpoint"
     save_checkpoint(target, model, folder / "tokenizer", torch.float16, facts)
+    facts["presence_threshold"] = presence_threshold(target, recipe.calibration_scenes)
+    save_checkpoint(target, model, folder / "tokenizer", torch.float16, facts)
     return target
 
 
@@ -143,6 +146,7 @@ def shortened(recipe: Recipe, steps: int) -> Recipe:
 
     return replace(
         recipe,
+        calibration_scenes=2,
         segmenter=short(recipe.segmenter),
         grounding=short(recipe.grounding),
         joint=short(recipe.joint),

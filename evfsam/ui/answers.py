@@ -30,17 +30,19 @@ def notes(segmentation: Segmentation, info: CheckpointInfo) -> tuple[str, ...]:
     """What the user should know before trusting a mask."""
     found = list(segmentation.warnings)
     if not segmentation.mask.any():
-        found.append("Nothing here: no part of the picture passes the threshold.")
-    elif _seems_absent(segmentation, info):
-        found.append(f"Probably not in this picture (presence {percent(segmentation.presence)}).")
+        if _seems_absent(segmentation, info):
+            found.append(
+                f"Not in this picture, as far as the model can tell (presence {percent(segmentation.presence)})."
+            )
+        else:
+            found.append("Nothing here: no part of the picture passes the threshold.")
     elif segmentation.score < LOW_SCORE:
         found.append("Low confidence: the model itself expects a bad fit.")
     return tuple(found)
 
 
 def _seems_absent(segmentation: Segmentation, info: CheckpointInfo) -> bool:
-    # Only the checkpoints trained here, which keep a word list, learned it on phrases that name nothing.
-    return bool(info.vocabulary) and segmentation.presence is not None and segmentation.presence < 0.5
+    return info.presence_threshold is not None and segmentation.presence < info.presence_threshold
 
 
 def common_notes(rows_: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:

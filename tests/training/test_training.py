@@ -38,7 +38,17 @@ def small(name: str = "evf-sam2-tiny"):
     )
     model = replace(recipe.model, segmenter=segmenter, encoder=encoder)
     memory = replace(STAGE, scenes=1, prompts=2)
-    return replace(recipe, model=model, scenes=4, clips=1, segmenter=STAGE, grounding=STAGE, joint=STAGE, together=STAGE, memory=memory)
+    return replace(
+        recipe,
+        model=model,
+        scenes=4,
+        clips=1,
+        segmenter=STAGE,
+        grounding=STAGE,
+        joint=STAGE,
+        together=STAGE,
+        memory=memory,
+    )
 
 
 @pytest.fixture(scope="module")

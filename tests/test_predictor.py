@@ -1,0 +1,48 @@
+"""What the predictor makes of the decoder's presence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from evfsam.checkpoints.load import load_checkpoint
+from evfsam.checkpoints.registry import default_model
+from evfsam.data.scenes import make_scene, render
+from evfsam.predictor import Predictor
+from evfsam.runtime import choose_runtime
+from evfsam.types import Clicks
+
+PHRASE = "[semantic] sky"
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Predictor:
+    return Predictor(load_checkpoint(default_model().name), choose_runtime("cpu"))
+
+
+@pytest.fixture(scope="module")
+def picture_rgb():
+    return render(make_scene(900_001), (96, 128)).picture_rgb
+
+
+def at_threshold(bundled: Predictor, threshold: float | None) -> Predictor:
+    info = replace(bundled.checkpoint.info, presence_threshold=threshold)
+    return Predictor(replace(bundled.checkpoint, info=info), bundled.runtime)
+
+
+def test_a_phrase_below_the_presence_threshold_gets_an_empty_mask(bundled, picture_rgb):
+    (trusted,) = at_threshold(bundled, None).segment(picture_rgb, [PHRASE])
+    assert trusted.mask.any()
+    (denied,) = at_threshold(bundled, 1.0).segment(picture_rgb, [PHRASE])
+    assert not denied.mask.any() and not denied.mask_at(0.01).any()
+    assert (denied.presence, denied.score) == (trusted.presence, trusted.score)
+    (believed,) = at_threshold(bundled, trusted.presence - 1e-6).segment(picture_rgb, [PHRASE])
+    np.testing.assert_array_equal(believed.mask_logits, trusted.mask_logits)
+
+
+def test_who_clicks_is_believed(bundled, picture_rgb):
+    clicks = Clicks(points_xy=np.array([[60.0, 10.0]]), labels=np.array([1]))
+    (found,) = at_threshold(bundled, 1.0).segment(picture_rgb, [PHRASE], [clicks])
+    assert found.mask.any()
