@@ -25,19 +25,21 @@ def render_arrays(
     shapes: dict[str, tuple[int, ...]],
     render_chunk: Callable,
     workers: int,
+    more_facts: dict | None = None,
 ) -> tuple[dict[str, np.ndarray], list]:
     """What ``folder`` holds of these seeds and size, rendered first unless it is there.
 
     Args:
         shapes: name -> shape of one seed's uint8 array.
         render_chunk: (seeds, size) -> (name -> array (len(seeds), *shape), one JSON value a seed); a
-            module's function, so that other processes find it.
+            module's function or a partial of one, so that other processes find it.
         workers: 1 renders in this process.
+        more_facts: JSON values of what else the arrays depend on.
 
     Returns memory maps by name, and the JSON values. Raises InputError for seeds kept for validation and test.
     """
     require_training_seeds(first_seed, count)
-    facts = {"first_seed": first_seed, "count": count, "size": size}
+    facts = {"first_seed": first_seed, "count": count, "size": size, **(more_facts or {})}
     facts_file = folder / "cache.json"
     if not facts_file.exists() or json.loads(facts_file.read_text()) != facts:
         folder.mkdir(parents=True, exist_ok=True)

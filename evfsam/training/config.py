@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from evfsam.modeling.config import EvfConfig
 
-STAGES = ("segmenter", "grounding", "joint", "together", "memory", "save")
+STAGES = ("segmenter", "grounding", "joint", "together", "photo", "memory", "save")
 
 # Share of phrases of each kind in a batch: hard referring ones most, for they are what the model is for.
 KIND_SHARES = {
@@ -36,20 +36,25 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a bundled checkpoint is made from nothing, in the order of the published lineage.
+    """How a bundled checkpoint is made, in the order of the published lineage; a stage that is None is left out.
 
     Attributes:
         name: the checkpoint's name.
         model: what is trained.
         vocabulary: size of the tokenizer that is trained on the world's phrases.
         first_seed, scenes: the rendered scenes, ``scenes`` of them.
+        aspects: their widths over their heights, taken in turn; other than 1 only for a segmenter that pads, for
+            one that stretches sees a square in any case.
         segmenter: the segmenter learns from points and boxes, as SAM did.
         grounding: the encoder learns to ground words in pictures by itself, as BEIT-3 arrives knowing them.
         joint: encoder, projector and mask decoder learn from phrases on frozen image features, as EVF-SAM did.
         together: the same, a little, with the image encoder learning as well.
-        memory: SAM-2's memory modules learn to follow things through clips, all else frozen; None without them.
-        clips: the rendered clips for that, of seeds from ``first_seed``.
-        segmenter_rate: the segmenter's learning rate in ``joint`` and ``together``, relative to the encoder's.
+        photo: ``together`` on rendered scenes and photographs.
+        memory: SAM-2's memory modules learn to follow things through clips, all else frozen.
+        clips: the rendered clips for ``memory``, of seeds from ``first_seed``.
+        photographs: samples made of photographs, for ``photo``.
+        continues: the recipe whose run this one starts from, None to start from nothing.
+        segmenter_rate: the segmenter's learning rate from ``joint`` on, relative to the encoder's.
         calibration_scenes: validation scenes on which the presence threshold is chosen.
         seed: of initialisation and sampling.
     """
@@ -59,12 +64,16 @@ class Recipe:
     vocabulary: int
     first_seed: int
     scenes: int
-    segmenter: StageConfig
-    grounding: StageConfig
-    joint: StageConfig
-    together: StageConfig
+    segmenter: StageConfig | None = None
+    grounding: StageConfig | None = None
+    joint: StageConfig | None = None
+    together: StageConfig | None = None
+    photo: StageConfig | None = None
     memory: StageConfig | None = None
     clips: int = 0
+    photographs: int = 0
+    continues: str | None = None
+    aspects: tuple[float, ...] = (1.0,)
     segmenter_rate: float = 1.0
     calibration_scenes: int = 100
     seed: int = 0

@@ -40,7 +40,7 @@ def open_feature_cache(folder: Path, model: EvfSam, cache: SceneCache, weights_i
         arrays = None
         for start in trange(0, len(cache), BATCH, desc="features"):
             scenes = range(start, min(start + BATCH, len(cache)))
-            pixels = [prepare(cache.pictures_rgb[i], model.config.pixels).segmenter_pixels for i in scenes]
+            pixels = [prepare(cache.picture_rgb(i), model.config.pixels).segmenter_pixels for i in scenes]
             features = model.encode_image(torch.cat(pixels).to(model.device))
             levels = (features.image_embeddings, *features.high_res_features)
             arrays = arrays or [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evfsam.modeling.config import Beit3Config, EvfConfig, Sam2Config
+from evfsam.modeling.config import Beit3Config, EvfConfig, Sam2Config, SamConfig
 from evfsam.training.config import Recipe, StageConfig
 
 TINY_VOCABULARY = 256  # pieces; the world says about 150 words
@@ -47,9 +47,35 @@ RECIPES = {
             segmenter=StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
             grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
             joint=StageConfig(steps=1800, learning_rate=3e-4, scenes=4, prompts=8),
-            together=StageConfig(steps=6000, learning_rate=3e-4, scenes=3, prompts=8, warmup=100),
+            together=StageConfig(steps=3500, learning_rate=3e-4, scenes=3, prompts=8, warmup=100),
             memory=StageConfig(steps=1200, learning_rate=5e-4, scenes=1, prompts=4, warmup=50),
             clips=500,
+        ),
+        Recipe(
+            name="evf-sam-tiny",
+            model=EvfConfig(
+                encoder=TINY_ENCODER,
+                segmenter=SamConfig(
+                    image_size=256,
+                    patch_size=16,
+                    width=192,
+                    depth=6,
+                    heads=6,
+                    global_attention_blocks=(2, 5),
+                    window=8,
+                    embedding_width=128,
+                    decoder_feed_forward=512,
+                ),
+                multimask=False,
+            ),
+            vocabulary=TINY_VOCABULARY,
+            first_seed=0,
+            scenes=9000,
+            aspects=(1.0, 1.0, 4 / 3, 3 / 4, 16 / 9, 2 / 3),
+            segmenter=StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
+            grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
+            joint=StageConfig(steps=1800, learning_rate=3e-4, scenes=4, prompts=8),
+            together=StageConfig(steps=3500, learning_rate=3e-4, scenes=3, prompts=8, warmup=100),
         ),
     )
 }

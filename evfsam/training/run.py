@@ -47,9 +47,9 @@ def run(
     with accelerator.main_process_first():
         cache = _prepare(recipe, folder, workers)
     for stage in stages:
-        if stage == "memory" and recipe.memory is None:
-            continue
         if stage != "save":
+            if getattr(recipe, stage) is None:
+                continue
             _run_stage(stage, recipe, folder, cache, accelerator)
         elif accelerator.is_main_process:
             save(recipe, folder)
@@ -59,7 +59,8 @@ def run(
 def _prepare(recipe: Recipe, folder: Path, workers: int) -> SceneCache:
     """Scenes and tokenizer, made unless they are there."""
     folder.mkdir(parents=True, exist_ok=True)
-    cache = open_cache(folder / "scenes", recipe.first_seed, recipe.scenes, recipe.model.segmenter.image_size, workers)
+    size = recipe.model.segmenter.image_size
+    cache = open_cache(folder / "scenes", recipe.first_seed, recipe.scenes, size, workers, recipe.aspects)
     tokenizer_folder = folder / "tokenizer"
     if not (tokenizer_folder / "tokenizer_config.json").exists():
         phrases = [expression.text for scene in cache.expressions for expression in scene]
@@ -144,12 +145,6 @@ def shortened(recipe: Recipe, steps: int) -> Recipe:
     def short(stage):
         return replace(stage, steps=steps, warmup=1)
 
-    return replace(
-        recipe,
-        calibration_scenes=2,
-        segmenter=short(recipe.segmenter),
-        grounding=short(recipe.grounding),
-        joint=short(recipe.joint),
-        together=short(recipe.together),
-        memory=recipe.memory and short(recipe.memory),
-    )
+    configs = {name: getattr(recipe, name) for name in STAGES if name != "save"}
+    short_ones = {name: short(config) for name, config in configs.items() if config}
+    return replace(recipe, calibration_scenes=2, **short_ones)

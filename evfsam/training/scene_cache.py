@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +12,34 @@ import numpy as np
 from evfsam.data.scenes import Expression, expressions, make_scene, render
 from evfsam.training.cache_files import render_arrays
 
+OUTSIDE = 255  # in a part map: beyond the picture's edge
+
 
 @dataclass(frozen=True)
 class SceneCache:
     """N rendered scenes.
 
     Attributes:
-        pictures_rgb: uint8 (N, S, S, 3).
-        part_maps: uint8 (N, S, S), the visible part-instance of each pixel.
+        pictures_rgb: uint8 (N, S, S, 3); a picture that is no square lies in the upper left corner.
+        part_maps: uint8 (N, S, S), the visible part-instance of each pixel, 255 beyond the picture's edge.
         expressions: for each scene, its phrases.
         things: for each scene, the part indices of each of its things and pieces of stuff.
+        sizes_hw: of each picture.
     """
 
     pictures_rgb: np.ndarray
     part_maps: np.ndarray
     expressions: Sequence[Sequence[Expression]]
     things: Sequence[Sequence[tuple[int, ...]]]
+    sizes_hw: Sequence[tuple[int, int]]
 
     def __len__(self) -> int:
         return len(self.pictures_rgb)
+
+    def picture_rgb(self, scene: int) -> np.ndarray:
+        """uint8 (H, W, 3)."""
+        height, width = self.sizes_hw[scene]
+        return self.pictures_rgb[scene][:height, :width]
 
 
 def coverage_of(part_map: np.ndarray, part_ids: Sequence[int], grid: int) -> np.ndarray:
@@ -41,31 +51,47 @@ def coverage_of(part_map: np.ndarray, part_ids: Sequence[int], grid: int) -> np.
     return mask.reshape(grid, cell, grid, cell).sum((1, 3), dtype=np.float32) / cell**2
 
 
-def open_cache(folder: Path, first_seed: int, count: int, size: int, workers: int) -> SceneCache:
+def open_cache(
+    folder: Path, first_seed: int, count: int, size: int, workers: int, aspects: tuple[float, ...] = (1.0,)
+) -> SceneCache:
     """The cache in ``folder``, rendered first if it is not there (again if it was of other seeds or size).
+
+    Args:
+        size: the longer side of the pictures, in pixels.
+        aspects: widths over heights, taken in turn by seed.
 
     Raises InputError for seeds that are kept for validation and test.
     """
     shapes = {"pictures_rgb": (size, size, 3), "part_maps": (size, size)}
-    arrays, rows = render_arrays(folder, first_seed, count, size, shapes, _render_chunk, workers)
+    more_facts = {} if aspects == (1.0,) else {"aspects": list(aspects)}
+    render_chunk = partial(_render_chunk, aspects)
+    arrays, rows = render_arrays(folder, first_seed, count, size, shapes, render_chunk, workers, more_facts)
     return SceneCache(
         arrays["pictures_rgb"],
         arrays["part_maps"],
         [[Expression(text, kind, tuple(ids), None) for text, kind, ids in row["expressions"]] for row in rows],
         [[tuple(ids) for ids in row["things"]] for row in rows],
+        [_size_hw(seed, size, aspects) for seed in range(first_seed, first_seed + count)],
     )
 
 
-def _render_chunk(task: tuple[range, int]):
+def _size_hw(seed: int, size: int, aspects: tuple[float, ...]) -> tuple[int, int]:
+    aspect = aspects[seed % len(aspects)]
+    return (round(size / aspect), size) if aspect >= 1 else (size, round(size * aspect))
+
+
+def _render_chunk(aspects: tuple[float, ...], task: tuple[range, int]):
     seeds, size = task
     pictures, maps, rows = [], [], []
     for seed in seeds:
-        scene = make_scene(seed)
-        rendering = render(scene, (size, size))
-        if len(scene.parts) > 256:
+        height, width = size_hw = _size_hw(seed, size, aspects)
+        scene = make_scene(seed, width / height)
+        rendering = render(scene, size_hw)
+        if len(scene.parts) > OUTSIDE:
             raise ValueError(f"scene {seed} has {len(scene.parts)} parts; the cache keeps 8 bits")
-        pictures.append(rendering.picture_rgb)
-        maps.append(rendering.part_map.astype(np.uint8))
+        padding = ((0, size - height), (0, size - width))
+        pictures.append(np.pad(rendering.picture_rgb, (*padding, (0, 0))))
+        maps.append(np.pad(rendering.part_map.astype(np.uint8), padding, constant_values=OUTSIDE))
         bodies: dict[tuple, list[int]] = {}
         for part in scene.parts:
             bodies.setdefault((part.thing, part.kind), []).append(part.index)

@@ -53,7 +53,7 @@ class SegmenterStage(nn.Module):
         grid, size = self.spec.image_size // 4, self.spec.image_size
         scenes, rows, coverage, is_part = sample_targets(self.cache, self.config, rng, grid)
         device = next(self.parameters()).device
-        pixels = [prepare(self.cache.pictures_rgb[scene], self.spec).segmenter_pixels for scene in scenes]
+        pixels = [prepare(self.cache.picture_rgb(scene), self.spec).segmenter_pixels for scene in scenes]
         features = self.segmenter.encode_image(torch.cat(pixels).to(device))
         # A box tells a window from its house; a lone click means the whole. So parts always get a box.
         boxed = is_part | torch.from_numpy(rng.random(len(rows)) < 0.4)
@@ -83,7 +83,7 @@ class PhraseReader:
 
     def __call__(self, batch: PhraseBatch, device) -> tuple[torch.Tensor, torch.Tensor]:
         """Pixels (B, 3, n, n) of the batch's scenes and token ids (P, L) of its phrases, padded."""
-        pictures = [self.cache.pictures_rgb[scene] for scene in batch.scenes]
+        pictures = [self.cache.picture_rgb(scene) for scene in batch.scenes]
         pixels = torch.cat([prepare(picture, self.spec).encoder_pixels for picture in pictures])
         ids = [self._ids(phrase) for phrase in batch.phrases]
         return pixels.to(device), nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PAD_ID).to(device)
@@ -240,6 +240,6 @@ class TogetherStage(JointStage):
         return [p for p in self.model.visual_model.parameters() if id(p) not in later]
 
     def image_features(self, scenes, device) -> ImageFeatures:
-        pictures = [self.reader.cache.pictures_rgb[scene] for scene in scenes]
+        pictures = [self.reader.cache.picture_rgb(scene) for scene in scenes]
         pixels = torch.cat([prepare(picture, self.reader.spec).segmenter_pixels for picture in pictures])
         return self.model.encode_image(pixels.to(device))

@@ -30,6 +30,14 @@ def test_the_right_answer_costs_least():
     assert wrong["loss"] > best["loss"] + 1
 
 
+def test_without_a_presence_output_a_claim_about_nothing_costs_more_than_its_few_pixels():
+    """SAM: one sure cell of an empty target weighs as much as a wrong presence."""
+    logits = torch.full((1, 8, 8), -20.0)
+    logits[0, 3, 3] = 20.0
+    losses = mask_losses(MaskLogits(logits, torch.zeros(1)), torch.zeros(1, 8, 8))
+    assert losses["presence"] == pytest.approx(20) and losses["bce"] == pytest.approx(20 / 64)
+
+
 def test_an_empty_target_pulls_the_mask_down():
     logits = torch.zeros(1, 8, 8, requires_grad=True)
     mask_losses(decoded(logits, 0.5, 0.0), torch.zeros(1, 8, 8))["loss"].backward()

@@ -23,7 +23,7 @@ from evfsam.training.memory_stage import MEMORY_MODULES
 from evfsam.training.recipes import RECIPES
 from evfsam.training.run import new_model, run
 from evfsam.training.sampling import boxes_of, generator, sample_clicks, sample_phrases
-from evfsam.training.scene_cache import open_cache
+from evfsam.training.scene_cache import OUTSIDE, open_cache
 from evfsam.training.stages import SegmenterStage
 
 STAGE = StageConfig(steps=3, learning_rate=1e-3, scenes=2, prompts=3, warmup=1)
@@ -33,6 +33,8 @@ def small(name: str = "evf-sam2-tiny"):
     """A recipe of the bundled kind, shrunk until a step takes a fraction of a second."""
     recipe = RECIPES[name]
     segmenter = replace(recipe.model.segmenter, image_size=128)
+    if segmenter.kind == "sam":
+        segmenter = replace(segmenter, width=48, depth=2, heads=2, global_attention_blocks=(1,))
     encoder = Beit3Config(
         width=32, layers=2, heads=2, feed_forward=64, vocabulary=264, image_size=64, text_positions=66
     )
@@ -47,7 +49,7 @@ def small(name: str = "evf-sam2-tiny"):
         grounding=STAGE,
         joint=STAGE,
         together=STAGE,
-        memory=memory,
+        memory=recipe.memory and memory,
     )
 
 
@@ -59,26 +61,53 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def trained_sam(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sam")
+    run(small("evf-sam-tiny"), folder, device="cpu", workers=1)
+    return folder
+
+
+@pytest.fixture(params=["trained", "trained_sam"])
+def trained_folder(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
 def cache(trained):
     return open_cache(trained / "scenes", 0, 4, 128, workers=1)
 
 
-def test_every_stage_reports_and_the_checkpoint_answers(trained):
+def test_every_stage_reports_and_the_checkpoint_answers(trained_folder):
     assert {"segmenter.safetensors", "grounding.safetensors", "joint.safetensors"} <= {
-        p.name for p in trained.iterdir()
+        p.name for p in trained_folder.iterdir()
     }
-    predictor = Predictor(load_checkpoint(trained / "checkpoint"), choose_runtime("cpu"))
+    predictor = Predictor(load_checkpoint(trained_folder / "checkpoint"), choose_runtime("cpu"))
     picture = render(make_scene(3), (90, 120)).picture_rgb
     (found,) = predictor.segment(picture, ["the red car"])
     assert found.mask_logits.shape == (90, 120) and np.isfinite(found.mask_logits).all()
 
 
-def test_the_decoder_learns_and_the_image_encoder_stays_as_it_was(trained):
+def test_the_decoder_learns_and_the_image_encoder_stays_as_it_was(trained_folder):
     from safetensors.torch import load_file
 
-    before, after = load_file(trained / "segmenter.safetensors"), load_file(trained / "joint.safetensors")
+    before = load_file(trained_folder / "segmenter.safetensors")
+    after = load_file(trained_folder / "joint.safetensors")
     changed = {name for name, value in before.items() if not torch.equal(value, after[f"model.visual_model.{name}"])}
-    assert changed and all(name.startswith("sam_mask_decoder.") for name in changed)
+    assert changed and all(name.startswith(("sam_mask_decoder.", "mask_decoder.")) for name in changed)
+
+
+def test_a_segmenter_that_pads_learns_from_pictures_that_are_no_square(trained_sam):
+    recipe = replace(RECIPES["evf-sam-tiny"], scenes=4)
+    cache = open_cache(trained_sam / "scenes", 0, 4, 128, workers=1, aspects=recipe.aspects)
+    assert [cache.picture_rgb(i).shape[:2] for i in range(4)] == [(128, 128), (128, 128), (96, 128), (128, 96)]
+    assert (cache.part_maps[2][96:] == OUTSIDE).all() and (cache.part_maps[2][:96] != OUTSIDE).all()
+    assert (cache.picture_rgb(2) == render(make_scene(2, 4 / 3), (96, 128)).picture_rgb).all()
+
+
+def test_the_bundled_recipes_fit_into_16_mib():
+    for name, recipe in RECIPES.items():
+        bytes_fp16 = 2 * sum(p.numel() for p in build_model(recipe.model, weights=False).parameters())
+        assert bytes_fp16 <= 15.5 * 2**20, f"{name}: {bytes_fp16 / 2**20:.1f} MiB"
 
 
 def test_memory_learns_and_nothing_else_moves(trained):
@@ -168,8 +197,9 @@ def words_share(model) -> float:
     return float(logits.var(0).mean() / logits.var())
 
 
-def test_words_matter_more_at_the_start_than_with_the_common_initialisation():
-    recipe = RECIPES["evf-sam2-tiny"]
+@pytest.mark.parametrize("name", ["evf-sam2-tiny", "evf-sam-tiny"])
+def test_words_matter_more_at_the_start_than_with_the_common_initialisation(name):
+    recipe = RECIPES[name]
     ours = words_share(new_model(recipe))
     common = words_share(build_model(recipe.model))
     print(f"words' share of the variance: {ours:.5f}, common initialisation {common:.5f}")
