@@ -51,10 +51,10 @@ class Predictor:
         encoded = self._pictures.pop(key, None)
         if encoded is None:
             inputs = prepare(picture_rgb, self.model.config.pixels)
-            place = {"device": self.runtime.device, "dtype": self.runtime.dtype}
+            device = self.runtime.device
             with model_step(self.runtime):
-                features = self.model.encode_image(inputs.segmenter_pixels.to(**place))
-            encoded = EncodedPicture(features, inputs.encoder_pixels.to(**place), inputs.geometry)
+                features = self.model.encode_image(inputs.segmenter_pixels.to(device))
+            encoded = EncodedPicture(features, inputs.encoder_pixels.to(device), inputs.geometry)
         self._pictures[key] = encoded
         while len(self._pictures) > REMEMBERED_PICTURES:
             self._pictures.popitem(last=False)
@@ -132,12 +132,13 @@ class Predictor:
         return tokens, text.cut
 
     def _decode(self, encoded, tokens: list, clicks: list) -> list[MaskLogits]:
-        """One MaskLogits a prompt: those without clicks in one batch, the others one by one."""
+        """One MaskLogits a prompt: those without clicks in one batch, the others one by one; all in float32."""
         plain = [i for i, click in enumerate(clicks) if click is None]
         decoded: dict[int, MaskLogits] = {}
-        with model_step(self.runtime):
+        with model_step(self.runtime, half=False):
+            features, tokens = encoded.features.float(), [None if token is None else token.float() for token in tokens]
             if plain:
-                batch = self.model.decode(encoded.features, torch.cat([tokens[i] for i in plain]))
+                batch = self.model.decode(features, torch.cat([tokens[i] for i in plain]))
                 decoded.update({i: batch.row(row) for row, i in enumerate(plain)})
             for i, click in enumerate(clicks):
                 if click is not None:
@@ -145,7 +146,7 @@ class Predictor:
                     if points is not None:
                         points = tuple(part.to(self.runtime.device) for part in points)
                     boxes = None if boxes is None else boxes.to(self.runtime.device)
-                    decoded[i] = self.model.decode(encoded.features, tokens[i], points, boxes)
+                    decoded[i] = self.model.decode(features, tokens[i], points, boxes)
         return [decoded[i] for i in range(len(tokens))]
 
     def _warnings(self, phrase: str, cut: bool) -> tuple[str, ...]:

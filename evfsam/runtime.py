@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ from evfsam.errors import InputError
 # device type -> precisions it can do, the first being the default.
 PRECISIONS: dict[str, tuple[str, ...]] = {
     "cpu": ("fp32",),
-    "cuda": ("bf16", "fp16", "fp32", "8bit", "4bit"),
+    "cuda": ("fp16", "bf16", "fp32", "8bit", "4bit"),  # fp16 first, as the authors: nearer to float32 than bf16
     "mps": ("fp16", "fp32"),
 }
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -24,7 +24,7 @@ QUANTIZED_BITS = {"8bit": 8, "4bit": 4}  # of the language side's weights; all e
 
 @dataclass(frozen=True)
 class Runtime:
-    """A device and the dtype of the weights on it.
+    """A device and the dtype of the matrix products on it; see ``EvfSam.half_parameters``.
 
     ``quantized_bits``: 8 or 4 where the language side's weights take so many
     (:mod:`evfsam.checkpoints.quantize`).
@@ -50,8 +50,6 @@ def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
     known = PRECISIONS[chosen.type]
     if precision in ("auto", "", None):
         precision = known[0]
-        if precision == "bf16" and not torch.cuda.is_bf16_supported():
-            precision = "fp16"  # before Ampere
     if precision not in known:
         raise InputError(f"Precision {precision!r} is not offered on {chosen.type}; choose one of {', '.join(known)}.")
     if precision in QUANTIZED_BITS:
@@ -91,13 +89,15 @@ _LOCK = threading.RLock()
 
 
 @contextmanager
-def model_step(runtime: Runtime) -> Iterator[None]:
+def model_step(runtime: Runtime, half: bool = True) -> Iterator[None]:
     """Around every forward pass: no gradients, autocast where weights are half, one thread at a time.
 
     Never held across a ``yield`` of a generator: a slow reader would stop everybody.
+
+    Args:
+        half: False for steps in float32 whatever the runtime, which must find float32 weights and inputs.
     """
-    # Autocast keeps norms, softmax and the float32 positional tables in float32 while weights are half.
-    half = runtime.dtype != torch.float32
-    autocast = torch.autocast(runtime.device.type, runtime.dtype) if half else nullcontext()
-    with _LOCK, torch.inference_mode(), autocast:
+    # Matrix products in half precision, norms and sums in float32.
+    half = half and runtime.dtype != torch.float32
+    with _LOCK, torch.inference_mode(), torch.autocast(runtime.device.type, runtime.dtype, enabled=half):
         yield

@@ -73,6 +73,10 @@ class ImageFeatures:
     def __len__(self) -> int:
         return self.image_embeddings.shape[0]
 
+    def float(self) -> ImageFeatures:
+        """The same in float32."""
+        return ImageFeatures(self.image_embeddings.float(), tuple(level.float() for level in self.high_res_features))
+
     def select(self, image_index: torch.Tensor) -> ImageFeatures:
         """The features of the pictures at ``image_index`` (int64, (P,)), one row a prompt."""
         return ImageFeatures(

@@ -54,11 +54,11 @@ class Walk:
             return ()
         predictor = self.predictor
         inputs = prepare(picture_rgb, predictor.model.config.pixels)
-        place = {"device": predictor.runtime.device, "dtype": predictor.runtime.dtype}
+        device = predictor.runtime.device
         with model_step(predictor.runtime):
-            frame = self.memory.encode_frame(inputs.segmenter_pixels.to(**place))
+            frame = self.memory.encode_frame(inputs.segmenter_pixels.to(device))
             encoded = EncodedPicture(
-                self.memory.without_memory(frame), inputs.encoder_pixels.to(**place), inputs.geometry
+                self.memory.without_memory(frame), inputs.encoder_pixels.to(device), inputs.geometry
             )
             prompts = self.prompts.get(index, [])
             corrected = self._take_out({p.object_id for p in prompts})

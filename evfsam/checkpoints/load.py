@@ -51,7 +51,7 @@ def load_checkpoint(
     Args:
         name: see :func:`evfsam.checkpoints.registry.find`.
         device: where the weights go, straight from the file.
-        dtype: of the parameters; buffers stay float32.
+        dtype: of the weights that may be half (``EvfSam.half_parameters``, all but a hundredth); others are float32.
         quantized_bits: 8 or 4 for the language side, see :mod:`evfsam.checkpoints.quantize`.
         revision, cache_folder, progress: see :func:`evfsam.checkpoints.fetch.fetch`.
 
@@ -101,12 +101,12 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu", dtype: to
     names = [keymap.from_published(name) for name in tensor_names(files)]
     model = build_model(_config_of(folder, names), weights=False)
     memory = getattr(model.config.segmenter, "memory", True)
-    parameters = {name for name, _ in model.named_parameters()}
+    halves = model.half_parameters()
     state = {}
     for published_name, tensor in read_tensors(files, device):
         name = keymap.from_published(published_name)
         if memory or not keymap.serves_memory_only(name):
-            state[name] = tensor.to(dtype if name in parameters else torch.float32)
+            state[name] = tensor.to(dtype if name in halves else torch.float32)
     _check_fit(folder, model, state)
     model.load_state_dict(state, strict=True, assign=True)
     return model.to(device)  # what no file brings: tables that modules compute for themselves

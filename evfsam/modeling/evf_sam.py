@@ -34,6 +34,21 @@ class EvfSam(nn.Module):
     def device(self) -> torch.device:
         return self.text_hidden_fcs[0][0].weight.device
 
+    def half_parameters(self) -> set[str]:
+        """Names of the parameters that may be stored in half precision.
+
+        Those of matrix products, which autocast rounds anyway, and the table of words, which is large. All that
+        is added or scaled stays float32, and with it the sum that runs through the transformers; so does the
+        decoder, small and run in float32 (:class:`evfsam.predictor.Predictor`): near its zeros masks begin.
+        """
+        names = set()
+        for name, module in self.named_modules():
+            product = type(module) in (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)  # PixelConv2d is not among them
+            decodes = "mask_decoder." in name or "prompt_encoder." in name
+            if name.endswith(".text_embed") or product and not decodes:
+                names |= {f"{name}.{own}" for own, _ in module.named_parameters(recurse=False)}
+        return names
+
     def encode_image(self, segmenter_pixels: torch.Tensor) -> ImageFeatures:
         """(B, 3, image_size, image_size), normalised -> the segmenter's features, reusable for any prompt."""
         return self.visual_model.encode_image(segmenter_pixels)
@@ -85,7 +100,7 @@ class EvfSam(nn.Module):
         if prompt_tokens is not None:
             # The words' token follows the clicks' (official prompt_encoder.py: concatenated last). Without
             # clicks the package gives one empty row, whatever P is.
-            sparse = sparse.to(prompt_tokens.dtype).expand(len(prompt_tokens), -1, -1)
+            sparse = sparse.expand(len(prompt_tokens), -1, -1)
             sparse = torch.cat([sparse, prompt_tokens], dim=1)
         multimask = self.config.multimask if multimask is None else multimask
         return self.visual_model.decode(features, sparse, dense, multimask)

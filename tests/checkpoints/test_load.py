@@ -11,10 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from evfsam.checkpoints.keymap import from_published, segmenter_kind
 from evfsam.checkpoints.load import load_checkpoint, load_model
 from evfsam.checkpoints.registry import video_warning
 from evfsam.errors import CheckpointError
+from evfsam.modeling.build import build_model
+from evfsam.modeling.config import EvfConfig
 from tests.checkpoints.small import write_checkpoint
+from tests.parity.recipe import manifest
 
 GAMMA = "visual_model.memory_encoder.fuser.layers.0.gamma"
 WEIGHT = "visual_model.memory_encoder.fuser.layers.0.weight"
@@ -109,13 +113,26 @@ def test_nothing_is_initialised_and_nothing_stays_without_values(saved):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_weights_go_to_the_dtype_and_buffers_stay_exact(saved, dtype):
-    expected = load_file(saved / "model.safetensors")
+def test_weights_of_matrix_products_go_to_the_dtype_and_all_else_stays_exact(saved, dtype):
+    expected = {from_published(name): tensor for name, tensor in load_file(saved / "model.safetensors").items()}
     model = load_model(saved, dtype=dtype)
-    assert {parameter.dtype for parameter in model.parameters()} == {dtype}
-    assert {buffer.dtype for buffer in model.buffers() if buffer.is_floating_point()} == {torch.float32}
-    name = "text_hidden_fcs.0.0.weight"
-    assert torch.equal(model.state_dict()[name], expected[name].to(dtype))
+    halves = model.half_parameters()
+    for name, tensor in model.state_dict().items():
+        wanted = dtype if name in halves else torch.float32
+        assert tensor.dtype == wanted and torch.equal(tensor, expected[name].to(wanted)), name
+    assert {"text_hidden_fcs.0.0.weight", "visual_model.image_encoder.trunk.blocks.0.attn.qkv.weight"} <= halves
+    exact = ("norm", "pos_embed", "embed_positions", "mask_decoder", "prompt_encoder", "cls_token", "gamma")
+    assert not any(part in name for name in halves for part in exact)
+
+
+@pytest.mark.parametrize("name", ["evf-sam", "evf-sam2", "evf-effi-sam-small", "evf-effi-sam-tiny"])
+def test_half_precision_halves_the_published_sizes(name):
+    described = manifest(name)
+    config = EvfConfig.from_dict(described["config"], kind=segmenter_kind(described["tensors"]))
+    model = build_model(config, weights=False)
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    half = sum(sizes[name] for name in model.half_parameters())
+    assert half > 0.97 * sum(sizes.values())
 
 
 def test_changing_a_loaded_weight_leaves_the_file_as_it_is(saved):

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from evfsam.modeling.config import Beit3Config
+from evfsam.modeling.pixels import PixelConv2d
 
 LAYER_NORM_EPS = 1e-5  # torchscale's EncoderConfig
 FIRST_POSITION = 2  # positions 0 and 1 are never used, a habit of fairseq that the published weights keep
@@ -95,7 +96,7 @@ class VisionEmbedding(nn.Module):
         super().__init__()
         self.mask_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
-        self.proj = nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size)
+        self.proj = PixelConv2d(3, config.width, config.patch_size, stride=config.patch_size)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         patches = self.proj(pixels).flatten(2).transpose(1, 2)

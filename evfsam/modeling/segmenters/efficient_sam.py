@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from evfsam.modeling.config import EfficientSamConfig
+from evfsam.modeling.pixels import PixelConv2d
 from evfsam.types import ImageFeatures, MaskLogits
 
 PRETRAINING_IMAGE_SIZE = 224
@@ -67,7 +68,7 @@ class ImageEncoder(nn.Module):
         positions = (PRETRAINING_IMAGE_SIZE // config.patch_size) ** 2 + 1
         self.pos_embed = nn.Parameter(torch.zeros(1, positions, width))  # the first is the absent [CLS] token's
         self.patch_embed = nn.Module()
-        self.patch_embed.proj = nn.Conv2d(3, width, config.patch_size, stride=config.patch_size)
+        self.patch_embed.proj = PixelConv2d(3, width, config.patch_size, stride=config.patch_size)
         self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.depth))
         self.neck = nn.Sequential(
             nn.Conv2d(width, out, 1, bias=False),

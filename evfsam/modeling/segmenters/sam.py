@@ -9,6 +9,7 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import nn
 
 from evfsam.modeling.config import SamConfig
+from evfsam.modeling.pixels import PixelConv2d
 from evfsam.types import ImageFeatures, MaskLogits
 
 
@@ -46,6 +47,9 @@ class SamSegmenter(Sam):
                     num_heads=8,
                 ),
             ),
+        )
+        self.image_encoder.patch_embed.proj = PixelConv2d(
+            3, config.width, config.patch_size, stride=config.patch_size
         )
 
     def encode_image(self, pixels: torch.Tensor) -> ImageFeatures:

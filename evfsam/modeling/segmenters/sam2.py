@@ -12,6 +12,7 @@ from sam2.modeling.sam.transformer import RoPEAttention, TwoWayTransformer
 from sam2.modeling.sam2_base import SAM2Base
 
 from evfsam.modeling.config import Sam2Config
+from evfsam.modeling.pixels import PixelConv2d
 from evfsam.types import ImageFeatures, MaskLogits
 
 
@@ -115,6 +116,7 @@ def _image_encoder(config: Sam2Config) -> ImageEncoder:
         window_pos_embed_bkg_spatial_size=config.window_position_size,
         window_spec=config.windows,
     )
+    trunk.patch_embed.proj = PixelConv2d(3, config.width, kernel_size=7, stride=4, padding=3)
     neck = FpnNeck(
         position_encoding=PositionEmbeddingSine(num_pos_feats=config.embedding_width),
         d_model=config.embedding_width,
