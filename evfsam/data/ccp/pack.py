@@ -1,0 +1,89 @@
+"""Reading the pack: which photographs there are, their label maps, and what may be asked of each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from evfsam.errors import InputError
+
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photograph's entry.
+
+    Attributes:
+        identity: the data set's number, "0001" to "1004".
+        targets: prompt -> label ids whose union is meant. What is not listed may be there all the same.
+        doubtful: names of labels that are probably another garment's.
+    """
+
+    identity: str
+    picture: Path
+    labels: Path
+    targets: dict[str, tuple[int, ...]]
+    doubtful: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The photographs by split ("train", "val"), sorted by identity.
+
+    Attributes:
+        vocabulary: prompt -> label ids.
+        aliases: prompt without its prefix -> wordings that mean the same.
+        names: label id -> name.
+    """
+
+    photos: dict[str, tuple[Photo, ...]]
+    vocabulary: dict[str, tuple[int, ...]]
+    aliases: dict[str, tuple[str, ...]]
+    names: dict[int, str]
+
+
+def read_pack(folder: Path) -> Pack:
+    """Read the lists of a pack. Raises InputError if ``folder`` holds none."""
+    try:
+        facts = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))
+        names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+        photos = {split: [] for split in SPLITS}
+        for identity, entry in sorted(facts["images"].items()):
+            targets = {target["prompt"]: tuple(target["labels"]) for target in entry["targets"]}
+            photos[entry["split"]].append(
+                Photo(
+                    identity,
+                    folder / entry["image"],
+                    folder / entry["labels_png"],
+                    targets,
+                    tuple(entry["suspect_labels"]),
+                )
+            )
+        return Pack(
+            {split: tuple(found) for split, found in photos.items()},
+            {prompt: tuple(entry["labels"]) for prompt, entry in facts["vocab"].items()},
+            {word: tuple(aliases) for word, aliases in facts["aliases"].items()},
+            {int(number): name for number, name in names.items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{folder} holds no pack of photographs (prompts.json, labels.json, train, val): make one with "
+            "python -m evfsam.data.ccp."
+        ) from None
+
+
+def read_photo(photo: Photo) -> tuple[np.ndarray, np.ndarray]:
+    """Picture, uint8 RGB (H, W, 3), and label map, uint8 (H, W). Raises InputError if a file cannot be read."""
+    try:
+        picture_rgb = np.asarray(Image.open(photo.picture).convert("RGB"))
+        label_map = np.asarray(Image.open(photo.labels))
+    except (OSError, UnidentifiedImageError):
+        raise InputError(f"Photograph {photo.identity} cannot be read from {photo.picture.parent}: make the pack again.") from None
+    if label_map.shape != picture_rgb.shape[:2]:
+        raise InputError(f"{photo.labels} is not of its picture's size: make the pack again.")
+    return picture_rgb, label_map
