@@ -39,7 +39,8 @@ def load_model(
     """Load a checkpoint, ready to segment.
 
     Args:
-        name_or_path: a name from :func:`list_models`, the folder of a checkpoint, or "owner/name" on the Hub.
+        name_or_path: a name from :func:`list_models`, the folder of a checkpoint, or "owner/name" on the Hub
+            ("@" and a revision may follow).
         device: "auto" (CUDA, else MPS, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
         precision: "auto", "fp32", "fp16", "bf16", "8bit" or "4bit", as far as the device can.
 

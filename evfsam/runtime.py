@@ -82,6 +82,8 @@ def weight_budget_bytes(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[1] // 2
     if device.type == "mps":
         return torch.mps.recommended_max_memory() // 2
+    if not hasattr(os, "sysconf"):  # Windows
+        return 8 * 10**9
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 

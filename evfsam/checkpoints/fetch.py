@@ -40,15 +40,13 @@ Progress = Callable[[int, int], None]
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def local_folder(
-    info: CheckpointInfo, revision: str | None = None, cache_folder: str | Path | None = None
-) -> Path | None:
+def local_folder(info: CheckpointInfo, cache_folder: str | Path | None = None) -> Path | None:
     """Where a checkpoint lies on this disk, complete; None if it does not. Asks no network."""
     if not info.on_hub:
         return Path(info.source)
     try:
         folder = snapshot_download(
-            info.source, revision=revision, cache_dir=cache_folder, local_files_only=True, allow_patterns=[]
+            info.source, revision=info.revision, cache_dir=cache_folder, local_files_only=True, allow_patterns=[]
         )
     except (LocalEntryNotFoundError, HFValidationError):
         return None
@@ -57,7 +55,6 @@ def local_folder(
 
 def fetch(
     info: CheckpointInfo,
-    revision: str | None = None,
     cache_folder: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -68,26 +65,25 @@ def fetch(
 
     Args:
         info: from :func:`evfsam.checkpoints.registry.find`.
-        revision: branch, tag or commit on the Hub; None for its default branch.
         cache_folder: instead of the Hub library's own.
         progress: called with (bytes so far, bytes in all); by default a bar in the terminal.
 
     Raises CheckpointError, one sentence, if there is no network, no such repository or revision, no permission,
     no room, or if the download broke off.
     """
-    folder = local_folder(info, revision, cache_folder)
+    folder = local_folder(info, cache_folder)
     if folder is not None:
         return folder
     try:
-        return _download(info, revision, cache_folder, progress)
+        return _download(info, cache_folder, progress)
     except (HTTPError, OSError, EntryNotFoundError, HFValidationError) as error:
-        raise CheckpointError(_sentence(info, revision, error)) from error
+        raise CheckpointError(_sentence(info, error)) from error
 
 
-def _download(info: CheckpointInfo, revision, cache_folder, progress: Progress | None) -> Path:
-    details = HfApi().model_info(info.source, revision=revision, files_metadata=True)
+def _download(info: CheckpointInfo, cache_folder, progress: Progress | None) -> Path:
+    details = HfApi().model_info(info.source, revision=info.revision, files_metadata=True)
     sizes = {sibling.rfilename: sibling.size or 0 for sibling in details.siblings or []}
-    place = {"repo_id": info.source, "revision": revision, "cache_dir": cache_folder}
+    place = {"repo_id": info.source, "revision": info.revision, "cache_dir": cache_folder}
     wanted = _wanted(info, sizes, place)
     total = sum(sizes[name] for name in wanted)
     _check_room(info, total, Path(cache_folder or constants.HF_HUB_CACHE))
@@ -143,9 +139,9 @@ def _bar_class(progress: Progress | None, done: int, total: int):
     return Bar
 
 
-def _sentence(info: CheckpointInfo, revision: str | None, error: Exception) -> str:
+def _sentence(info: CheckpointInfo, error: Exception) -> str:
     """What went wrong and what to do next. Narrow errors first: they derive from the wide ones."""
-    name = info.name if info.name == info.source else f"{info.name} ({info.source})"
+    name = info.name if info.name.startswith(info.source) else f"{info.name} ({info.source})"
     if isinstance(error, GatedRepoError):
         return (
             f"{name} is not open to everyone; accept its terms at {constants.ENDPOINT}/{info.source} "
@@ -154,7 +150,7 @@ def _sentence(info: CheckpointInfo, revision: str | None, error: Exception) -> s
     if isinstance(error, RepositoryNotFoundError):
         return f"There is no public repository {info.source} on the Hub; check the name, or log in if it is private."
     if isinstance(error, RevisionNotFoundError):
-        return f"{name} has no revision {revision!r} on the Hub; check the branch, tag or commit."
+        return f"{name} has no revision {info.revision!r} on the Hub; check the branch, tag or commit."
     if isinstance(error, OfflineModeIsEnabled) or constants.HF_HUB_OFFLINE:
         return f"{name} is not on this disk and HF_HUB_OFFLINE forbids to download it; unset it{_or_bundled()}."
     if isinstance(error, HfHubHTTPError):

@@ -42,7 +42,6 @@ def load_checkpoint(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     quantized_bits: int | None = None,
-    revision: str | None = None,
     cache_folder: str | Path | None = None,
     progress: Progress | None = None,
 ) -> LoadedCheckpoint:
@@ -51,15 +50,15 @@ def load_checkpoint(
     Args:
         name: see :func:`evfsam.checkpoints.registry.find`.
         device: where the weights go, straight from the file.
-        dtype: of the weights that may be half (``EvfSam.half_parameters``, all but a hundredth); others are float32.
+        dtype: of the weights that may be half (``EvfSam.half_parameters``, nearly all); others are float32.
         quantized_bits: 8 or 4 for the language side, see :mod:`evfsam.checkpoints.quantize`.
-        revision, cache_folder, progress: see :func:`evfsam.checkpoints.fetch.fetch`.
+        cache_folder, progress: see :func:`evfsam.checkpoints.fetch.fetch`.
 
     Raises CheckpointError if the checkpoint is unknown, missing, damaged, unsafe, or does not fit its config to
     the last tensor.
     """
     info = find(name)
-    folder = fetch(info, revision, cache_folder, progress)
+    folder = fetch(info, cache_folder, progress)
     tokenizer = load_tokenizer(folder)
     if quantized_bits:
         model = quantize(load_model(folder, "cpu", dtype), quantized_bits).to(device)
@@ -77,8 +76,8 @@ def _known_of(info: CheckpointInfo, folder: Path, model: EvfSam) -> CheckpointIn
     """The row that was asked for, completed by what the files turned out to hold."""
     row = describe_folder(folder)
     if info.on_hub:
-        row = replace(row, name=info.name, source=info.source, on_hub=True)
-    if info in PUBLISHED:  # their config.json says little
+        row = replace(row, name=info.name, source=info.source, on_hub=True, revision=info.revision)
+    if info.source in [published.source for published in PUBLISHED]:  # their config.json says little
         row = replace(row, capabilities=info.capabilities, licence=info.licence, description=info.description)
     segmenter = model.config.segmenter
     tracks = segmenter.kind == "sam2" and segmenter.memory

@@ -31,6 +31,7 @@ class CheckpointInfo:
         name: what a user types.
         source: "owner/name" on the Hugging Face Hub, or a folder.
         on_hub: which of the two ``source`` is.
+        revision: branch, tag or commit on the Hub; None for the default branch.
         kind: the segmenter: "sam", "sam2", "efficient_sam"; None if that is known only after a download.
         capabilities: of "referring" (one object by a phrase), "semantic" (the "[semantic] " prefix), "parts"
             (of a thing or a body), "video".
@@ -58,6 +59,7 @@ class CheckpointInfo:
     pixels: PixelSpec | None = None
     description: str = ""
     presence_threshold: float | None = None
+    revision: str | None = None
 
     def memory_bytes(self, bytes_per_weight: int = 4) -> int | None:
         """What the weights alone need: 4 bytes each in float32, 2 in half precision."""
@@ -122,24 +124,33 @@ def find(name: str | Path) -> CheckpointInfo:
 
     Args:
         name: a name from :func:`list_models`, the folder of a checkpoint, or "owner/name" on the Hub; in this
-            order, so that a folder called like a checkpoint is written "./name".
+            order, so that a folder called like a checkpoint is written "./name". What is on the Hub may be
+            followed by "@" and a branch, tag or commit.
 
     Raises CheckpointError for anything else; the message lists the known names.
     """
     text = str(name).strip()
-    for info in list_models():
-        if text in (info.name, info.source):
-            return info
+    if listed := _listed(text):
+        return listed
     path = os.path.expanduser(text)  # os.path says no to names no disk can have, where pathlib raises
     if os.path.isdir(path):
         return describe_folder(Path(path))
     if os.path.isfile(path):
         raise CheckpointError(f"{text} is a file; name the folder that holds config.json and the weights.")
-    if _HUB_ID.fullmatch(text):
-        return CheckpointInfo(name=text, source=text, on_hub=True, description="a repository on the Hub")
+    source, _, revision = text.partition("@")
+    if revision and (listed := _listed(source)) and listed.on_hub:
+        return replace(listed, name=text, revision=revision)
+    if _HUB_ID.fullmatch(source):
+        return CheckpointInfo(
+            name=text, source=source, on_hub=True, revision=revision or None, description="a repository on the Hub"
+        )
     close = difflib.get_close_matches(text.lower(), [info.name for info in list_models()], n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise CheckpointError(f"There is no checkpoint {text!r}.{hint} Known ones: {_known_names()}; or a folder.")
+
+
+def _listed(text: str) -> CheckpointInfo | None:
+    return next((info for info in list_models() if text in (info.name, info.source)), None)
 
 
 def describe_folder(folder: Path) -> CheckpointInfo:

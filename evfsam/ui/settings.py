@@ -52,7 +52,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.
     parser.add_argument(
         "--precision",
         default=environment.get("EVFSAM_PRECISION", "auto"),
-        help="auto, bf16, fp16 or fp32 (EVFSAM_PRECISION)",
+        help="auto, fp32, fp16, bf16, 8bit or 4bit, as far as the device can (EVFSAM_PRECISION)",
     )
     parser.add_argument("--host", help="where to listen, 0.0.0.0 for every network (GRADIO_SERVER_NAME)")
     parser.add_argument("--port", type=int, help="default: the first free one from 7860 (GRADIO_SERVER_PORT)")

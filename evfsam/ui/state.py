@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from evfsam.checkpoints.registry import CheckpointInfo, default_model, find, lis
 from evfsam.errors import CheckpointError, InputError
 from evfsam.media.images import open_picture
 from evfsam.predictor import Predictor
-from evfsam.runtime import choose_runtime
+from evfsam.runtime import Runtime, choose_runtime, weight_budget_bytes
 from evfsam.tracker import VideoTracker
 from evfsam.types import Clicks, Segmentation, TrackedFrame, VideoPrompt
 from evfsam.ui import video_job
@@ -24,7 +25,9 @@ from evfsam.ui.settings import Settings
 from evfsam.ui.video_job import Clip, Job, Outcome, Step
 from evfsam.ui.zero import ON_ZERO_GPU, on_gpu
 
-WEIGHT_BYTES = 12 * 10**9  # of all models held: two of the largest in float32, or four in half precision
+LOG = logging.getLogger(__name__)
+
+WEIGHT_BYTES = 12 * 10**9  # of all models held, at most: two of the largest in float32, four in half precision
 PREVIEW_SECONDS, SCAN_SECONDS = 20, 60
 FRAMES_PER_SECOND = 8  # that a published SAM-2 follows one object at least, files written
 ANSWER_SECONDS = 20  # booked on ZeroGPU: a SAM ViT-H picture and a dozen phrases, with room for a cold start
@@ -88,7 +91,7 @@ class Workbench:
         self.runtime = choose_runtime(settings.device, settings.precision)
         self.models = _offered(settings.models)
         self.default_model = next(iter(self.models))
-        self._predictors: ModelPool[Predictor] = ModelPool(WEIGHT_BYTES)
+        self._predictors: ModelPool[Predictor] = ModelPool(_weight_budget(self.runtime))
         self.stopped: set[str] = set()  # jobs that somebody called off
         # On ZeroGPU each of these is a forked process of its own.
         self.segment = on_gpu(self._segment, ANSWER_SECONDS)
@@ -99,7 +102,7 @@ class Workbench:
         self.track = on_gpu(self._track, _tracking_seconds)
         if ON_ZERO_GPU:  # weights must be placed before the first fork
             for name in list(self.models)[: max(1, len(settings.models))]:
-                self.predictor(name)
+                self._try_to_load(name)
 
     def info(self, name: str) -> CheckpointInfo:
         """The row of an offered checkpoint. Raises CheckpointError for any other name."""
@@ -110,10 +113,22 @@ class Workbench:
             raise CheckpointError(f"There is no checkpoint {name!r} here; choose one of {known}.") from None
 
     @staticmethod
-    def open(picture_path: str | None) -> np.ndarray:
-        """A picture file as uint8 (H, W, 3). Raises InputError if there is none or it cannot be used."""
+    def has_picture(picture_path: str | None) -> None:
+        """Raises InputError if no picture was brought."""
         if not picture_path:
             raise InputError("Choose a picture first: upload or paste one, or take an example.")
+
+    def _try_to_load(self, name: str) -> None:
+        """A checkpoint that cannot be had is told to who asks for it; the app goes on with the others."""
+        try:
+            self.predictor(name)
+        except CheckpointError as error:
+            LOG.warning("%s", error)
+
+    @staticmethod
+    def open(picture_path: str | None) -> np.ndarray:
+        """A picture file as uint8 (H, W, 3). Raises InputError if there is none or it cannot be used."""
+        Workbench.has_picture(picture_path)
         return open_picture(picture_path, MAX_PIXELS)
 
     def predictor(self, name: str, precision: str = "auto") -> Predictor:
@@ -123,7 +138,7 @@ class Workbench:
 
         def load() -> Predictor:
             source = name if info.on_hub else info.source
-            return Predictor(load_checkpoint(source, runtime.device, runtime.dtype), runtime)
+            return Predictor(load_checkpoint(source, runtime.device, runtime.dtype, runtime.quantized_bits), runtime)
 
         expected = info.memory_bytes(runtime.dtype.itemsize) or 0
         return self._predictors.get((name, runtime.precision), load, expected)
@@ -182,6 +197,11 @@ class Workbench:
             timed,
             tuple(clicks or [None] * len(phrases)),
         )
+
+
+def _weight_budget(runtime: Runtime) -> int:
+    # On ZeroGPU there is no device to ask before the first task.
+    return WEIGHT_BYTES if ON_ZERO_GPU else min(WEIGHT_BYTES, weight_budget_bytes(runtime.device))
 
 
 def _tracking_seconds(job: Job) -> int:

@@ -23,7 +23,7 @@ from evfsam.errors import CheckpointError
 
 seen = []
 try:
-    folder = fetch(find(sys.argv[1]), revision=sys.argv[2] or None, progress=lambda *step: seen.append(step))
+    folder = fetch(find(sys.argv[1]), progress=lambda *step: seen.append(step))
     print(json.dumps({"folder": str(folder), "files": sorted(p.name for p in folder.iterdir()), "progress": seen}))
 except CheckpointError as error:
     print(json.dumps({"error": str(error)}))
@@ -48,7 +48,7 @@ def published(folder: Path) -> Path:
     return folder
 
 
-def ask(hub: FakeHub | None, home: Path, name: str = "evf-sam2", revision: str = "", **variables: str) -> dict:
+def ask(hub: FakeHub | None, home: Path, name: str = "evf-sam2", **variables: str) -> dict:
     variables = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -58,7 +58,7 @@ def ask(hub: FakeHub | None, home: Path, name: str = "evf-sam2", revision: str =
         "NO_PROXY": "*",
         **variables,
     }
-    command = [sys.executable, "-c", ASK, name, revision]
+    command = [sys.executable, "-c", ASK, name]
     done = subprocess.run(command, cwd=REPOSITORY, env=variables, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -85,7 +85,7 @@ def test_the_cache_folder_can_be_elsewhere(hub, tmp_path):
 
 
 def test_a_commit_may_be_asked_for(hub, tmp_path):
-    assert Path(ask(hub, tmp_path, revision=COMMIT)["folder"]).name == COMMIT
+    assert Path(ask(hub, tmp_path, name=f"evf-sam2@{COMMIT}")["folder"]).name == COMMIT
 
 
 def test_shards_are_all_downloaded(hub, tmp_path):
@@ -136,7 +136,7 @@ REFUSED = {
     "no network": (None, {}, "check the network"),
     "offline": (no_change, {"HF_HUB_OFFLINE": "1"}, "unset it"),
     "missing repository": (no_change, {"name": "nobody/nothing"}, "check the name"),
-    "missing revision": (no_change, {"revision": "v9"}, "check the branch"),
+    "missing revision": (no_change, {"name": "evf-sam2@v9"}, "check the branch"),
     "gated": (gate, {}, "accept its terms"),
     "another layout": (no_weights, {}, "choose another"),
     "full disk, seen before": (too_big, {}, "make room"),
@@ -156,7 +156,7 @@ def test_a_disk_that_fills_up_while_writing_is_told(hub, tmp_path):
     """The process may write no file beyond 100 kB, which the system reports as it reports a full disk."""
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n" + ASK
     variables = {"PATH": os.environ["PATH"], "HF_HOME": str(tmp_path), "HF_ENDPOINT": hub.url, "NO_PROXY": "*"}
-    command = [sys.executable, "-c", limited, "evf-sam2", ""]
+    command = [sys.executable, "-c", limited, "evf-sam2"]
     done = subprocess.run(command, cwd=REPOSITORY, env=variables, capture_output=True, text=True, timeout=60)
     error = json.loads(done.stdout.splitlines()[-1])["error"]
     assert "disk is full" in error and "make room" in error

@@ -84,6 +84,22 @@ def test_any_repository_of_the_hub_may_be_named():
     assert info.on_hub and info.source == "somebody/their-evf" and info.kind is None
 
 
+@pytest.mark.parametrize("name", ["evf-sam2@v1", "YxZhang/evf-sam2@v1"])
+def test_a_revision_follows_an_at_sign(name):
+    info = find(name)
+    assert info.revision == "v1" and info.name == name
+    assert (info.source, info.capabilities) == ("YxZhang/evf-sam2", find("evf-sam2").capabilities)
+    assert find("somebody/theirs@main").revision == "main" and find("somebody/theirs").revision is None
+
+
+def test_a_folder_may_have_an_at_sign_and_has_no_revisions(tmp_path):
+    folder = write_config(tmp_path / "mine@home", sam_scale="huge")
+    assert find(folder).source == str(folder)
+    for name in (f"{folder}@v1", "evf-sam2-tiny@v1"):
+        with pytest.raises(CheckpointError, match="There is no checkpoint"):
+            find(name)
+
+
 def test_a_folder_may_be_named(tmp_path):
     folder = write_config(tmp_path / "mine", sam_scale="huge")
     assert find(folder).kind == find(str(folder)).kind == "sam"
