@@ -11,12 +11,14 @@ def add_parser(subparsers) -> None:
 
     parser = subparsers.add_parser(
         "train",
-        help="train a bundled checkpoint on rendered scenes",
+        help="train a bundled checkpoint",
         description="Train a recipe, stage by stage. Run it again to resume where it stopped.",
     )
     parser.add_argument("--recipe", default="evf-sam2-tiny", help="its name (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/<recipe>)")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="default: all, in this order")
+    parser.add_argument("--photos", type=Path, help="the pack of photographs, for a recipe that learns from them")
+    parser.add_argument("--base", type=Path, help="the run that a recipe continues (default: beside its own)")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
     parser.add_argument("--workers", type=int, default=2, help="processes that render scenes")
     parser.add_argument("--seed", type=int, help="of initialisation and sampling, instead of the recipe's")
@@ -39,10 +41,11 @@ def run(args: argparse.Namespace) -> int:
     if args.steps:
         recipe = shortened(recipe, args.steps)
     if args.scenes:
-        recipe = replace(recipe, scenes=args.scenes)
+        recipe = replace(recipe, scenes=args.scenes, photographs=min(recipe.photographs, args.scenes))
     if args.seed is not None:
         recipe = replace(recipe, seed=args.seed)
     folder = args.out or Path("runs") / recipe.name
-    run_recipe(recipe, folder, args.stages, None if args.device == "auto" else args.device, args.workers)
+    device = None if args.device == "auto" else args.device
+    run_recipe(recipe, folder, args.stages, device, args.workers, args.photos, args.base)
     print(f"done: {folder}")
     return 0

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.local_sgd import LocalSGD
 from torch import nn
 from tqdm import tqdm
 
 from evfsam.training.config import StageConfig
 
 SAVE_EVERY, LOG_EVERY = 500, 50  # steps
+# Processes on a CPU wait long for each other, so they average their weights every few steps instead of all gradients.
+LOCAL_STEPS = 10  # divides SAVE_EVERY
 
 
 def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Accelerator) -> None:
@@ -38,7 +41,9 @@ def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Acce
         start = json.loads((state_folder / "step.json").read_text())["step"]
     prepared.train()
     sums, since = defaultdict(float), time.monotonic()
-    with tqdm(total=config.steps, initial=start, desc=name, disable=not accelerator.is_main_process) as bar:
+    local = LocalSGD(accelerator, prepared, LOCAL_STEPS, enabled=accelerator.device.type == "cpu")
+    bar = tqdm(total=config.steps, initial=start, desc=name, disable=not accelerator.is_main_process)
+    with bar, local:
         for step in range(start, config.steps):
             losses = prepared(step * accelerator.num_processes + accelerator.process_index)
             accelerator.backward(losses["loss"])
@@ -46,6 +51,7 @@ def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Acce
             optimizer.step()
             scheduler.step()
             optimizer.zero_grad()
+            local.step()
             for key, value in losses.items():
                 sums[key] += value.detach().item()
             bar.update()

@@ -18,56 +18,52 @@ TINY_ENCODER = Beit3Config(
     text_positions=66,
 )
 
+TINY_SAM2 = Sam2Config(
+    image_size=256,
+    width=32,
+    stages=(1, 2, 3, 1),
+    heads=1,
+    global_attention_blocks=(5,),
+    windows=(8, 4, 8, 8),
+    embedding_width=128,
+    decoder_feed_forward=512,
+    extra_masks=False,
+    memory_width=32,
+    memory_layers=2,
+    memory_feed_forward=256,
+)
+
+TINY_SAM = SamConfig(
+    image_size=256,
+    patch_size=16,
+    width=192,
+    depth=6,
+    heads=6,
+    global_attention_blocks=(2, 5),
+    window=8,
+    embedding_width=128,
+    decoder_feed_forward=512,
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe(
             name="evf-sam2-tiny",
-            model=EvfConfig(
-                encoder=TINY_ENCODER,
-                segmenter=Sam2Config(
-                    image_size=256,
-                    width=32,
-                    stages=(1, 2, 3, 1),
-                    heads=1,
-                    global_attention_blocks=(5,),
-                    windows=(8, 4, 8, 8),
-                    embedding_width=128,
-                    decoder_feed_forward=512,
-                    extra_masks=False,
-                    memory_width=32,
-                    memory_layers=2,
-                    memory_feed_forward=256,
-                ),
-                multimask=False,
-            ),
+            model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM2, multimask=False),
             vocabulary=TINY_VOCABULARY,
             first_seed=0,
             scenes=9000,
             segmenter=StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
             grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
             joint=StageConfig(steps=1800, learning_rate=3e-4, scenes=4, prompts=8),
-            together=StageConfig(steps=3500, learning_rate=3e-4, scenes=3, prompts=8, warmup=100),
+            together=StageConfig(steps=3000, learning_rate=3e-4, scenes=3, prompts=8, warmup=100),
             memory=StageConfig(steps=1200, learning_rate=5e-4, scenes=1, prompts=4, warmup=50),
             clips=500,
         ),
         Recipe(
             name="evf-sam-tiny",
-            model=EvfConfig(
-                encoder=TINY_ENCODER,
-                segmenter=SamConfig(
-                    image_size=256,
-                    patch_size=16,
-                    width=192,
-                    depth=6,
-                    heads=6,
-                    global_attention_blocks=(2, 5),
-                    window=8,
-                    embedding_width=128,
-                    decoder_feed_forward=512,
-                ),
-                multimask=False,
-            ),
+            model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM, multimask=False),
             vocabulary=TINY_VOCABULARY,
             first_seed=0,
             scenes=9000,
@@ -75,7 +71,17 @@ RECIPES = {
             segmenter=StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
             grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
             joint=StageConfig(steps=1800, learning_rate=3e-4, scenes=4, prompts=8),
-            together=StageConfig(steps=3500, learning_rate=3e-4, scenes=3, prompts=8, warmup=100),
+            together=StageConfig(steps=3000, learning_rate=3e-4, scenes=3, prompts=8, warmup=100),
+        ),
+        Recipe(
+            name="evf-sam2-tiny-photo",
+            model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM2, multimask=False),
+            vocabulary=TINY_VOCABULARY,
+            first_seed=0,
+            scenes=4000,
+            photographs=6000,
+            continues="evf-sam2-tiny",
+            photo=StageConfig(steps=3500, learning_rate=3e-4, scenes=3, prompts=8, warmup=100),
         ),
     )
 }

@@ -4,6 +4,7 @@
 2. ``GroundingStage``: words + picture -> which image tokens are meant (in BEIT-3's place). No segmenter.
 3. ``JointStage``: words + picture -> prompt token -> mask (EVF-SAM), image features frozen and cached.
 4. ``TogetherStage``: the same, with the image encoder learning as well.
+5. ``PhotoStage``: the same, on rendered scenes and photographs.
 
 Trained all at once, a decoder learns to find things from the words by itself and the fusion stays unused.
 """
@@ -243,3 +244,9 @@ class TogetherStage(JointStage):
         pictures = [self.reader.cache.picture_rgb(scene) for scene in scenes]
         pixels = torch.cat([prepare(picture, self.reader.spec).segmenter_pixels for picture in pictures])
         return self.model.encode_image(pixels.to(device))
+
+
+class PhotoStage(TogetherStage):
+    """The same on rendered scenes and photographs: the reader's cache holds both."""
+
+    name = "photo"

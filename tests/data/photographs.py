@@ -26,7 +26,13 @@ BODY = {
     "shoes": (0.88, 0.94, 0.34, 0.66),
     "bag": (0.50, 0.58, 0.68, 0.78),
 }
-PAINT = {"hair": (90, 60, 30), "skin": (230, 180, 150), "pants": (20, 20, 24), "shoes": (60, 50, 40), "bag": (90, 90, 90)}
+PAINT = {
+    "hair": (90, 60, 30),
+    "skin": (230, 180, 150),
+    "pants": (20, 20, 24),
+    "shoes": (60, 50, 40),
+    "bag": (90, 90, 90),
+}
 
 
 def make_clone(folder: Path, people: int = PEOPLE) -> Path:

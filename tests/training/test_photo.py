@@ -1,0 +1,86 @@
+"""A few steps of the stage that learns from photographs, continuing a run on rendered scenes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from evfsam.checkpoints.load import load_checkpoint
+from evfsam.data.ccp import read_pack, read_photo
+from evfsam.errors import InputError
+from evfsam.predictor import Predictor
+from evfsam.runtime import choose_runtime
+from evfsam.training.photo_cache import joined, open_photo_cache
+from evfsam.training.recipes import RECIPES
+from evfsam.training.run import run
+from evfsam.training.scene_cache import open_cache
+from tests.data.photographs import make_pack
+from tests.training.test_training import STAGE, small, trained  # noqa: F401 - a fixture
+
+NAME = "evf-sam2-tiny-photo"
+
+
+@pytest.fixture(scope="module")
+def pack_folder(tmp_path_factory):
+    return make_pack(tmp_path_factory.mktemp("photographs"))
+
+
+def photo_recipe():
+    recipe, model = RECIPES[NAME], small("evf-sam2-tiny").model
+    return replace(recipe, model=model, scenes=4, photographs=4, calibration_scenes=2, photo=STAGE)
+
+
+@pytest.fixture(scope="module")
+def continued(trained, pack_folder, tmp_path_factory):  # noqa: F811
+    folder = tmp_path_factory.mktemp("photo-run")
+    run(photo_recipe(), folder, device="cpu", workers=1, photographs=pack_folder, base=trained)
+    return folder
+
+
+def test_it_continues_from_the_run_on_scenes_and_the_checkpoint_answers(trained, continued, pack_folder):  # noqa: F811
+    before, after = load_file(trained / "together.safetensors"), load_file(continued / "photo.safetensors")
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    assert before.keys() == after.keys() and any("image_encoder" in name for name in changed)
+    assert max((after[name] - before[name]).abs().max() for name in changed) < 10 * STAGE.learning_rate
+    checkpoint = load_checkpoint(continued / "checkpoint")
+    assert {"hair", "coat", "car"} <= set(checkpoint.info.vocabulary)
+    assert "video" not in checkpoint.info.capabilities
+    picture_rgb, _ = read_photo(read_pack(pack_folder).photos["val"][0])
+    (found,) = Predictor(checkpoint, choose_runtime("cpu")).segment(picture_rgb, ["the person in the red coat"])
+    assert found.mask.shape == picture_rgb.shape[:2] and not found.warnings
+
+
+def test_a_finished_stage_is_not_trained_again(trained, continued, pack_folder):  # noqa: F811
+    before = load_file(continued / "photo.safetensors")
+    run(photo_recipe(), continued, ("photo",), "cpu", workers=1, photographs=pack_folder, base=trained)
+    after = load_file(continued / "photo.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert json.loads((continued / "photo" / "step.json").read_text()) == {"step": STAGE.steps}
+
+
+def test_both_worlds_are_in_the_cache(trained, continued, pack_folder):  # noqa: F811
+    scenes = open_cache(continued / "scenes", 0, 4, 128, workers=1)
+    photographs = open_photo_cache(continued / "photographs", pack_folder, 4, 128, workers=1)
+    both = joined(scenes, photographs)
+    assert len(both) == 8
+    for i in range(4):
+        assert (both.picture_rgb(i) == scenes.picture_rgb(i)).all()
+        assert (both.picture_rgb(4 + i) == photographs.picture_rgb(i)).all()
+        assert both.expressions[4 + i] == photographs.expressions[i] and photographs.expressions[i]
+    present = np.unique(photographs.part_maps[0])
+    assert all(np.isin(e.part_ids, present).any() for e in photographs.expressions[0] if e.kind != "absent")
+
+
+@pytest.mark.parametrize("missing", ["photographs", "pack", "base"])
+def test_what_is_missing_is_said_before_anything_is_rendered(trained, pack_folder, tmp_path, missing):  # noqa: F811
+    photographs = {"photographs": None, "pack": tmp_path}.get(missing, pack_folder)
+    base = tmp_path / "nowhere" if missing == "base" else trained
+    told = {"photographs": "learns from photographs", "pack": "no pack of photographs", "base": "no finished run"}
+    with pytest.raises(InputError, match=told[missing]):
+        run(photo_recipe(), tmp_path / "run", device="cpu", workers=1, photographs=photographs, base=base)
+    assert not (tmp_path / "run").exists()
