@@ -10,7 +10,7 @@ from evfsam.media.export import bundle, encode_rle
 from evfsam.tracker import DIRECTIONS
 from evfsam.types import Segmentation
 from evfsam.ui import answers
-from evfsam.ui.comparison import pairwise_iou
+from evfsam.ui.comparison import figures, pairwise_iou
 from evfsam.ui.components import picture_input
 from evfsam.ui.downloads import bare, write_files
 from evfsam.ui.errors import told
@@ -53,19 +53,9 @@ def compare_(
 ) -> tuple[dict[str, Any], list[str]]:
     """Sides compared on one picture, (JSON, files)."""
     named = split_phrases(of) if of.strip() else []
-    found = compare.compare(bench, by, picture, phrases, named, named, model or bench.default_model)
+    *_, found = compare.compare(bench, by, picture, phrases, named, named, model or bench.default_model)
     sides = [
-        {
-            "label": side.candidate.label,
-            "model": side.candidate.model,
-            "phrase": side.candidate.phrase,
-            "precision": side.candidate.precision,
-            "encode_seconds": side.encode_seconds,
-            "decode_seconds": side.decode_seconds,
-            "weight_bytes": side.weight_bytes,
-            **_described(side.segmentation),
-        }
-        for side in found.sides
+        {**figures(side), **_described(side.segmentation), "phrase": side.candidate.phrase} for side in found.sides
     ]
     return {"sides": sides, "iou": pairwise_iou(found.sides).tolist()}, compare.files(found)[1]
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import combinations
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from evfsam.errors import InputError
+from evfsam.media.export import slug
 from evfsam.media.overlay import overlay
 from evfsam.media.palette import RGB, colour_of
 from evfsam.types import Segmentation
@@ -77,20 +83,80 @@ def pairwise_iou(sides: Sequence[Side]) -> np.ndarray:
     return np.array([[iou(a, b) for b in masks] for a in masks])
 
 
-def difference_map(picture_rgb: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def difference_map(
+    picture_rgb: np.ndarray, masks: tuple[np.ndarray, np.ndarray], colours: tuple[RGB, RGB]
+) -> np.ndarray:
     """The picture in grey, with what only one of two masks takes in that one's colour: uint8 (h, w, 3)."""
-    view = to_view(picture_rgb)
+    view, (a, b) = to_view(picture_rgb), masks
     grey = np.repeat(view.mean(2, keepdims=True) * 0.6 + 60, 3, axis=2).clip(0, 255).astype(np.uint8)
     only_a, only_b = (to_view(mask * np.uint8(255)) > 127 for mask in (a & ~b, b & ~a))
-    return overlay(grey, [only_a, only_b], [colour_of(0), colour_of(1)], fill_opacity=0.8, outline_px=0)
+    return overlay(grey, [only_a, only_b], colours, fill_opacity=0.8, outline_px=0)
+
+
+def pair_html(picture_rgb: np.ndarray, sides: Sequence[Side], first: int, second: int) -> str:
+    """Two sides over each other with a slider between them, and below it where they differ."""
+    names = [escape(sides[i].candidate.label) for i in (first, second)]
+    colours = colour_of(first), colour_of(second)
+    masks = tuple(sides[i].segmentation.mask for i in (first, second))
+    left, right = (
+        picture_uri(overlay(to_view(picture_rgb), [to_view(mask * np.uint8(255)) > 127], [colour]))
+        for mask, colour in zip(masks, colours, strict=True)
+    )
+    ratio = _ratio(picture_rgb)
+    told = " ".join(f"{_swatch(colour)}{name} alone." for colour, name in zip(colours, names, strict=True))
+    difference = picture_uri(difference_map(picture_rgb, masks, colours))
+    return (
+        f'<div class="evf-slider" style="--cut: 50%; {ratio}">'
+        f'<div class="evf-stage" style="{ratio}"><img alt="Mask of {names[0]}" src="{left}">'
+        f'<img class="right" alt="Mask of {names[1]}" src="{right}"></div>'
+        f'<input type="range" min="0" max="100" value="50" aria-label="{names[0]} on the left, {names[1]} on the right">'
+        f'<p class="evf-caption">{names[0]} on the left, {names[1]} on the right: drag the slider to compare.</p></div>'
+        f'<div class="evf-stage" style="{ratio}"><img alt="Where {names[0]} and {names[1]} differ" '
+        f'src="{difference}"></div><p class="evf-caption">Where they differ: {told}</p>'
+    )
+
+
+def files(picture_rgb: np.ndarray, stem: str, sides: Sequence[Side]) -> dict[str, bytes]:
+    """What a comparison adds to the masks: file name -> content, figures as JSON and a difference map a pair."""
+    labels = [side.candidate.label for side in sides]
+    content = {}
+    for i, j in combinations(range(len(sides)), 2):
+        masks = sides[i].segmentation.mask, sides[j].segmentation.mask
+        drawn = Image.fromarray(difference_map(picture_rgb, masks, (colour_of(i), colour_of(j))))
+        buffer = io.BytesIO()
+        drawn.save(buffer, "png")
+        content[f"{stem}.difference.{slug(labels[i], str(i))}.{slug(labels[j], str(j))}.png"] = buffer.getvalue()
+    document = {"sides": [figures(side) for side in sides], "iou": pairwise_iou(sides).round(6).tolist()}
+    content[f"{stem}.comparison.json"] = json.dumps(document, ensure_ascii=False, indent=1).encode()
+    return content
+
+
+def figures(side: Side) -> dict[str, Any]:
+    """What was measured of a side, for JSON."""
+    candidate, found = side.candidate, side.segmentation
+    return {
+        "label": candidate.label,
+        "model": candidate.model,
+        "phrase": candidate.phrase,
+        "precision": candidate.precision,
+        "score": round(found.score, 6),
+        "area": round(found.area_fraction, 6),
+        "encode_seconds": side.encode_seconds,
+        "decode_seconds": side.decode_seconds,
+        "weight_bytes": side.weight_bytes,
+    }
 
 
 def grid_html(picture_rgb: np.ndarray, sides: Sequence[Side]) -> str:
     """Every side's picture with its score, area, time and memory."""
     picture = picture_uri(to_view(picture_rgb))
+    cards = "".join(_cards(sides, picture, _ratio(picture_rgb)))
+    return f'<div class="evf-grid" style="--columns: {2 if len(sides) == MOST else len(sides)}">{cards}</div>'
+
+
+def _ratio(picture_rgb: np.ndarray) -> str:
     height, width = picture_rgb.shape[:2]
-    ratio = f"aspect-ratio: {width} / {height}; --ratio: {width / height:.5f}"
-    return f'<div class="evf-grid">{"".join(_cards(sides, picture, ratio))}</div>'
+    return f"aspect-ratio: {width} / {height}; --ratio: {width / height:.5f}"
 
 
 def _cards(sides: Sequence[Side], picture: str, ratio: str) -> Iterator[str]:
@@ -103,9 +169,9 @@ def _cards(sides: Sequence[Side], picture: str, ratio: str) -> Iterator[str]:
             f"<h3>{_swatch(colour)}{label}</h3><dl>"
             f"<div><dt>Score</dt><dd>{found.score:.2f}</dd></div>"
             f"<div><dt>Area</dt><dd>{percent(found.area_fraction)}</dd></div>"
-            f"<div><dt>Picture</dt><dd>{seconds(side.encode_seconds)}</dd></div>"
-            f"<div><dt>Phrase</dt><dd>{seconds(side.decode_seconds)}</dd></div>"
-            f"<div><dt>Weights</dt><dd>{megabytes(side.weight_bytes)}</dd></div></dl>{notes}</article>"
+            f"<div><dt>Encode picture</dt><dd>{seconds(side.encode_seconds)}</dd></div>"
+            f"<div><dt>Answer phrase</dt><dd>{seconds(side.decode_seconds)}</dd></div>"
+            f"<div><dt>Memory of weights</dt><dd>{megabytes(side.weight_bytes)}</dd></div></dl>{notes}</article>"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,11 +25,17 @@ def write_files(files: dict[str, bytes]) -> list[str]:
 
 
 def picture_files(
-    picture_rgb: np.ndarray, picture_name: str, segmentations: Sequence[Segmentation]
+    picture_rgb: np.ndarray,
+    picture_name: str,
+    segmentations: Sequence[Segmentation],
+    more: Mapping[str, bytes] | None = None,
 ) -> tuple[str, list[str]]:
-    """Everything an answer gives: the zip of all, and masks, cut-outs, overlay and COCO JSON one by one."""
+    """Everything an answer gives: the zip of all, and masks, cut-outs, overlay and COCO JSON one by one.
+
+    ``more`` holds further files, name -> content.
+    """
     picture_name = Path(picture_name).name
-    files = bundle(picture_rgb, segmentations, picture_name)
+    files = {**bundle(picture_rgb, segmentations, picture_name), **(more or {})}
     stem = slug(Path(picture_name).stem, "picture")
     archive, *single = write_files({f"{stem}.zip": zip_files(files), **files})
     return archive, single

@@ -21,6 +21,7 @@ element.addEventListener("click", (event) => {
   const chosen = event.target.closest("[data-index]");
   if (chosen) trigger("select", { index: Number(chosen.dataset.index), value: null });
 });
+element.dataset.ready = "yes";
 """
 
 

@@ -98,7 +98,7 @@ def _score(score: float) -> str:
     weak = " weak" if score < 0.5 else ""
     return (
         f'<span class="score{weak}" title="How well the model expects its mask to fit (predicted IoU)">'
-        f'<span class="bar" style="--score: {score:.3f}"></span>{score:.2f}</span>'
+        f'<span class="bar" style="--score: {score:.3f}"></span><span><small>score </small>{score:.2f}</span></span>'
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 300  # for a model on a busy machine
+PATIENCE_S = 120  # for a model on a busy machine
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -83,7 +83,6 @@ def open_page(browser: Browser, url: str, width: int = 1400, height: int = 900, 
     page.set_default_timeout(PATIENCE_S * 1000)
     page.goto(url + query)
     page.wait_for_selector("#tabs")
-    page.wait_for_load_state("networkidle")
     return page
 
 
@@ -93,7 +92,8 @@ def open_tab(page: Page, title: str) -> None:
 
 def take_example(page: Page, tab: str, index: int) -> None:
     """Click an example of a tab, by its place."""
-    page.locator(f"#{tab}-examples [data-index='{index}']").click()
+    ready = page.locator(f"#{tab}-examples[data-ready], #{tab}-examples [data-ready]")
+    ready.locator(f"[data-index='{index}']").click()
 
 
 def wait_for_rows(page: Page, tab: str, count: int) -> list[str]:

@@ -154,25 +154,29 @@ def test_parts_come_as_masks_and_cutouts(bench, picture):
             assert piece.mode == "RGBA" and piece.size == (x1 - x0, y1 - y0)
 
 
-def test_parts_need_a_part(bench, picture):
+def test_parts_need_a_part():
     with pytest.raises(EvfSamError, match="at least one part"):
-        parts.ask(bench, "first", picture, "car", [])
+        parts.part_names([], " ")
+    assert parts.part_names(["wheel"], "door, wheel") == ["wheel", "door"]
 
 
 def test_checkpoints_side_by_side(bench, picture):
-    found = compare.compare(bench, "checkpoints", picture, "the red car", ["first", "second"], [], "first")
-    assert found.labels == ["first", "second"]
+    half, found = compare.compare(bench, "checkpoints", picture, "the red car", ["first", "second"], [], "first")
+    assert half.labels == ["first"] and found.labels == ["first", "second"]
     assert all(side.encode_seconds > 0 and side.weight_bytes > 0 for side in found.sides)
-    (left, right), difference = compare.pair(found, "second", "first")
-    assert left.shape == right.shape == difference.shape == (96, 144, 3)
-    names = [Path(path).name for path in compare.files(found)[1]]
-    assert "shore.first.mask.png" in names and "shore.second.mask.png" in names
+    html = compare.pair(found, "second", "first")
+    assert html.index("Mask of second") < html.index("Mask of first") < html.index("Where second and first differ")
+    paths = {Path(path).name: Path(path) for path in compare.files(found)[1]}
+    assert {"shore.first.mask.png", "shore.second.mask.png", "shore.difference.first.second.png"} <= set(paths)
+    document = json.loads(paths["shore.comparison.json"].read_text())
+    assert [side["model"] for side in document["sides"]] == ["first", "second"]
+    assert document["iou"][0][1] == pytest.approx(compare.comparison.pairwise_iou(found.sides)[0, 1], abs=1e-6)
 
 
 def test_the_same_answer_agrees_with_itself(bench, picture):
-    found = compare.compare(bench, "phrases", picture, "the red car, the  red car , a dog", [], [], "first")
+    *_, found = compare.compare(bench, "phrases", picture, "the red car, the  red car , a dog", [], [], "first")
     assert found.labels == ["the red car", "a dog"]
-    found = compare.compare(bench, "phrases", picture, "[semantic] sky, [SEMANTIC] sky", [], [], "first")
+    *_, found = compare.compare(bench, "phrases", picture, "[semantic] sky, [SEMANTIC] sky", [], [], "first")
     assert compare.comparison.pairwise_iou(found.sides) == pytest.approx(np.ones((2, 2)))
 
 

@@ -158,7 +158,7 @@ def test_a_difference_map_colours_what_differs():
     picture = np.full((20, 20, 3), 128, np.uint8)
     a, b = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
     a[:, :12], b[:, 8:] = True, True
-    drawn = comparison.difference_map(picture, a, b).astype(int)
+    drawn = comparison.difference_map(picture, (a, b), ((213, 94, 0), (0, 114, 178))).astype(int)
     only_a, both, only_b = drawn[10, 3], drawn[10, 10], drawn[10, 17]
     assert only_a[0] > only_a[2] and only_b[2] > only_b[0] and np.ptp(both) == 0
 

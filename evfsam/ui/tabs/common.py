@@ -1,13 +1,17 @@
-"""What every tab has: a viewer, a line of status, downloads, and the rules by which its events queue."""
+"""What every tab has: a viewer, a line of status, downloads, and the way in which a question is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from gradio.events import Dependency
 
+from evfsam.errors import InputError
+from evfsam.ui.errors import told
 from evfsam.ui.theme import viewer_script
 
 # One model step at a time, whichever tab it comes from.
@@ -16,6 +20,7 @@ ON_GPU = {"concurrency_id": "gpu", "concurrency_limit": 1, "api_visibility": "pr
 FREE = {"api_visibility": "private", "show_progress": "hidden"}
 # The default of a handler's ``progress``: bars of downloads (tqdm) are shown on the page.
 PROGRESS = gr.Progress(track_tqdm=True)
+ANY = gr.validate(True, "")
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,51 @@ class Kept:
         return [self.archive, self.single]
 
 
+def answer_column() -> gr.Column:
+    """The wide column, for what comes back."""
+    return gr.Column(scale=8, min_width=320, elem_classes=["evf-answer"])
+
+
+def cancel_button(tab: str) -> gr.Button:
+    """Calls off a question; the style sheet shows it while the viewer beside it waits for an answer."""
+    return gr.Button("Cancel", variant="stop", size="sm", elem_id=f"{tab}-cancel", elem_classes=["evf-cancel"])
+
+
+def ask_on(
+    triggers: Sequence[Callable],
+    handler: Callable,
+    inputs: Sequence[Component],
+    outputs: Sequence[Component],
+    check: Callable[..., list],
+    view: Component,
+) -> list[Dependency]:
+    """Wire a question to the model, checked before it queues.
+
+    Args:
+        triggers: events such as ``button.click``; a Dependency for each comes back.
+        check: the validator, made of :func:`valid` and ``ANY``, an entry an input.
+        view: where progress and the place in the queue are shown.
+    """
+    return [
+        trigger(
+            told(handler), inputs, outputs, validator=check, show_progress_on=view, scroll_to_output=True, **ON_GPU
+        )
+        for trigger in triggers
+    ]
+
+
+def valid(check: Callable[[Any], object], value: Any) -> dict:
+    """What a validator says of one input: the sentence of the InputError that ``check`` raises, or nothing."""
+    try:
+        check(value)
+    except InputError as error:
+        return gr.validate(False, str(error))
+    return ANY
+
+
 def viewer(empty: str, elem_id: str, refining: bool = False) -> gr.HTML:
     """Where a picture and its masks are shown; ``select`` brings clicks on it if ``refining``."""
-    classes = ["evf-flush", *(["evf-refining"] if refining else [])]
+    classes = ["evf-flush", "evf-view", *(["evf-refining"] if refining else [])]
     return gr.HTML(empty, js_on_load=viewer_script(), elem_id=elem_id, elem_classes=classes)
 
 
@@ -61,5 +108,5 @@ def downloads_panel(tab: str, label: str = "Masks, cut-outs, overlay, COCO JSON"
     """The downloads of a tab, hidden until there is an answer."""
     with gr.Accordion("Downloads", open=False, visible=False) as panel:
         archive = gr.DownloadButton("Everything as one zip", elem_id=f"{tab}-zip")
-        single = gr.Files(label=label, elem_id=f"{tab}-files", interactive=False)
+        single = gr.Files(label=label, elem_id=f"{tab}-files", elem_classes=["evf-files"], interactive=False)
     return Kept(panel, archive, single)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
+from pathlib import Path
 
 import gradio as gr
 import numpy as np
 
 from evfsam.errors import InputError
-from evfsam.media.overlay import overlay
-from evfsam.media.palette import colour_of
+from evfsam.media.export import slug
 from evfsam.runtime import PRECISIONS as KNOWN_PRECISIONS
 from evfsam.ui import comparison, downloads
 from evfsam.ui.comparison import CHECKPOINTS, PHRASES, PRECISIONS, WAYS, Side
@@ -21,9 +22,12 @@ from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.phrases import split_phrases
 from evfsam.ui.state import Workbench
 from evfsam.ui.tabs import common
-from evfsam.ui.viewer import to_view
 
 TAB = "compare"
+# A native slider, so that arrow keys move it as well.
+SLIDE = """element.addEventListener("input", (event) => {
+  event.target.closest(".evf-slider").style.setProperty("--cut", `${event.target.value}%`);
+});"""
 EMPTY = common.empty_stage(
     "See what differs",
     "Two to four checkpoints, phrases or precisions on one picture,",
@@ -52,30 +56,22 @@ def compare(
     models: Sequence[str],
     precisions: Sequence[str],
     model: str,
-    progress: gr.Progress | None = None,
-) -> Compared:
-    """Ask every side in turn. Raises EvfSamError for what cannot be compared."""
+) -> Iterator[Compared]:
+    """Ask every side in turn; after each, what there is by then. Raises EvfSamError for what cannot be compared."""
     chosen = comparison.candidates(way, models or [], split_phrases(text), precisions or [], model)
     picture_rgb = bench.open(path)
-    sides = []
-    for i, candidate in enumerate(chosen):
-        if progress:
-            progress((i, len(chosen)), desc=f"Asking {candidate.label}", unit="answers")
+    sides: list[Side] = []
+    for candidate in chosen:
         sides.append(bench.measure(candidate, picture_rgb))
-    return Compared(picture_rgb, path, tuple(sides))
+        yield Compared(picture_rgb, path, tuple(sides))
 
 
-def pair(compared: Compared | None, first: str, second: str) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-    """Two sides over each other: (overlay, overlay) for the slider, and where they differ."""
+def pair(compared: Compared | None, first: str, second: str) -> str:
+    """Two sides over each other, and where they differ, as HTML."""
     if compared is None:
         raise InputError("Compare something first.")
-    picture, a, b = compared.picture_rgb, *(_side(compared, label) for label in (first, second))
-    masks = (a.segmentation.mask, b.segmentation.mask)
-    drawn = tuple(
-        to_view(overlay(picture, [mask], [colour_of(compared.labels.index(side.candidate.label))]))
-        for mask, side in zip(masks, (a, b), strict=True)
-    )
-    return drawn, comparison.difference_map(picture, *masks)
+    places = [compared.labels.index(label) if label in compared.labels else 0 for label in (first, second)]
+    return comparison.pair_html(compared.picture_rgb, compared.sides, *places)
 
 
 def files(compared: Compared | None) -> tuple[str | None, list[str]]:
@@ -83,11 +79,9 @@ def files(compared: Compared | None) -> tuple[str | None, list[str]]:
     if compared is None:
         return None, []
     named = [downloads.renamed(side.segmentation, side.candidate.label) for side in compared.sides]
-    return downloads.picture_files(compared.picture_rgb, compared.picture_path, named)
-
-
-def _side(compared: Compared, label: str) -> Side:
-    return next((side for side in compared.sides if side.candidate.label == label), compared.sides[0])
+    stem = slug(Path(compared.picture_path).stem, "picture")
+    more = comparison.files(compared.picture_rgb, stem, compared.sides)
+    return downloads.picture_files(compared.picture_rgb, compared.picture_path, named, more)
 
 
 def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
@@ -123,45 +117,41 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
             )
             button = gr.Button("Compare", variant="primary", elem_id="compare-ask")
             gallery = example_gallery([(e.picture, ", ".join(e.refer)) for e in examples], "compare-examples")
-        with gr.Column(scale=8, min_width=320):
-            grid = gr.HTML(EMPTY, elem_id="compare-grid", elem_classes=["evf-flush"])
+        with common.answer_column():
+            grid = gr.HTML(EMPTY, elem_id="compare-grid", elem_classes=["evf-flush", "evf-view"])
+            cancel = common.cancel_button(TAB)
             agreement = common.line()
             with gr.Column(visible=False) as pairs:
                 with gr.Row():
                     first = gr.Dropdown([], label="Left", elem_id="compare-first")
                     second = gr.Dropdown([], label="Right", elem_id="compare-second")
-                slider = gr.ImageSlider(
-                    label="Drag to compare",
-                    format="png",
-                    interactive=False,
-                    buttons=["fullscreen"],
-                    elem_id="compare-slider",
-                )
-                difference = gr.Image(
-                    label="Where they differ: orange for the left one alone, blue for the right one alone",
-                    format="png",
-                    interactive=False,
-                    buttons=["fullscreen", "download"],
-                    elem_id="compare-difference",
-                )
-            kept = common.downloads_panel(TAB)
+                pair_view = gr.HTML("", js_on_load=SLIDE, elem_id="compare-pair", elem_classes=["evf-flush"])
+            kept = common.downloads_panel(TAB, "Masks, cut-outs, overlay, COCO JSON, figures, difference maps")
+
+    def check(way, path, text, models, levels, model):
+        def enough(text):
+            comparison.candidates(way, models or [], split_phrases(text), levels or [], model)
+
+        said = common.valid(enough, text)
+        return [common.ANY, common.valid(bench.has_picture, path), said, *[common.ANY] * 3]
 
     def on_compare(way, path, text, models, levels, model, progress=common.PROGRESS):
-        found = compare(bench, way, path, text, models, levels, model, progress)
-        asked = ", ".join(split_phrases(text))
-        link = link_to(TAB, path, model, by=way, ask=asked, of=",".join(models or []))
-        told_link = f'<p class="evf-status"><a href="{link}">link to this comparison</a></p>'
-        drawn, differs = pair(found, found.labels[0], found.labels[1])
+        hidden = gr.update(visible=False)
+        for found in compare(bench, way, path, text, models, levels, model):
+            yield found, comparison.grid_html(found.picture_rgb, found.sides), "", hidden, *[gr.skip()] * 3, hidden
+        of = {CHECKPOINTS: models, PRECISIONS: levels}.get(way) or []
+        link = link_to(TAB, path, model, by=way, ask=", ".join(split_phrases(text)), of=",".join(of))
+        told_link = f'<p class="evf-status"><a href="{escape(link)}">link to this comparison</a></p>'
+        left, right, *_ = found.labels
         visible = gr.update(visible=True)
-        return (
+        yield (
             found,
-            comparison.grid_html(found.picture_rgb, found.sides),
+            gr.skip(),
             comparison.iou_html(found.sides) + told_link,
             visible,
-            gr.update(choices=found.labels, value=found.labels[0]),
-            gr.update(choices=found.labels, value=found.labels[1]),
-            drawn,
-            differs,
+            gr.update(choices=found.labels, value=left),
+            gr.update(choices=found.labels, value=right),
+            pair(found, left, right),
             visible,
         )
 
@@ -173,24 +163,28 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         asked = example.refer[: comparison.MOST] if way == PHRASES else example.refer[:1]
         return str(example.picture), ", ".join(asked)
 
+    inputs = [picture, way, models, levels, phrases]
     way.change(on_way, way, [models, levels], queue=False, **common.FREE)
     chosen = gallery.select(on_example, way, [picture, phrases], queue=False, **common.FREE)
-    for event in (button.click, phrases.submit, chosen.success):
-        asked = event(
-            told(on_compare),
-            [way, picture, phrases, models, levels, model],
-            [compared, grid, agreement, pairs, first, second, slider, difference, kept.panel],
-            show_progress_on=grid,
-            scroll_to_output=True,
-            **common.ON_GPU,
-        )
+    done = common.ask_on(
+        [button.click, phrases.submit, chosen.success],
+        on_compare,
+        [way, picture, phrases, models, levels, model],
+        [compared, grid, agreement, pairs, first, second, pair_view, kept.panel],
+        check,
+        grid,
+    )
+    cancel.click(None, None, None, cancels=done, queue=False, **common.FREE)
+    for asked in done:
         asked.success(told(files), compared, kept.outputs, **common.FREE)
     for event in (first.input, second.input):
-        event(told(pair), [compared, first, second], [slider, difference], **common.FREE)
+        event(told(pair), [compared, first, second], pair_view, **common.FREE)
 
     def values(query):
-        of = [name for name in query.get("of", "").split(",") if name in bench.models]
         by = query.get("by") if query.get("by") in WAYS else start
-        return [linked_picture(query), by, gr.update(value=of) if of else gr.skip(), query.get("ask", "")]
+        of = query.get("of", "").split(",")
+        named = gr.update(value=[name for name in of if name in bench.models]) if by == CHECKPOINTS else gr.skip()
+        level = gr.update(value=[name for name in of if name in precisions]) if by == PRECISIONS else gr.skip()
+        return [linked_picture(query), by, named, level, query.get("ask", "")]
 
-    return common.Linked(TAB, [picture, way, models, phrases], values)
+    return common.Linked(TAB, inputs, values)

@@ -29,13 +29,19 @@ EMPTY = common.empty_stage(
 )
 
 
+def part_names(chosen: Sequence[str] | None, typed: str | None) -> list[str]:
+    """The chosen chips and what was typed, in that order, without repetitions. Raises InputError if none."""
+    parts = [*(chosen or []), *(split_phrases(typed) if typed and typed.strip() else [])]
+    if not parts:
+        raise InputError("Choose at least one part, or type one.")
+    return split_phrases(",".join(parts))
+
+
 def ask(bench: Workbench, model: str, path: str | None, thing: str | None, parts: Sequence[str]) -> Answer:
     """Parts of all things of a kind on a picture file; with no thing named, the parts of anything.
 
     Raises EvfSamError for what cannot be used.
     """
-    if not parts:
-        raise InputError("Choose at least one part, or type one.")
     vocabulary = vocabulary_of(bench.info(model))
     return bench.answer(
         model, path, [semantic_phrase(vocabulary.part_phrase((thing or "").strip(), part)) for part in parts]
@@ -98,15 +104,16 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
             gallery = example_gallery(
                 [(e.picture, f"{e.parts[0]}: {', '.join(e.parts[1:])}") for e in examples], "parts-examples"
             )
-        with gr.Column(scale=8, min_width=320):
+        with common.answer_column():
             view = common.viewer(EMPTY, "parts-view")
+            cancel = common.cancel_button(TAB)
             status = common.line()
             pieces = gr.Gallery(
                 label="Piece by piece",
                 format="png",
                 columns=4,
                 object_fit="contain",
-                height="auto",
+                fit_columns=False,
                 interactive=False,
                 visible=False,
                 buttons=["download", "fullscreen"],
@@ -114,8 +121,12 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
             )
             kept = common.downloads_panel(TAB)
 
+    def check(model, path, thing, chosen, text):
+        named = common.valid(lambda typed: part_names(chosen, typed), text)
+        return [common.ANY, common.valid(bench.has_picture, path), common.ANY, common.ANY, named]
+
     def on_ask(model, path, thing, chosen, text, progress=common.PROGRESS):
-        parts = list(chosen or []) + (split_phrases(text) if text and text.strip() else [])
+        parts = part_names(chosen, text)
         answer = ask(bench, model, path, thing, parts)
         cut = exploded(answer, parts)
         visible = gr.update(visible=True)
@@ -143,15 +154,11 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     chosen = gallery.select(on_example, model, inputs, queue=False, **common.FREE)
     model.change(told(on_model), model, [thing, chips], **common.FREE)
     thing.input(told(on_thing), [model, thing], chips, **common.FREE)
-    for event in (button.click, typed.submit, chosen.success):
-        asked = event(
-            told(on_ask),
-            [model, *inputs],
-            [answer, view, status, pieces, kept.panel],
-            show_progress_on=view,
-            scroll_to_output=True,
-            **common.ON_GPU,
-        )
+    triggers = [button.click, typed.submit, chosen.success]
+    shown = [answer, view, status, pieces, kept.panel]
+    done = common.ask_on(triggers, on_ask, [model, *inputs], shown, check, view)
+    cancel.click(None, None, None, cancels=done, queue=False, **common.FREE)
+    for asked in done:
         asked.success(told(files), answer, kept.outputs, **common.FREE)
 
     def values(query):

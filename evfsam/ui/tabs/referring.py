@@ -109,8 +109,9 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
             )
             button = gr.Button("Segment", variant="primary", elem_id="refer-ask")
             gallery = example_gallery([(e.picture, ", ".join(e.refer)) for e in examples], "refer-examples")
-        with gr.Column(scale=8, min_width=320):
+        with common.answer_column():
             view = common.viewer(EMPTY, "refer-view", refining=True)
+            cancel = common.cancel_button(TAB)
             status = common.line()
             with gr.Row(visible=False) as tools:
                 threshold = gr.Slider(
@@ -142,6 +143,9 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                     elem_id="refer-attention",
                 )
 
+    def check(model, path, text, threshold):
+        return [common.ANY, common.valid(bench.has_picture, path), common.valid(split_phrases, text), common.ANY]
+
     def on_ask(model, path, text, threshold, progress=common.PROGRESS):
         answer = ask(bench, model, path, text)
         visible, choices = gr.update(visible=True), gr.update(choices=answer.phrases, value=answer.phrases[0])
@@ -169,20 +173,18 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
 
     chosen = gallery.select(on_example, None, [picture, phrases], queue=False, **common.FREE)
     shown = [answer, view, status]
-    done = [
-        event(
-            told(on_ask),
-            [model, picture, phrases, threshold],
-            [*shown, tools, kept.panel, looked, which, heat],
-            show_progress_on=view,
-            scroll_to_output=True,
-            **common.ON_GPU,
-        )
-        for event in (button.click, phrases.submit, chosen.success)
-    ]
+    done = common.ask_on(
+        [button.click, phrases.submit, chosen.success],
+        on_ask,
+        [model, picture, phrases, threshold],
+        [*shown, tools, kept.panel, looked, which, heat],
+        check,
+        view,
+    )
     refining = {"show_progress": "minimal", **common.ON_GPU}
     done.append(view.select(told(on_select), [answer, inside, threshold], shown, **refining))
     done.append(forget.click(told(on_forget), [answer, threshold], shown, **refining))
+    cancel.click(None, None, None, cancels=done, queue=False, **common.FREE)
     threshold.input(told(on_show), [answer, threshold], [view, status], trigger_mode="always_last", **common.FREE)
     for event in (*(asked.success for asked in done), threshold.release):
         event(told(files), [answer, threshold], kept.outputs, **common.FREE)

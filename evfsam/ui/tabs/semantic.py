@@ -113,10 +113,15 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
             )
             button = gr.Button("Label the picture", variant="primary", elem_id="semantic-ask")
             gallery = example_gallery([(e.picture, ", ".join(e.semantic)) for e in examples], "semantic-examples")
-        with gr.Column(scale=8, min_width=320):
+        with common.answer_column():
             view = common.viewer(EMPTY, "semantic-view")
+            cancel = common.cancel_button(TAB)
             status = common.line()
             kept = common.downloads_panel(TAB, "Label map and legend, masks, cut-outs, overlay, COCO JSON")
+
+    def check(model, path, chosen, text):
+        named = common.valid(lambda typed: categories(chosen, typed), text)
+        return [common.ANY, common.valid(bench.has_picture, path), common.ANY, named]
 
     def on_ask(model, path, chosen, text, progress=common.PROGRESS):
         answer = ask(bench, model, path, categories(chosen, text))
@@ -133,15 +138,10 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     inputs = [picture, chips, typed]
     chosen = gallery.select(on_example, model, inputs, queue=False, **common.FREE)
     model.change(told(on_model), [model, chips], chips, **common.FREE)
-    for event in (button.click, typed.submit, chosen.success):
-        asked = event(
-            told(on_ask),
-            [model, *inputs],
-            [answer, view, status, kept.panel],
-            show_progress_on=view,
-            scroll_to_output=True,
-            **common.ON_GPU,
-        )
+    triggers = [button.click, typed.submit, chosen.success]
+    done = common.ask_on(triggers, on_ask, [model, *inputs], [answer, view, status, kept.panel], check, view)
+    cancel.click(None, None, None, cancels=done, queue=False, **common.FREE)
+    for asked in done:
         asked.success(told(files), answer, kept.outputs, **common.FREE)
 
     def values(query):
