@@ -1,4 +1,4 @@
-"""``python -m evfsam evaluate``: gIoU and cIoU on scenes by kind of phrase, J on clips."""
+"""``python -m evfsam evaluate``: gIoU and cIoU on scenes by kind of phrase, J on clips, IoU on photographs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from evfsam.cli.options import add_model_options, load_predictor, model_facts, write_json
+from evfsam.errors import InputError
 
 
 def add_parser(subparsers) -> None:
@@ -15,12 +17,18 @@ def add_parser(subparsers) -> None:
         "evaluate",
         help="score a model on scenes it has not seen",
         description="Render scenes, ask the model about each, and print gIoU and cIoU by kind of phrase; "
-        "or render clips, follow a thing through each, and print J.",
+        "or render clips, follow a thing through each, and print J; or ask about a folder of photographs.",
         epilog="Seeds 900000 to 999999 are kept for tests: no training command reaches them.",
     )
-    parser.add_argument("--data", choices=["scenes", "clips"], default="scenes", help="what to ask about")
+    parser.add_argument("--data", choices=list(DATA), default="scenes", help="what to ask about")
     parser.add_argument("--seed", type=int, default=900_000, help="of the first scene (default: %(default)s)")
-    parser.add_argument("--count", type=int, help="of scenes (default: 500) or clips (default: 60)")
+    parser.add_argument(
+        "--count",
+        type=int,
+        help="of scenes (default: 500; 40 for --robustness, 50 for --clicks), clips (60) or photographs (all)",
+    )
+    parser.add_argument("--folder", type=Path, help="with --data ccp: the pack that evfsam.data.ccp makes")
+    parser.add_argument("--composed", type=int, default=100, help="with --data ccp: pictures of several people")
     parser.add_argument(
         "--size", type=int, default=320, help="side of the pictures in pixels (default: %(default)s)"
     )
@@ -37,13 +45,21 @@ def add_parser(subparsers) -> None:
         action="store_true",
         help="the segmenter told the true box and a true point instead of words",
     )
+    instead = parser.add_argument_group("instead of scores by kind of phrase").add_mutually_exclusive_group()
+    instead.add_argument("--robustness", action="store_true", help="what worse pictures and other wordings cost")
+    instead.add_argument("--clicks", action="store_true", help="words, clicks and both")
     add_model_options(parser)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.data == "ccp" and args.folder is None:
+        raise InputError("Name the folder of the photographs (--folder); python -m evfsam.data.ccp makes one.")
+    measure = next((name for name in ("robustness", "clicks") if getattr(args, name)), None)
+    if measure and args.data != "scenes":
+        raise InputError(f"--{measure} is measured on scenes: leave --data {args.data} out.")
     predictor = load_predictor(args)
-    result, table = (_clips if args.data == "clips" else _scenes)(predictor, args)
+    result, table = {**DATA, **MEASURES}[measure or args.data](predictor, args)
     if args.json != "-":
         print(table)
     if args.json:
@@ -77,6 +93,38 @@ def _clips(predictor, args: argparse.Namespace) -> tuple[dict, str]:
     with _progress(count, "clip") as done:
         result = evaluate_clips(predictor, args.seed, count, done)
     return result, to_table(result)
+
+
+def _photographs(predictor, args: argparse.Namespace) -> tuple[dict, str]:
+    from evfsam.data.ccp import read_pack
+    from evfsam.evaluation.photographs import evaluate_photographs, to_table
+
+    pictures = len(read_pack(args.folder).photos["val"][: args.count]) + args.composed
+    with _progress(pictures, "picture") as done:
+        result = evaluate_photographs(predictor, args.folder, args.count, args.composed, done)
+    return result, to_table(result)
+
+
+def _robustness(predictor, args: argparse.Namespace) -> tuple[dict, str]:
+    from evfsam.evaluation.robustness import evaluate_robustness, to_table
+
+    count = 40 if args.count is None else args.count
+    with _progress(count, "scene") as done:
+        result = evaluate_robustness(predictor, args.seed, count, done)
+    return result, to_table(result)
+
+
+def _clicks(predictor, args: argparse.Namespace) -> tuple[dict, str]:
+    from evfsam.evaluation.clicking import evaluate_clicks, to_table
+
+    count = 50 if args.count is None else args.count
+    with _progress(count, "scene") as done:
+        result = evaluate_clicks(predictor, args.seed, count, done)
+    return result, to_table(result)
+
+
+DATA = {"scenes": _scenes, "clips": _clips, "ccp": _photographs}
+MEASURES = {"robustness": _robustness, "clicks": _clicks}
 
 
 @contextmanager

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from evfsam import load_model
 from evfsam.__main__ import main
 from evfsam.evaluation.report import to_json
 from evfsam.evaluation.runner import evaluate_scenes
+from tests.data.photographs import make_pack
 
 SCENES = ["evaluate", "--data", "scenes", "--seed", "900000", "--count", "2", "--size", "64"]
 
@@ -33,3 +36,35 @@ def test_scores_are_printed_and_written(random_checkpoint, tmp_path, capsys):
 def test_json_alone_on_standard_output(random_checkpoint, capsys):
     assert main([*SCENES, "--model", str(random_checkpoint), "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["data"] == "scenes"
+
+
+@pytest.mark.parametrize("measure", ["robustness", "clicks"])
+def test_other_measures_are_printed_and_written(random_checkpoint, tmp_path, capsys, monkeypatch, measure):
+    monkeypatch.setattr("evfsam.evaluation.robustness.SIZES", (32,))
+    path = tmp_path / "out.json"
+    command = ["evaluate", f"--{measure}", "--count", "1", "--model", str(random_checkpoint), "--json", str(path)]
+    assert main(command) == 0
+    result = json.loads(path.read_text())
+    table = capsys.readouterr().out
+    assert result["measure"] == measure and all(name in table for name in result["scores"])
+
+
+def test_photographs_are_scored_from_their_folder(random_checkpoint, tmp_path, capsys):
+    folder = make_pack(tmp_path)
+    command = ["evaluate", "--data", "ccp", "--folder", str(folder), "--count", "1", "--composed", "1"]
+    assert main([*command, "--model", str(random_checkpoint), "--json", "-"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["data"] == "ccp" and result["prompts"]["[semantic] coat"]["samples"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--data", "ccp"], "--folder"),
+        (["--data", "clips", "--clicks"], "measured on scenes"),
+        (["--data", "ccp", "--folder", "nowhere"], "no pack of photographs"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(random_checkpoint, capsys, options, told):
+    assert main(["evaluate", *options, "--model", str(random_checkpoint)]) == 2
+    assert told in capsys.readouterr().err

@@ -1,0 +1,109 @@
+"""Words, clicks, and both: a simulated person clicks into the middle of the largest error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from evfsam.data.scenes import REFERRING
+from evfsam.evaluation.metrics import MaskMetrics
+from evfsam.evaluation.samples import SceneSample, scene_samples
+from evfsam.predictor import Predictor
+from evfsam.types import Clicks
+
+SIZE_HW = (320, 320)
+TOLD_AFTER = (1, 3, 5)  # clicks
+WORDS, BOTH = "words", "words + 1 click"
+CLICKS = {count: f"{count} click{'s' * (count > 1)}" for count in TOLD_AFTER}
+WAYS = (WORDS, BOTH, *CLICKS.values())
+THINGS_A_SCENE = 4
+
+
+def evaluate_clicks(
+    predictor: Predictor, seed: int = 900_000, count: int = 50, on_scene: Callable[[int], None] | None = None
+) -> dict:
+    """Mean IoU of single things after words, words and one click, and one, three and five clicks without words.
+
+    On scenes ``seed`` to ``seed + count - 1``, up to four things each. Returns a JSON-ready dict. Raises
+    InputError if there are no such scenes.
+    """
+    began, ious = time.perf_counter(), {way: [] for way in WAYS}
+    for done, sample in enumerate(scene_samples(range(seed, seed + count), SIZE_HW), start=1):
+        for phrase, target in _one_phrase_a_thing(sample):
+            _ask(predictor, sample.picture_rgb, phrase, target, ious)
+        if on_scene:
+            on_scene(done)
+    return {
+        "data": "scenes",
+        "measure": "clicks",
+        "seed": seed,
+        "count": count,
+        "size_hw": list(SIZE_HW),
+        "seconds": round(time.perf_counter() - began, 1),
+        "scores": {
+            way: {"iou": round(float(np.mean(found)), 5), "samples": len(found)} for way, found in ious.items() if found
+        },
+    }
+
+
+def next_click(mask: np.ndarray, target: np.ndarray) -> tuple[float, float, int] | None:
+    """Where a person would correct a mask, bool (H, W): x, y in pixels and 1 (inside) or 0; None if it is right.
+
+    The point farthest from the edge of the largest piece that is missing or too much.
+    """
+    largest, click = 0, None
+    for wrong, label in ((target & ~mask, 1), (mask & ~target, 0)):
+        count, pieces, stats, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8), connectivity=8)
+        if count < 2:
+            continue
+        piece = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+        if stats[piece, cv2.CC_STAT_AREA] > largest:
+            largest = stats[piece, cv2.CC_STAT_AREA]
+            depth = cv2.distanceTransform(np.pad((pieces == piece).astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+            y, x = np.unravel_index(depth.argmax(), depth.shape)
+            click = (x + 0.5, y + 0.5, label)
+    return click
+
+
+def _one_phrase_a_thing(sample: SceneSample) -> list[tuple[str, np.ndarray]]:
+    found = {}
+    for phrase, target in zip(sample.phrases, sample.targets, strict=True):
+        if phrase.kind in REFERRING and target.any():
+            found.setdefault(phrase.target, (phrase.text, target))
+    return list(found.values())[:THINGS_A_SCENE]
+
+
+def _ask(predictor: Predictor, picture_rgb: np.ndarray, phrase: str, target: np.ndarray, ious: dict) -> None:
+    worded = predictor.segment(picture_rgb, [phrase])[0].mask
+    ious[WORDS].append(_iou(worded, target))
+    ious[BOTH].append(_iou(_clicked(predictor, picture_rgb, phrase, worded, target, 1)[0], target))
+    masks = _clicked(predictor, picture_rgb, "", np.zeros_like(target), target, max(TOLD_AFTER))
+    for count in TOLD_AFTER:
+        ious[CLICKS[count]].append(_iou(masks[count - 1], target))
+
+
+def _clicked(predictor: Predictor, picture_rgb, phrase: str, mask: np.ndarray, target: np.ndarray, count: int):
+    """The masks after each of ``count`` clicks, each set where the mask before was most wrong."""
+    clicks, masks = [], []
+    for _ in range(count):
+        click = next_click(mask, target)
+        if click is not None:
+            clicks.append(click)
+            points = np.array([(x, y) for x, y, _ in clicks])
+            given = Clicks(points_xy=points, labels=np.array([label for _, _, label in clicks]))
+            mask = predictor.segment(picture_rgb, [phrase], [given])[0].mask
+        masks.append(mask)
+    return masks
+
+
+def _iou(mask: np.ndarray, target: np.ndarray) -> float:
+    return MaskMetrics().update(mask, target)
+
+
+def to_table(result: dict) -> str:
+    lines = [f"{'prompt':16} {'things':>7} {'IoU':>7}"]
+    lines += [f"{way:16} {row['samples']:>7} {row['iou']:>7.3f}" for way, row in result["scores"].items()]
+    return "\n".join(lines)

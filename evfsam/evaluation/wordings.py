@@ -1,0 +1,111 @@
+"""The same phrase in other words: paraphrases, word order, capitals, plurals and slips of the keyboard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from evfsam.data.scenes import COLOUR, PLACE, RELATION, SIZE, THINGS, Expression, categories, words
+
+Reword = Callable[[Expression, np.random.Generator], str | None]  # None: there is no other way to say it
+
+TEMPLATES = {PLACE: words.PLACES, SIZE: words.SIZES, RELATION: words.RELATIONS}
+SHORTEST_SLIP = 5  # letters, below which a slip may make another word
+
+
+@dataclass(frozen=True)
+class Read:
+    """A phrase as one of the rendered world's templates: which, its equals, and what fills it."""
+
+    template: str
+    others: tuple[str, ...]
+    fillers: dict[str, str]
+
+
+def read(phrase: Expression) -> Read | None:
+    """The template of the phrase's kind, with the most words of its own, that fits it without its article."""
+    fits = list(_fits(phrase.text.removeprefix("the "), TEMPLATES.get(phrase.kind, {})))
+    return max(fits, key=lambda fit: len(re.sub(r"\{\w\}", "", fit.template)), default=None)
+
+
+def _fits(text: str, table: dict[str, tuple[str, ...]]) -> Iterator[Read]:
+    for templates in table.values():
+        plain = tuple(template for template in templates if "{N}" not in template)
+        for template in plain:
+            pattern = re.sub(r"\\\{(\w)\\\}", r"(?P<\1>.+)", re.escape(template))
+            if match := re.fullmatch(pattern, text):
+                yield Read(template, tuple(t for t in plain if t != template), match.groupdict())
+
+
+def paraphrase(phrase: Expression, rng: np.random.Generator) -> str | None:
+    """ "the car on the left" -> "the left-hand car"."""
+    found = read(phrase)
+    if found is None or not found.others:
+        return None
+    return _with_article(phrase.text, found.others[rng.integers(len(found.others))].format(**found.fillers))
+
+
+def word_order(phrase: Expression, rng: np.random.Generator) -> str | None:
+    """ "the car on the left" -> "on the left the car"; "the red car" -> "the car red"."""
+    found = read(phrase)
+    if found is None:
+        adjective, _, noun = phrase.text.removeprefix("the ").partition(" ")
+        plain = phrase.kind == COLOUR and noun and " " not in noun
+        return _with_article(phrase.text, f"{noun} {adjective}") if plain else None
+    before, after = found.template.split("{n}")
+    noun = found.fillers["n"]
+    if before:
+        return _with_article(phrase.text, f"{noun} {before}".strip())
+    return f"{after.format(**found.fillers).strip()} {_with_article(phrase.text, noun)}"
+
+
+def first_capital(phrase: Expression, rng: np.random.Generator) -> str:
+    prefix, text = _prefix(phrase.text)
+    return prefix + text[0].upper() + text[1:]
+
+
+def all_capitals(phrase: Expression, rng: np.random.Generator) -> str:
+    prefix, text = _prefix(phrase.text)
+    return prefix + text.upper()
+
+
+def plural(phrase: Expression, rng: np.random.Generator) -> str | None:
+    """ "[semantic] car" -> "[semantic] cars"."""
+    prefix, text = _prefix(phrase.text)
+    return prefix + words.plural(text) if phrase.kind == THINGS and text in categories() else None
+
+
+def slip(phrase: Expression, rng: np.random.Generator) -> str | None:
+    """Two neighbouring letters of a longer word exchanged, or one of them left out; the first letter stays."""
+    prefix, text = _prefix(phrase.text)
+    spoken = text.split(" ")
+    long = [i for i, word in enumerate(spoken) if len(word) >= SHORTEST_SLIP and word.isalpha()]
+    if not long:
+        return None
+    chosen = long[rng.integers(len(long))]
+    word = spoken[chosen]
+    at = int(rng.integers(1, len(word) - 1))
+    swapped = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    spoken[chosen] = swapped if rng.random() < 0.5 and swapped != word else word[:at] + word[at + 1 :]
+    return prefix + " ".join(spoken)
+
+
+WORDINGS: dict[str, Reword] = {
+    "paraphrase": paraphrase,
+    "word order": word_order,
+    "first capital": first_capital,
+    "all capitals": all_capitals,
+    "plural": plural,
+    "spelling slip": slip,
+}
+
+
+def _prefix(text: str) -> tuple[str, str]:
+    return (words.SEMANTIC, text[len(words.SEMANTIC) :]) if text.startswith(words.SEMANTIC) else ("", text)
+
+
+def _with_article(original: str, text: str) -> str:
+    return f"the {text}" if original.startswith("the ") else text
