@@ -25,7 +25,7 @@ def folders(tmp_path) -> tuple[str, str]:
 
 
 def held(bench: Workbench) -> list[str]:
-    return [name for name, _ in bench._predictors.keys()]
+    return [key[0] for key in bench._predictors.keys()]  # noqa: SIM118
 
 
 def bench_of(*models: str) -> Workbench:
