@@ -60,7 +60,9 @@ def write_checkpoint(folder: Path, name: str, dtype: str) -> None:
 
 
 def measure(folder: Path, dtype: str) -> None:
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    from evfsam.checkpoints.layout import weight_files
+
+    size = sum(path.stat().st_size for path in weight_files(folder))
     command = [sys.executable, "-c", CHILD, str(folder), dtype]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
     peak = json.loads(done.stdout)

@@ -51,7 +51,7 @@ def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
     if precision in ("auto", "", None):
         precision = known[0]
     if precision not in known:
-        raise InputError(f"Precision {precision!r} is not offered on {chosen.type}; choose one of {', '.join(known)}.")
+        raise InputError(f"Precision {precision!r} is not offered on {chosen.type}; choose {', '.join(known)} or auto.")
     if precision in QUANTIZED_BITS:
         return Runtime(chosen, torch.float16, QUANTIZED_BITS[precision])
     return Runtime(chosen, DTYPES[precision])

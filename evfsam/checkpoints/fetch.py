@@ -32,6 +32,7 @@ from evfsam.checkpoints.layout import (
     WEIGHT_NAMES,
     is_complete,
     shard_names,
+    size_text,
 )
 from evfsam.checkpoints.registry import CheckpointInfo, bundled_models
 from evfsam.errors import CheckpointError
@@ -114,7 +115,7 @@ def _check_room(info: CheckpointInfo, needed: int, cache: Path) -> None:
     free = shutil.disk_usage(there).free
     if free < needed:
         raise CheckpointError(
-            f"{info.name} needs {_size(needed)} in {cache}, where {_size(free)} are free; "
+            f"{info.name} needs {size_text(needed)} in {cache}, where {size_text(free)} are free; "
             "make room or set HF_HOME to a folder on another disk."
         )
 
@@ -169,7 +170,3 @@ def _sentence(info: CheckpointInfo, error: Exception) -> str:
 def _or_bundled() -> str:
     bundled = bundled_models()
     return f" or use {bundled[0].name}, which needs no download" if bundled else ""
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -68,6 +68,11 @@ def is_complete(folder: Path) -> bool:
     return (folder / CONFIG_FILE).is_file() and (folder / SENTENCEPIECE_FILE).is_file()
 
 
+def size_text(count: int) -> str:
+    """Bytes as a person reads them."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
 def damaged(path: Path) -> CheckpointError:
     """The error for a file that is there but cannot be read."""
     return CheckpointError(f"{path} is damaged or was not downloaded whole; download or copy it again.")

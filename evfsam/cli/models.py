@@ -7,6 +7,8 @@ import sys
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from evfsam.checkpoints.layout import size_text
+
 if TYPE_CHECKING:
     from evfsam.checkpoints.registry import CheckpointInfo
 
@@ -44,13 +46,13 @@ def run(args: argparse.Namespace) -> int:
 
 def cells(info: CheckpointInfo, on_disk: bool) -> tuple[str, ...]:
     """A row of the table."""
-    size = "" if info.file_bytes is None else f", {info.file_bytes / 1e6:,.0f} MB"
+    size = "" if info.file_bytes is None else f", {size_text(info.file_bytes)}"
     memory = info.memory_bytes()
     return (
         info.name,
         "?" if info.parameters is None else f"{info.parameters / 1e6:,.0f} M",
         f"yes{size}" if on_disk else "no",
-        "?" if memory is None else f"{memory / 1e9:.1f} GB",
+        "?" if memory is None else size_text(memory),
         info.licence,
         ", ".join(info.capabilities),
     )

@@ -21,10 +21,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model",
         default=DEFAULT_MODEL,
-        help="a name (see the verb models), a folder, or owner/name on the Hub, with @revision if need be",
+        help="a name (see the verb models), a folder, or owner/name on the Hub, with @revision if wanted",
     )
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
-    group.add_argument("--precision", default="auto", help="auto, fp32, fp16, bf16, 8bit or 4bit, as far as the device can")
+    group.add_argument(
+        "--precision", default="auto", help="auto, fp32, fp16, bf16, 8bit or 4bit, as far as the device can"
+    )
 
 
 def load_predictor(args: argparse.Namespace) -> Predictor:
