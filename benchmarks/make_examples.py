@@ -1,15 +1,19 @@
-"""Renders the example pictures of the app from the test seeds, which no training run may use.
+"""Renders the example pictures and clips of the app from the test seeds, which no training run may use.
 
     python -m benchmarks.make_examples
 
-``assets/examples/examples.json`` lists them with their seeds, so that a test can hold an answer against the
-scene's truth; the photographs beside them are described in ``assets/examples/CREDITS.md``.
+``examples.json`` and ``clips.json`` in ``assets/examples`` list them with their seeds, so that a test can hold
+an answer against the scene's truth; the photographs beside them are described in ``CREDITS.md`` there.
 """
+
+from fractions import Fraction
 
 from PIL import Image
 
 from evfsam.data.scenes import make_scene, render
-from evfsam.ui.examples import read_examples
+from evfsam.data.scenes.clips import make_clip
+from evfsam.media.video_writer import open_writer
+from evfsam.ui.examples import ExampleClip, read_clips, read_examples
 
 
 def main() -> None:
@@ -19,6 +23,18 @@ def main() -> None:
             picture = render(make_scene(example.seed, width / height), (height, width)).picture_rgb
             Image.fromarray(picture).save(example.picture, quality=92)
             print(example.picture)
+    for example in read_clips():
+        draw_clip(example)
+        print(example.clip)
+
+
+def draw_clip(example: ExampleClip) -> None:
+    width, height = example.size
+    clip = make_clip(example.seed, example.frames, width / height)
+    with open_writer(example.clip, Fraction(example.fps)) as writer:
+        for t in range(example.frames):
+            picture = render(clip.frame(t), (height, width)).picture_rgb
+            writer.write(picture, Fraction(t, example.fps), Fraction(1, example.fps))
 
 
 if __name__ == "__main__":

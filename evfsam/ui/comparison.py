@@ -102,15 +102,15 @@ def pair_html(picture_rgb: np.ndarray, sides: Sequence[Side], first: int, second
         picture_uri(overlay(to_view(picture_rgb), [to_view(mask * np.uint8(255)) > 127], [colour]))
         for mask, colour in zip(masks, colours, strict=True)
     )
-    ratio = _ratio(picture_rgb)
+    ratio, sides_told = _ratio(picture_rgb), f"{names[0]} on the left, {names[1]} on the right"
     told = " ".join(f"{_swatch(colour)}{name} alone." for colour, name in zip(colours, names, strict=True))
     difference = picture_uri(difference_map(picture_rgb, masks, colours))
     return (
         f'<div class="evf-slider" style="--cut: 50%; {ratio}">'
         f'<div class="evf-stage" style="{ratio}"><img alt="Mask of {names[0]}" src="{left}">'
         f'<img class="right" alt="Mask of {names[1]}" src="{right}"></div>'
-        f'<input type="range" min="0" max="100" value="50" aria-label="{names[0]} on the left, {names[1]} on the right">'
-        f'<p class="evf-caption">{names[0]} on the left, {names[1]} on the right: drag the slider to compare.</p></div>'
+        f'<input type="range" min="0" max="100" value="50" aria-label="{sides_told}">'
+        f'<p class="evf-caption">{sides_told}: drag the slider to compare.</p></div>'
         f'<div class="evf-stage" style="{ratio}"><img alt="Where {names[0]} and {names[1]} differ" '
         f'src="{difference}"></div><p class="evf-caption">Where they differ: {told}</p>'
     )

@@ -1,4 +1,4 @@
-"""The example pictures, with what to ask of them in each tab."""
+"""The example pictures and clips, with what to ask of them in each tab."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from evfsam.media.video import VideoReader
 from evfsam.ui.viewer import picture_uri
 
 FOLDER = Path(__file__).parents[2] / "assets" / "examples"
@@ -36,6 +37,7 @@ class Example:
         refer: phrases for the referring tab.
         semantic: categories for the semantic tab.
         parts: a thing and its parts; empty where none is asked for.
+        compare: phrases to hold against each other; for checkpoints or precisions the first one alone.
     """
 
     picture: Path
@@ -44,6 +46,39 @@ class Example:
     refer: tuple[str, ...]
     semantic: tuple[str, ...]
     parts: tuple[str, ...]
+    compare: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ExampleClip:
+    """A clip and what to follow in it.
+
+    Attributes:
+        clip: its file.
+        seed: of the scene in motion that it shows.
+        size: (width, height) in pixels.
+        frames: how many.
+        fps: of them a second.
+        follow: phrases for objects on the first frame.
+    """
+
+    clip: Path
+    seed: int
+    size: tuple[int, int]
+    frames: int
+    fps: int
+    follow: tuple[str, ...]
+
+
+def read_clips(folder: Path = FOLDER) -> list[ExampleClip]:
+    """All example clips."""
+    rows = json.loads((folder / "clips.json").read_text(encoding="utf-8"))
+    return [
+        ExampleClip(
+            folder / row["clip"], row["seed"], tuple(row["size"]), row["frames"], row["fps"], tuple(row["follow"])
+        )
+        for row in rows
+    ]
 
 
 def read_examples(folder: Path = FOLDER) -> list[Example]:
@@ -57,13 +92,14 @@ def read_examples(folder: Path = FOLDER) -> list[Example]:
             tuple(row["refer"]),
             tuple(row["semantic"]),
             tuple(row["parts"] or ()),
+            tuple(row["compare"]),
         )
         for row in rows
     ]
 
 
 def example_gallery(captioned: Sequence[tuple[Path, str]], elem_id: str) -> gr.HTML:
-    """Thumbnails to choose from: (picture, what will be asked) each; ``select`` brings the index."""
+    """Thumbnails to choose from: (picture or clip, what will be asked) each; ``select`` brings the index."""
     items = "".join(
         f'<button type="button" data-index="{i}"><img alt="" src="{_thumbnail(picture)}">'
         f"<span>{escape(caption)}</span></button>"
@@ -79,6 +115,7 @@ def example_gallery(captioned: Sequence[tuple[Path, str]], elem_id: str) -> gr.H
 
 @lru_cache
 def _thumbnail(path: Path) -> str:
-    with Image.open(path) as picture:
+    first = Image.fromarray(VideoReader(path).frame(0)) if path.suffix == ".mp4" else Image.open(path)
+    with first as picture:
         picture.thumbnail((320, 320))
         return picture_uri(np.asarray(picture.convert("RGB")))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import cv2
 import numpy as np
 
-from evfsam.ui.viewer import to_view
+from evfsam.ui.viewer import picture_uri, to_view
 
 
 def heat_over(picture_rgb: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -26,3 +28,14 @@ def heat_over(picture_rgb: np.ndarray, weights: np.ndarray) -> np.ndarray:
     grey = view.mean(2, keepdims=True)
     share = 0.35 + 0.5 * level[:, :, None]
     return np.rint(grey * (1 - share) + colours * share).astype(np.uint8)
+
+
+def beside_html(masked: np.ndarray, heat: np.ndarray, phrase: str) -> str:
+    """The mask and the attention for a phrase beside each other, uint8 (h, w, 3) both, as HTML."""
+    name = escape(phrase)
+    return (
+        '<div class="evf-grid" style="--columns: 2">'
+        f'<figure><img alt="Mask of {name}" src="{picture_uri(masked)}"><figcaption>The mask</figcaption></figure>'
+        f'<figure><img alt="Attention for {name}" src="{picture_uri(heat)}"><figcaption>Attention of [CLS] to the '
+        "picture in the encoder's last layer, summed over heads</figcaption></figure></div>"
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -89,12 +90,14 @@ class Outcome:
 
     Attributes:
         video_path: the clip with its objects drawn over it.
+        archive_path: all files as one zip.
         files: everything for keeping, the video too.
         times_s: of each frame.
         scores: object id -> a value a frame: predicted IoU, None where the object is not visible.
     """
 
     video_path: str
+    archive_path: str
     files: tuple[str, ...]
     times_s: tuple[float, ...]
     scores: dict[int, tuple[float | None, ...]]
@@ -141,7 +144,15 @@ def _follow(tracker: VideoTracker, reader: VideoReader, job: Job, folder: Path) 
                 told = replace(told, picture_rgb=_small(step.frame.picture_rgb), rows=_rows(step.frame, names))
             yield told
     times = tuple(float(reader.time_of(i)[0]) for i in range(len(reader)))
-    yield Outcome(str(paths[0]), tuple(map(str, paths)), times, {i: tuple(v) for i, v in scores.items()})
+    archive = _zip(folder / f"{slug(Path(job.clip.path).stem, 'video')}.zip", paths)
+    yield Outcome(str(paths[0]), str(archive), tuple(map(str, paths)), times, {i: tuple(v) for i, v in scores.items()})
+
+
+def _zip(archive: Path, paths: Sequence[Path]) -> Path:
+    with zipfile.ZipFile(archive, "w") as bundle:  # stored: what is large is compressed already
+        for path in paths:
+            bundle.write(path, path.name)
+    return archive
 
 
 def _open_sinks(stack: ExitStack, reader: VideoReader, job: Job, folder: Path) -> tuple[list[Path], list[VideoSink]]:

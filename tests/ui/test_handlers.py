@@ -15,6 +15,7 @@ from PIL import Image
 from evfsam.checkpoints.registry import find
 from evfsam.errors import EvfSamError
 from evfsam.media.export import decode_rle
+from evfsam.ui.heat import heat_over
 from evfsam.ui.tabs import compare, parts, referring, semantic
 from evfsam.ui.vocabulary import vocabulary_of
 
@@ -94,9 +95,15 @@ def test_with_several_masks_it_must_be_clear_which_is_refined(bench, answer):
         referring.refine(bench, answer, None, True, (1, 1, 1, 1))
 
 
-def test_attention_is_a_picture_of_the_same_size(bench, answer):
-    heat = referring.attention(bench, answer, "the blue car")
-    assert heat.shape == (96, 144, 3) and heat.std() > 0
+def test_attention_stands_beside_the_mask(bench, answer):
+    html = referring.attention(bench, answer, "the blue car", 0.5)
+    assert html.index("Mask of the blue car") < html.index("Attention for the blue car")
+    assert "the red car" not in html
+
+
+def test_attention_is_a_picture_of_the_same_size(picture_rgb):
+    heat = heat_over(picture_rgb, np.eye(5, dtype=np.float32))
+    assert heat.shape == picture_rgb.shape and heat[0, 0].sum() > heat[0, -1].sum()
 
 
 def test_downloads_hold_what_is_shown(answer):

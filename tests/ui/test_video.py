@@ -63,6 +63,8 @@ def test_following_writes_every_frame(bench, clip, direction):
     assert VideoReader(outcome.video_path).info.frame_count == FRAMES
     document = json.loads(Path(outcome.files[2]).read_text())
     assert [category["name"] for category in document["categories"]] == ["the dog", "the red ball"]
+    with zipfile.ZipFile(outcome.archive_path) as archive:
+        assert archive.namelist() == [Path(path).name for path in outcome.files]
     with zipfile.ZipFile(outcome.files[1]) as masks:
         assert len(masks.namelist()) == 2 * FRAMES
         with masks.open(masks.namelist()[-1]) as file:

@@ -116,7 +116,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                 elem_id="compare-phrases",
             )
             button = gr.Button("Compare", variant="primary", elem_id="compare-ask")
-            gallery = example_gallery([(e.picture, ", ".join(e.refer)) for e in examples], "compare-examples")
+            gallery = example_gallery([(e.picture, ", ".join(e.compare)) for e in examples], "compare-examples")
         with common.answer_column():
             grid = gr.HTML(EMPTY, elem_id="compare-grid", elem_classes=["evf-flush", "evf-view"])
             cancel = common.cancel_button(TAB)
@@ -160,7 +160,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
 
     def on_example(way, event: gr.EventData):
         example = examples[int(event._data["index"])]
-        asked = example.refer[: comparison.MOST] if way == PHRASES else example.refer[:1]
+        asked = example.compare if way == PHRASES else example.compare[:1]
         return str(example.picture), ", ".join(asked)
 
     inputs = [picture, way, models, levels, phrases]

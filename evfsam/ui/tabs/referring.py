@@ -8,13 +8,15 @@ import gradio as gr
 import numpy as np
 
 from evfsam.errors import InputError
+from evfsam.media.overlay import overlay
+from evfsam.media.palette import colour_of
 from evfsam.types import Clicks
 from evfsam.ui import answers, downloads, viewer
 from evfsam.ui.clicking import ADD, REMOVE, with_drag
 from evfsam.ui.components import picture_input
 from evfsam.ui.errors import told
 from evfsam.ui.examples import example_gallery, read_examples
-from evfsam.ui.heat import heat_over
+from evfsam.ui.heat import beside_html, heat_over
 from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.phrases import split_phrases
 from evfsam.ui.state import Answer, Workbench
@@ -78,12 +80,15 @@ def forget_clicks(bench: Workbench, answer: Answer | None) -> Answer | None:
     return answer
 
 
-def attention(bench: Workbench, answer: Answer | None, phrase: str | None) -> np.ndarray:
-    """Where [CLS] looked for one of the answer's phrases: uint8 (h, w, 3)."""
+def attention(bench: Workbench, answer: Answer | None, phrase: str | None, threshold: float) -> str:
+    """Where [CLS] looked for one of the answer's phrases, beside the mask, as HTML."""
     if answer is None:
         raise InputError("Ask for something first, then see where the model looked.")
-    phrase = phrase if phrase in answer.phrases else answer.phrases[0]
-    return heat_over(answer.picture_rgb, bench.attention(answer.model, answer.picture_rgb, phrase))
+    row = answer.phrases.index(phrase) if phrase in answer.phrases else 0
+    weights = bench.attention(answer.model, answer.picture_rgb, answer.phrases[row])
+    picture = viewer.to_view(answer.picture_rgb)
+    mask = viewer.to_view(answer.at(threshold)[row].mask * np.uint8(255)) > 127
+    return beside_html(overlay(picture, [mask], [colour_of(row)]), heat_over(picture, weights), answer.phrases[row])
 
 
 def files(answer: Answer | None, threshold: float) -> tuple[str | None, list[str]]:
@@ -113,7 +118,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
             view = common.viewer(EMPTY, "refer-view", refining=True)
             cancel = common.cancel_button(TAB)
             status = common.line()
-            with gr.Row(visible=False) as tools:
+            with gr.Row(visible=False, equal_height=True) as tools:
                 threshold = gr.Slider(
                     0.05,
                     0.95,
@@ -123,7 +128,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                     info="Lower takes in more, higher keeps only what the model is sure of.",
                     elem_id="refer-threshold",
                 )
-                with gr.Column(min_width=260):
+                with gr.Group():
                     inside = gr.Radio(
                         [ADD, REMOVE],
                         value=ADD,
@@ -135,13 +140,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
             kept = common.downloads_panel(TAB)
             with gr.Accordion("Where the model looked", open=False, visible=False) as looked:
                 which = gr.Dropdown([], label="Phrase", interactive=True)
-                heat = gr.Image(
-                    label="Attention of [CLS] in the encoder's last layer, summed over heads",
-                    format="png",
-                    interactive=False,
-                    buttons=["fullscreen", "download"],
-                    elem_id="refer-attention",
-                )
+                heat = gr.HTML("", elem_id="refer-attention", elem_classes=["evf-flush"])
 
     def check(model, path, text, threshold):
         return [common.ANY, common.valid(bench.has_picture, path), common.valid(split_phrases, text), common.ANY]
@@ -150,7 +149,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         answer = ask(bench, model, path, text)
         visible, choices = gr.update(visible=True), gr.update(choices=answer.phrases, value=answer.phrases[0])
         folded = gr.update(visible=True, open=False)
-        return (answer, *show(bench, answer, threshold), visible, visible, folded, choices, None)
+        return (answer, *show(bench, answer, threshold), visible, visible, folded, choices, "")
 
     def on_show(answer, threshold):
         return show(bench, answer, threshold)
@@ -164,8 +163,8 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         answer = forget_clicks(bench, answer)
         return answer, *show(bench, answer, threshold)
 
-    def on_attention(answer, phrase):
-        return attention(bench, answer, phrase)
+    def on_attention(answer, phrase, threshold):
+        return attention(bench, answer, phrase, threshold)
 
     def on_example(event: gr.EventData):
         chosen = examples[int(event._data["index"])]
@@ -189,5 +188,5 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     for event in (*(asked.success for asked in done), threshold.release):
         event(told(files), [answer, threshold], kept.outputs, **common.FREE)
     for event in (looked.expand, which.input):
-        event(told(on_attention), [answer, which], heat, **common.ON_GPU)
+        event(told(on_attention), [answer, which, threshold], heat, **common.ON_GPU)
     return common.Linked(TAB, [picture, phrases], lambda query: [linked_picture(query), query.get("ask", "")])

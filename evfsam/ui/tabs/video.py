@@ -8,6 +8,7 @@ from html import escape
 import gradio as gr
 import numpy as np
 
+from evfsam.checkpoints.registry import video_warning
 from evfsam.errors import InputError, VideoError
 from evfsam.media.palette import colour_of
 from evfsam.tracker import DIRECTIONS
@@ -15,6 +16,7 @@ from evfsam.types import VideoPrompt
 from evfsam.ui import video_job, viewer
 from evfsam.ui.clicking import ADD, REMOVE, with_drag
 from evfsam.ui.errors import told
+from evfsam.ui.examples import example_gallery, read_clips
 from evfsam.ui.phrases import split_phrases
 from evfsam.ui.state import Workbench
 from evfsam.ui.tabs import common
@@ -57,6 +59,18 @@ def describe(clip: Clip) -> tuple[str, int]:
     ]
     notices = "".join(f'<p class="evf-notice">{escape(note)}</p>' for note in info.notes)
     return f'<p class="evf-status">{" · ".join(facts)}</p>{notices}', info.frame_count
+
+
+def notice_html(bench: Workbench, model: str) -> str:
+    """Says that a checkpoint does not track, if so."""
+    told_so = video_warning(bench.info(model))
+    return f'<p class="evf-notice">{escape(told_so)}</p>' if told_so else ""
+
+
+def require_video(bench: Workbench, model: str) -> None:
+    """Raises VideoError for a checkpoint that does not track."""
+    if told_so := video_warning(bench.info(model)):
+        raise VideoError(told_so)
 
 
 def name_objects(text: str, frame_index: int) -> tuple[VideoPrompt, ...]:
@@ -116,8 +130,10 @@ def find_first(bench: Workbench, model: str, clip: Clip, phrase: str) -> Iterato
 def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     """The tab's contents; ``model`` is the dropdown that all tabs share."""
     prompts, running = gr.State(()), gr.State("")
+    examples = read_clips()
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
+            able = common.line(notice_html(bench, bench.default_model))
             video = gr.Video(
                 label="Video", format=None, sources=["upload", "webcam"], height=300, buttons=[], elem_id="video-file"
             )
@@ -128,10 +144,10 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                 placeholder="the red car, the dog",
                 elem_id="video-phrases",
             )
-            with gr.Row():
+            with gr.Group():
                 frame = gr.Slider(0, 1, 0, step=1, label="Frame on which to name it", elem_id="video-frame")
-                use = gr.Button("Use the player's frame", size="sm", min_width=140, elem_id="video-use")
-            with gr.Accordion("Part and size", open=False):
+                use = gr.Button("Use the frame shown by the player", size="sm", elem_id="video-use")
+            with gr.Accordion("Start, end, size, direction", open=False):
                 with gr.Row():
                     start = gr.Number(0, minimum=0, label="Start (s)", min_width=100, elem_id="video-start")
                     end = gr.Number(0, minimum=0, label="End (s), 0 for the end", min_width=100, elem_id="video-end")
@@ -139,11 +155,11 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                 direction = gr.Radio(list(DIRECTIONS), value="forward", label="Follow from that frame")
                 transparent = gr.Checkbox(label="Also make a transparent WebM of the cut-outs (slow)")
             with gr.Row():
-                look = gr.Button("Look at the first mask", elem_id="video-look")
-                go = gr.Button("Follow", variant="primary", elem_id="video-ask")
-            with gr.Row():
-                cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="video-cancel")
-                scan = gr.Button("Find where it appears", visible=False, elem_id="video-scan")
+                look = gr.Button("Preview", min_width=120, elem_id="video-look")
+                go = gr.Button("Follow", variant="primary", min_width=120, elem_id="video-ask")
+            cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="video-cancel")
+            scan = gr.Button("Find where it appears", visible=False, elem_id="video-scan")
+            gallery = example_gallery([(e.clip, ", ".join(e.follow)) for e in examples], "video-examples")
         with gr.Column(scale=8, min_width=320):
             view = common.viewer(EMPTY, "video-view", refining=True)
             inside = gr.Radio(
@@ -155,11 +171,11 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                 elem_id="video-inside",
             )
             status = gr.HTML("", elem_id="video-status", elem_classes=["evf-flush"])
-            result = gr.Video(label="Followed", format=None, interactive=False, visible=False, elem_id="video-result")
-            plot = common.line()
-            files = gr.Files(
-                label="Video, masks as PNG, COCO JSON", interactive=False, visible=False, elem_id="video-files"
+            result = gr.Video(
+                label="Followed", format=None, interactive=False, visible=False, loop=True, elem_id="video-result"
             )
+            plot = common.line()
+            kept = common.downloads_panel(TAB, "Video, masks as PNG, COCO JSON")
 
     clip_inputs = [video, start, end, side]
 
@@ -185,6 +201,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         return named, html, notice, gr.update(visible=bool(missing)), gr.update(visible=True)
 
     def on_look(path, start, end, side, model, text, frame):
+        require_video(bench, model)
         return shown(clip_of(path, start, end, side), model, name_objects(text, frame), frame)
 
     def on_click(path, start, end, side, model, frame, prompts, inside, event: gr.EventData):
@@ -208,6 +225,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         raise VideoError(f"{phrase!r} was found on no frame: choose other words or another clip.")
 
     def on_start(path, start, end, side, model, text, frame, prompts, direction, transparent):
+        require_video(bench, model)
         clip = clip_of(path, start, end, side)
         asked = name_objects(text, frame)
         same = [p.phrase for p in asked] == [p.phrase for p in prompts if p.phrase]
@@ -219,29 +237,38 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         for step in track(bench, job):
             if isinstance(step, Step):
                 html = step_html(step)
-                yield gr.skip() if html is None else html, progress_html(step), hidden, "", hidden
+                yield gr.skip() if html is None else html, progress_html(step), hidden, "", hidden, None, None
             else:
                 video = gr.update(value=step.video_path, visible=True)
                 plotted = scores_html(job.names, step.times_s, step.scores)
-                told_end = ""
-                yield gr.skip(), "", video, plotted, gr.update(value=list(step.files), visible=True)
-        yield gr.skip(), told_end, gr.skip(), gr.skip(), gr.skip()
+                told_end, panel = "", gr.update(visible=True, open=False)
+                yield gr.skip(), "", video, plotted, panel, step.archive_path, list(step.files)
+        yield gr.skip(), told_end, *[gr.skip()] * 5
 
     def on_cancel(job):
         bench.stopped.add(job.ident)
         return CANCELLED if ON_ZERO_GPU else '<p class="evf-status">Stopping …</p>'
 
+    def on_example(event: gr.EventData):
+        example = examples[int(event._data["index"])]
+        return str(example.clip), ", ".join(example.follow)
+
+    def on_model(model):
+        return notice_html(bench, model)
+
     def on_end():
         return gr.update(visible=False), gr.update(interactive=True)
 
     quick = {"show_progress": "minimal", **common.ON_GPU}
+    model.change(told(on_model), model, able, **common.FREE)
+    chosen = gallery.select(on_example, None, [video, phrases], queue=False, **common.FREE)
     for event in (video.change, start.change, end.change, side.change):
         event(told(on_clip), clip_inputs, [facts, frame, view, prompts], **common.FREE)
     frame.release(told(on_frame), [*clip_inputs, model, frame, prompts], view, **quick)
     used = use.click(told(on_use), clip_inputs, frame, **common.FREE)
     used.success(told(on_frame), [*clip_inputs, model, frame, prompts], view, **quick)
     previewed = [prompts, view, status, scan, inside]
-    for event in (look.click, phrases.submit):
+    for event in (look.click, phrases.submit, chosen.success):
         event(told(on_look), [*clip_inputs, model, phrases, frame], previewed, **quick)
     view.select(told(on_click), [*clip_inputs, model, frame, prompts, inside], previewed, **quick)
     scanned = scan.click(told(on_scan), [*clip_inputs, model, phrases], [frame, status, scan], **quick)
@@ -253,7 +280,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         queue=False,
         **common.FREE,
     )
-    outputs = [view, status, result, plot, files]
+    outputs = [view, status, result, plot, kept.panel, *kept.outputs]
     followed = started.success(told(on_go), running, outputs, **{**common.ON_GPU, "show_progress": "minimal"})
     followed.then(on_end, None, [cancel, go], queue=False, **common.FREE)
     cancels = {"cancels": [followed]} if ON_ZERO_GPU else {}  # a forked worker does not see what is stopped
