@@ -21,17 +21,17 @@ def main() -> None:
         if example.seed is not None:
             width, height = example.size
             picture = render(make_scene(example.seed, width / height), (height, width)).picture_rgb
-            Image.fromarray(picture).save(example.picture, quality=92)
-            print(example.picture)
+            Image.fromarray(picture).save(example.file, quality=92)
+            print(example.file)
     for example in read_clips():
         draw_clip(example)
-        print(example.clip)
+        print(example.file)
 
 
 def draw_clip(example: ExampleClip) -> None:
     width, height = example.size
     clip = make_clip(example.seed, example.frames, width / height)
-    with open_writer(example.clip, Fraction(example.fps)) as writer:
+    with open_writer(example.file, Fraction(example.fps)) as writer:
         for t in range(example.frames):
             picture = render(clip.frame(t), (height, width)).picture_rgb
             writer.write(picture, Fraction(t, example.fps), Fraction(1, example.fps))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from evfsam.errors import InputError
 from evfsam.types import Clicks
 
 ADD, REMOVE = "belongs to it", "does not"
@@ -28,3 +31,38 @@ def with_drag(clicks: Clicks | None, inside: bool, drag: tuple[float, ...], long
     if clicks.points_xy is not None:
         points, labels = np.concatenate([clicks.points_xy, points]), np.concatenate([clicks.labels, labels])
     return replace(clicks, points_xy=points, labels=labels)
+
+
+def clicks_to_text(clicks: Sequence[Clicks | None]) -> str:
+    """Clicks, an entry a phrase, as text for a link; empty where there are none."""
+    if not any(clicks):
+        return ""
+    rows = []
+    for by_hand in clicks:
+        points = [] if by_hand is None or by_hand.points_xy is None else by_hand.points_xy.round(1).tolist()
+        signs = [int(label) for label in by_hand.labels] if points else []
+        box = by_hand.box_xyxy if by_hand else None
+        rows.append([points, signs, [round(float(edge), 1) for edge in box] if box else None])
+    return json.dumps(rows, separators=(",", ":"))
+
+
+def clicks_from_text(text: str, count: int) -> list[Clicks | None]:
+    """The inverse of :func:`clicks_to_text` for ``count`` phrases. Raises InputError for any other text."""
+    try:
+        rows = json.loads(text) if text else [[[], [], None]] * count
+        found = [_clicks(points, signs, box) for points, signs, box in rows]
+    except (ValueError, TypeError):
+        found = []
+    if len(found) != count:
+        raise InputError("The clicks of this link cannot be read: open it without them.")
+    return found
+
+
+def _clicks(points: list, signs: list, box: list | None) -> Clicks | None:
+    if not points and box is None:
+        return None
+    xy, labels = np.array(points, np.float32).reshape(-1, 2), np.array(signs, np.int64)
+    if len(xy) != len(labels) or (box is not None and len(box) != 4):
+        raise ValueError("points and signs, or a box, are incomplete")
+    corners = None if box is None else tuple(map(float, box))
+    return Clicks(xy, labels, corners) if points else Clicks(box_xyxy=corners)

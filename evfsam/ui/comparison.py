@@ -102,7 +102,7 @@ def pair_html(picture_rgb: np.ndarray, sides: Sequence[Side], first: int, second
         picture_uri(overlay(to_view(picture_rgb), [to_view(mask * np.uint8(255)) > 127], [colour]))
         for mask, colour in zip(masks, colours, strict=True)
     )
-    ratio, sides_told = _ratio(picture_rgb), f"{names[0]} on the left, {names[1]} on the right"
+    ratio, sides_told = _ratio(picture_rgb), f"Left: {names[0]}. Right: {names[1]}."
     told = " ".join(f"{_swatch(colour)}{name} alone." for colour, name in zip(colours, names, strict=True))
     difference = picture_uri(difference_map(picture_rgb, masks, colours))
     return (
@@ -110,7 +110,7 @@ def pair_html(picture_rgb: np.ndarray, sides: Sequence[Side], first: int, second
         f'<div class="evf-stage" style="{ratio}"><img alt="Mask of {names[0]}" src="{left}">'
         f'<img class="right" alt="Mask of {names[1]}" src="{right}"></div>'
         f'<input type="range" min="0" max="100" value="50" aria-label="{sides_told}">'
-        f'<p class="evf-caption">{sides_told}: drag the slider to compare.</p></div>'
+        f'<p class="evf-caption">{sides_told} Drag the slider to compare.</p></div>'
         f'<div class="evf-stage" style="{ratio}"><img alt="Where {names[0]} and {names[1]} differ" '
         f'src="{difference}"></div><p class="evf-caption">Where they differ: {told}</p>'
     )

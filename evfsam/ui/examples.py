@@ -17,6 +17,8 @@ from evfsam.media.video import VideoReader
 from evfsam.ui.viewer import picture_uri
 
 FOLDER = Path(__file__).parents[2] / "assets" / "examples"
+DRAWN = "Examples"
+PHOTOGRAPHS = "Photographs, for checkpoints that learned from photographs"
 CHOOSE = """
 element.addEventListener("click", (event) => {
   const chosen = event.target.closest("[data-index]");
@@ -31,7 +33,7 @@ class Example:
     """A picture and what to ask of it.
 
     Attributes:
-        picture: its file.
+        file: where it is.
         seed: of the scene it shows, None for a photograph.
         size: (width, height) in pixels.
         refer: phrases for the referring tab.
@@ -40,7 +42,7 @@ class Example:
         compare: phrases to hold against each other; for checkpoints or precisions the first one alone.
     """
 
-    picture: Path
+    file: Path
     seed: int | None
     size: tuple[int, int]
     refer: tuple[str, ...]
@@ -54,7 +56,7 @@ class ExampleClip:
     """A clip and what to follow in it.
 
     Attributes:
-        clip: its file.
+        file: where it is.
         seed: of the scene in motion that it shows.
         size: (width, height) in pixels.
         frames: how many.
@@ -62,7 +64,7 @@ class ExampleClip:
         follow: phrases for objects on the first frame.
     """
 
-    clip: Path
+    file: Path
     seed: int
     size: tuple[int, int]
     frames: int
@@ -98,15 +100,20 @@ def read_examples(folder: Path = FOLDER) -> list[Example]:
     ]
 
 
-def example_gallery(captioned: Sequence[tuple[Path, str]], elem_id: str) -> gr.HTML:
-    """Thumbnails to choose from: (picture or clip, what will be asked) each; ``select`` brings the index."""
-    items = "".join(
-        f'<button type="button" data-index="{i}"><img alt="" src="{_thumbnail(picture)}">'
-        f"<span>{escape(caption)}</span></button>"
-        for i, (picture, caption) in enumerate(captioned)
-    )
+def example_gallery(captioned: Sequence[tuple[Example | ExampleClip, str]], elem_id: str) -> gr.HTML:
+    """Thumbnails to choose from: (example, what will be asked) each; ``select`` brings the index."""
+    groups = {DRAWN: "", PHOTOGRAPHS: ""}
+    for i, (example, caption) in enumerate(captioned):
+        groups[PHOTOGRAPHS if example.seed is None else DRAWN] += (
+            f'<button type="button" data-index="{i}"><img alt="" src="{_thumbnail(example.file)}">'
+            f"<span>{escape(caption)}</span></button>"
+        )
     return gr.HTML(
-        f'<p class="evf-label">Examples</p><div class="evf-examples">{items}</div>',
+        "".join(
+            f'<p class="evf-label">{title}</p><div class="evf-examples">{items}</div>'
+            for title, items in groups.items()
+            if items
+        ),
         js_on_load=CHOOSE,
         elem_id=elem_id,
         elem_classes=["evf-flush"],

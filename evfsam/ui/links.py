@@ -21,7 +21,8 @@ EXAMPLE = "example"
 def link_to(tab: str, picture_path: str, model: str, **asked: str) -> str:
     """A relative link that opens ``tab`` with the same picture, checkpoint and questions."""
     picture = _picture_name(Path(picture_path))
-    return "?" + urlencode({"tab": tab, "model": model, "picture": picture, **asked})
+    said = {name: value for name, value in asked.items() if value}
+    return "?" + urlencode({"tab": tab, "model": model, "picture": picture, **said})
 
 
 def linked_picture(query: Mapping[str, str]) -> str | None:

@@ -14,7 +14,7 @@ from evfsam.checkpoints.registry import find
 from evfsam.errors import InputError
 from evfsam.types import Clicks, Segmentation
 from evfsam.ui import comparison, links, timeline
-from evfsam.ui.clicking import with_drag
+from evfsam.ui.clicking import clicks_from_text, clicks_to_text, with_drag
 from evfsam.ui.label_map import UNLABELLED, exclusive, labels_png, settle
 from evfsam.ui.phrases import MOST_PHRASES, split_phrases
 from evfsam.ui.settings import read_settings
@@ -124,6 +124,23 @@ def test_clicks_and_boxes_add_up():
     assert clicks.points_xy[1].tolist() == [50, 60]
     assert clicks.box_xyxy == (20, 10, 40, 30)
     assert with_drag(Clicks(), True, (0, 0, 50, 0), 100).box_xyxy is None  # a line is no box
+
+
+def test_clicks_travel_in_a_link():
+    points, box = Clicks(np.array([[3.24, 5]], np.float32), np.array([0])), Clicks(box_xyxy=(1, 2, 3, 4.5))
+    text = clicks_to_text([None, points, box])
+    nothing, back, again = clicks_from_text(text, 3)
+    assert nothing is None and back.points_xy.tolist() == [[pytest.approx(3.2), 5]] and back.labels.tolist() == [0]
+    assert back.box_xyxy is None and again.points_xy is None and again.box_xyxy == (1, 2, 3, 4.5)
+    assert clicks_to_text([None, None]) == "" and clicks_from_text("", 2) == [None, None]
+
+
+@pytest.mark.parametrize(
+    "text", ["no json", "[]", "3", "[[1,2]]", "[[[[1,2]],[],null]]", "[[[],[],[1,2]]]", '[[["x"],[1],null]]']
+)
+def test_clicks_that_cannot_be_read(text):
+    with pytest.raises(InputError, match="cannot be read"):
+        clicks_from_text(text, 1)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class Kept:
 
     @property
     def outputs(self) -> list[Component]:
-        return [self.archive, self.single]
+        return [self.panel, self.archive, self.single]
 
 
 def answer_column() -> gr.Column:
@@ -102,6 +102,16 @@ def empty_stage(title: str, *sentences: str) -> str:
     """What stands in a viewer before the first answer; sentences are HTML."""
     told = "".join(f"<span>{sentence}</span>" for sentence in sentences)
     return f'<div class="evf-empty"><strong>{title}</strong>{told}</div>'
+
+
+def keep(files: Callable[..., tuple[str | None, list[str]]]) -> Callable[..., tuple]:
+    """A handler for :attr:`Kept.outputs`: shows the zip and the single files that ``files`` makes, if any."""
+
+    def on_files(*arguments):
+        archive, single = files(*arguments)
+        return gr.update(visible=archive is not None), archive, single
+
+    return told(on_files)
 
 
 def downloads_panel(tab: str, label: str = "Masks, cut-outs, overlay, COCO JSON") -> Kept:

@@ -116,7 +116,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                 elem_id="compare-phrases",
             )
             button = gr.Button("Compare", variant="primary", elem_id="compare-ask")
-            gallery = example_gallery([(e.picture, ", ".join(e.compare)) for e in examples], "compare-examples")
+            gallery = example_gallery([(e, ", ".join(e.compare)) for e in examples], "compare-examples")
         with common.answer_column():
             grid = gr.HTML(EMPTY, elem_id="compare-grid", elem_classes=["evf-flush", "evf-view"])
             cancel = common.cancel_button(TAB)
@@ -152,7 +152,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
             gr.update(choices=found.labels, value=left),
             gr.update(choices=found.labels, value=right),
             pair(found, left, right),
-            visible,
+            hidden,
         )
 
     def on_way(way):
@@ -161,7 +161,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     def on_example(way, event: gr.EventData):
         example = examples[int(event._data["index"])]
         asked = example.compare if way == PHRASES else example.compare[:1]
-        return str(example.picture), ", ".join(asked)
+        return str(example.file), ", ".join(asked)
 
     inputs = [picture, way, models, levels, phrases]
     way.change(on_way, way, [models, levels], queue=False, **common.FREE)
@@ -176,7 +176,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     )
     cancel.click(None, None, None, cancels=done, queue=False, **common.FREE)
     for asked in done:
-        asked.success(told(files), compared, kept.outputs, **common.FREE)
+        asked.success(common.keep(files), compared, kept.outputs, **common.FREE)
     for event in (first.input, second.input):
         event(told(pair), [compared, first, second], pair_view, **common.FREE)
 

@@ -92,7 +92,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                 list(first),
                 value=next(iter(first), None),
                 label="Thing",
-                info="Or type any other.",
+                info="Choose one, or type any other.",
                 allow_custom_value=True,
                 elem_id="parts-thing",
             )
@@ -102,7 +102,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
             typed = gr.Textbox(label="Others", info="Any other part, with a comma between them.", elem_id="parts-typed")
             button = gr.Button("Take apart", variant="primary", elem_id="parts-ask")
             gallery = example_gallery(
-                [(e.picture, f"{e.parts[0]}: {', '.join(e.parts[1:])}") for e in examples], "parts-examples"
+                [(e, f"{e.parts[0]}: {', '.join(e.parts[1:])}") for e in examples], "parts-examples"
             )
         with common.answer_column():
             view = common.viewer(EMPTY, "parts-view")
@@ -129,8 +129,8 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         parts = part_names(chosen, text)
         answer = ask(bench, model, path, thing, parts)
         cut = exploded(answer, parts)
-        visible = gr.update(visible=True)
-        return answer, *show(bench, answer, thing, parts), gr.update(value=cut, visible=bool(cut)), visible
+        hidden = gr.update(visible=False)
+        return answer, *show(bench, answer, thing, parts), gr.update(value=cut, visible=bool(cut)), hidden
 
     def on_model(model):
         known = vocabulary_of(bench.info(model)).parts
@@ -148,7 +148,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
 
     def on_example(model, event: gr.EventData):
         example = examples[int(event._data["index"])]
-        return filled(model, str(example.picture), example.parts[0], example.parts[1:])
+        return filled(model, str(example.file), example.parts[0], example.parts[1:])
 
     inputs = [picture, thing, chips, typed]
     chosen = gallery.select(on_example, model, inputs, queue=False, **common.FREE)
@@ -159,7 +159,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     done = common.ask_on(triggers, on_ask, [model, *inputs], shown, check, view)
     cancel.click(None, None, None, cancels=done, queue=False, **common.FREE)
     for asked in done:
-        asked.success(told(files), answer, kept.outputs, **common.FREE)
+        asked.success(common.keep(files), answer, kept.outputs, **common.FREE)
 
     def values(query):
         named = query.get("model")

@@ -12,7 +12,7 @@ from evfsam.media.overlay import overlay
 from evfsam.media.palette import colour_of
 from evfsam.types import Clicks
 from evfsam.ui import answers, downloads, viewer
-from evfsam.ui.clicking import ADD, REMOVE, with_drag
+from evfsam.ui.clicking import ADD, REMOVE, clicks_from_text, clicks_to_text, with_drag
 from evfsam.ui.components import picture_input
 from evfsam.ui.errors import told
 from evfsam.ui.examples import example_gallery, read_examples
@@ -30,9 +30,10 @@ EMPTY = common.empty_stage(
 )
 
 
-def ask(bench: Workbench, model: str, path: str | None, text: str) -> Answer:
-    """Phrases on a picture file. Raises EvfSamError for what cannot be used."""
-    return bench.answer(model, path, split_phrases(text))
+def ask(bench: Workbench, model: str, path: str | None, text: str, by_hand: str = "") -> Answer:
+    """Phrases on a picture file, refined by a link's clicks if any. Raises EvfSamError for what cannot be used."""
+    phrases = split_phrases(text)
+    return bench.answer(model, path, phrases, clicks_from_text(by_hand, len(phrases)))
 
 
 def show(bench: Workbench, answer: Answer | None, threshold: float) -> tuple[str, str]:
@@ -40,7 +41,8 @@ def show(bench: Workbench, answer: Answer | None, threshold: float) -> tuple[str
     if answer is None:
         return EMPTY, ""
     rows, shared = answers.common_notes(answers.rows(answer, threshold, bench.info(answer.model)))
-    link = link_to(TAB, answer.picture_path, answer.model, ask=", ".join(answer.phrases))
+    asked = {"ask": ", ".join(answer.phrases), "threshold": f"{threshold:g}", "clicks": clicks_to_text(answer.clicks)}
+    link = link_to(TAB, answer.picture_path, answer.model, **asked)
     html = viewer.stage(answer.picture_rgb, answer.picture_name, rows, answer.clicks, refining=True)
     return html, answers.status(answer, link, shared)
 
@@ -101,7 +103,7 @@ def files(answer: Answer | None, threshold: float) -> tuple[str | None, list[str
 def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     """The tab's contents; ``model`` is the dropdown that all tabs share."""
     examples = read_examples()
-    answer = gr.State(time_to_live=3600)
+    answer, by_hand = gr.State(time_to_live=3600), gr.State("")
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
             picture = picture_input(elem_id="refer-picture")
@@ -113,7 +115,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                 elem_id="refer-phrases",
             )
             button = gr.Button("Segment", variant="primary", elem_id="refer-ask")
-            gallery = example_gallery([(e.picture, ", ".join(e.refer)) for e in examples], "refer-examples")
+            gallery = example_gallery([(e, ", ".join(e.refer)) for e in examples], "refer-examples")
         with common.answer_column():
             view = common.viewer(EMPTY, "refer-view", refining=True)
             cancel = common.cancel_button(TAB)
@@ -142,14 +144,15 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                 which = gr.Dropdown([], label="Phrase", interactive=True)
                 heat = gr.HTML("", elem_id="refer-attention", elem_classes=["evf-flush"])
 
-    def check(model, path, text, threshold):
-        return [common.ANY, common.valid(bench.has_picture, path), common.valid(split_phrases, text), common.ANY]
+    def check(model, path, text, *others):
+        typed = common.valid(split_phrases, text)
+        return [common.ANY, common.valid(bench.has_picture, path), typed, *[common.ANY] * len(others)]
 
-    def on_ask(model, path, text, threshold, progress=common.PROGRESS):
-        answer = ask(bench, model, path, text)
-        visible, choices = gr.update(visible=True), gr.update(choices=answer.phrases, value=answer.phrases[0])
-        folded = gr.update(visible=True, open=False)
-        return (answer, *show(bench, answer, threshold), visible, visible, folded, choices, "")
+    def on_ask(model, path, text, threshold, by_hand, progress=common.PROGRESS):
+        answer = ask(bench, model, path, text, by_hand)
+        visible, hidden, folded = gr.update(visible=True), gr.update(visible=False), gr.update(visible=True, open=False)
+        choices = gr.update(choices=answer.phrases, value=answer.phrases[0])
+        return (answer, *show(bench, answer, threshold), visible, hidden, folded, choices, "", "")
 
     def on_show(answer, threshold):
         return show(bench, answer, threshold)
@@ -168,15 +171,15 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
 
     def on_example(event: gr.EventData):
         chosen = examples[int(event._data["index"])]
-        return str(chosen.picture), ", ".join(chosen.refer)
+        return str(chosen.file), ", ".join(chosen.refer)
 
     chosen = gallery.select(on_example, None, [picture, phrases], queue=False, **common.FREE)
     shown = [answer, view, status]
     done = common.ask_on(
         [button.click, phrases.submit, chosen.success],
         on_ask,
-        [model, picture, phrases, threshold],
-        [*shown, tools, kept.panel, looked, which, heat],
+        [model, picture, phrases, threshold, by_hand],
+        [*shown, tools, kept.panel, looked, which, heat, by_hand],
         check,
         view,
     )
@@ -186,7 +189,15 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     cancel.click(None, None, None, cancels=done, queue=False, **common.FREE)
     threshold.input(told(on_show), [answer, threshold], [view, status], trigger_mode="always_last", **common.FREE)
     for event in (*(asked.success for asked in done), threshold.release):
-        event(told(files), [answer, threshold], kept.outputs, **common.FREE)
+        event(common.keep(files), [answer, threshold], kept.outputs, **common.FREE)
     for event in (looked.expand, which.input):
         event(told(on_attention), [answer, which, threshold], heat, **common.ON_GPU)
-    return common.Linked(TAB, [picture, phrases], lambda query: [linked_picture(query), query.get("ask", "")])
+
+    def values(query):
+        try:
+            cut = min(max(float(query.get("threshold", 0.5)), 0.05), 0.95)
+        except ValueError:
+            cut = 0.5
+        return [linked_picture(query), query.get("ask", ""), cut, query.get("clicks", "")]
+
+    return common.Linked(TAB, [picture, phrases, threshold, by_hand], values)

@@ -112,7 +112,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                 elem_id="semantic-typed",
             )
             button = gr.Button("Label the picture", variant="primary", elem_id="semantic-ask")
-            gallery = example_gallery([(e.picture, ", ".join(e.semantic)) for e in examples], "semantic-examples")
+            gallery = example_gallery([(e, ", ".join(e.semantic)) for e in examples], "semantic-examples")
         with common.answer_column():
             view = common.viewer(EMPTY, "semantic-view")
             cancel = common.cancel_button(TAB)
@@ -125,7 +125,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
 
     def on_ask(model, path, chosen, text, progress=common.PROGRESS):
         answer = ask(bench, model, path, categories(chosen, text))
-        return answer, *show(bench, answer), gr.update(visible=True)
+        return answer, *show(bench, answer), gr.update(visible=False)
 
     def on_model(model, chosen):
         offered = _chips(bench, model)
@@ -133,7 +133,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
 
     def on_example(model, event: gr.EventData):
         example = examples[int(event._data["index"])]
-        return str(example.picture), *_split(bench, model, example.semantic)
+        return str(example.file), *_split(bench, model, example.semantic)
 
     inputs = [picture, chips, typed]
     chosen = gallery.select(on_example, model, inputs, queue=False, **common.FREE)
@@ -142,7 +142,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     done = common.ask_on(triggers, on_ask, [model, *inputs], [answer, view, status, kept.panel], check, view)
     cancel.click(None, None, None, cancels=done, queue=False, **common.FREE)
     for asked in done:
-        asked.success(told(files), answer, kept.outputs, **common.FREE)
+        asked.success(common.keep(files), answer, kept.outputs, **common.FREE)
 
     def values(query):
         named = query.get("model")

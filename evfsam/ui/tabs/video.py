@@ -159,7 +159,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                 go = gr.Button("Follow", variant="primary", min_width=120, elem_id="video-ask")
             cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="video-cancel")
             scan = gr.Button("Find where it appears", visible=False, elem_id="video-scan")
-            gallery = example_gallery([(e.clip, ", ".join(e.follow)) for e in examples], "video-examples")
+            gallery = example_gallery([(e, ", ".join(e.follow)) for e in examples], "video-examples")
         with gr.Column(scale=8, min_width=320):
             view = common.viewer(EMPTY, "video-view", refining=True)
             inside = gr.Radio(
@@ -237,7 +237,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         for step in track(bench, job):
             if isinstance(step, Step):
                 html = step_html(step)
-                yield gr.skip() if html is None else html, progress_html(step), hidden, "", hidden, None, None
+                yield gr.skip() if html is None else html, progress_html(step), hidden, "", hidden, gr.skip(), gr.skip()
             else:
                 video = gr.update(value=step.video_path, visible=True)
                 plotted = scores_html(job.names, step.times_s, step.scores)
@@ -251,7 +251,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
 
     def on_example(event: gr.EventData):
         example = examples[int(event._data["index"])]
-        return str(example.clip), ", ".join(example.follow)
+        return str(example.file), ", ".join(example.follow)
 
     def on_model(model):
         return notice_html(bench, model)
@@ -280,7 +280,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         queue=False,
         **common.FREE,
     )
-    outputs = [view, status, result, plot, kept.panel, *kept.outputs]
+    outputs = [view, status, result, plot, *kept.outputs]
     followed = started.success(told(on_go), running, outputs, **{**common.ON_GPU, "show_progress": "minimal"})
     followed.then(on_end, None, [cancel, go], queue=False, **common.FREE)
     cancels = {"cancels": [followed]} if ON_ZERO_GPU else {}  # a forked worker does not see what is stopped
