@@ -3,8 +3,9 @@
     python -m evfsam evaluate --model evf-sam2-tiny --exchange --floor --ceiling --json scores.json
     python -m benchmarks.model_card evf-sam2-tiny --scores scores.json --run runs/evf-sam2-tiny
 
-Both inputs are kept beside the weights (``scores.json``, ``training.json``), so that the card can be written
-again without them: ``python -m benchmarks.model_card evf-sam2-tiny``.
+Further measures may be given as well: ``--photos``, ``--robustness`` and ``--clicks``, each what ``evaluate --json``
+wrote. All inputs are kept beside the weights (``scores.json``, ``training.json`` ...), so that the card can be
+written again without them: ``python -m benchmarks.model_card evf-sam2-tiny``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 
 CHECKPOINTS = Path(__file__).parents[1] / "assets" / "checkpoints"
 STEPS_A_LINE = 50  # evfsam.training.loop.LOG_EVERY
+MORE = {"photos": "--data ccp", "robustness": "--robustness", "clicks": "--clicks"}
+FEWEST_PHOTOS = 10  # with a prompt, for its row to be in the card
 
 KINDS = {
     "referring": "referring, all kinds",
@@ -53,8 +56,85 @@ def training_facts(run: Path) -> dict:
     return {"recipe": recipe, "stages": stages}
 
 
-def card(name: str, config: dict, scores: dict, training: dict, notes: str) -> str:
-    """The card's Markdown."""
+NEVER_SAW_PHOTOGRAPHS = "It has seen nothing but drawn scenes: on photographs its answers mean little."
+SAW_PHOTOGRAPHS = """\
+It has seen drawn scenes and street photographs of people, and was asked for what they wear; other photographs are
+strange to it."""
+PHOTOGRAPHS = """\
+Photographs: the train split of the pixel-annotated part of Clothing Co-Parsing (W. Yang, P. Luo, L. Lin, CVPR 2014;
+github.com/bearpaw/clothing-co-parsing), as `python -m evfsam.data.ccp` makes it from a clone. The repository's LICENSE
+is Apache-2.0; the photographs' own licence is not stated there, and they show identifiable people. None of them is
+part of this project."""
+NO_PHOTOGRAPHS = "No photographs, no downloaded weights or data were used."
+
+
+def photos_section(photos: dict | None) -> str:
+    """IoU by prompt beside the floor, and people in composed pictures."""
+    if photos is None:
+        return ""
+    rows = []
+    for prompt, row in photos["prompts"].items():
+        floor = "" if row["floor"] is None else f"{row['floor']:.3f}"
+        if row["samples"] >= FEWEST_PHOTOS:
+            rows.append(f"| {prompt} | {row['samples']} | {row['iou']:.3f} | {floor} |")
+    composed = [f"| {kind} | {row['samples']} | {row['giou']:.3f} |" for kind, row in photos["composed_scores"].items()]
+    return f"""
+### Photographs
+
+{photos["count"]} photographs of the pack's val split; prompts annotated on at least {FEWEST_PHOTOS} of them.
+*Floor*: the mean mask of the prompt on the train split, above the threshold that is best there.
+
+| prompt | photographs | mean IoU | floor |
+|---|---|---|---|
+{chr(10).join(rows)}
+
+{photos["composed"]} pictures composed of two or three people of that split (`python -m evfsam evaluate --data ccp`):
+
+| people by | phrases | gIoU |
+|---|---|---|
+{chr(10).join(composed)}
+"""
+
+
+def robustness_section(robustness: dict | None) -> str:
+    if robustness is None:
+        return ""
+    rows = [
+        f"| {change} | {row['samples']} | {row['giou']:.3f} | {row['clean_giou']:.3f} | {row['drop']:+.3f} |"
+        for change, row in robustness["scores"].items()
+        if change != "clean"
+    ]
+    return f"""
+### Worse pictures, other words
+
+gIoU of the same phrases with and without a change, {robustness["count"]} scenes
+(`python -m evfsam evaluate --robustness`); of other shapes, other scenes.
+
+| change | phrases | gIoU | clean | drop |
+|---|---|---|---|---|
+{chr(10).join(rows)}
+"""
+
+
+def clicks_section(clicks: dict | None) -> str:
+    if clicks is None:
+        return ""
+    rows = [f"| {way} | {row['iou']:.3f} |" for way, row in clicks["scores"].items()]
+    things = next(iter(clicks["scores"].values()))["samples"]
+    return f"""
+### Clicks
+
+Mean IoU of {things} single things; each click goes into the middle of the largest error
+(`python -m evfsam evaluate --clicks`).
+
+| prompt | IoU |
+|---|---|
+{chr(10).join(rows)}
+"""
+
+
+def card(name: str, config: dict, scores: dict, training: dict, notes: str, more: dict[str, dict | None]) -> str:
+    """The card's Markdown; ``more`` holds further measures by name, None for what was not measured."""
     rows = scores["scores"]
     columns = [who for who in ("model", "exchanged", "floor", "ceiling") if any(who in row for row in rows.values())]
     titles = {"model": "gIoU", "exchanged": "picture exchanged", "floor": "floor", "ceiling": "ceiling"}
@@ -76,6 +156,9 @@ def card(name: str, config: dict, scores: dict, training: dict, notes: str) -> s
     recipe = training["recipe"]
     last = recipe["first_seed"] + recipe["scenes"] - 1
     side = config["segmenter"]["image_size"]
+    saw_photographs = bool(recipe.get("photographs"))
+    samples = f", {recipe['photographs']:,} samples made of photographs" if saw_photographs else ""
+    continues = f", continuing the run of `{recipe['continues']}`" if recipe.get("continues") else ""
     return f"""---
 license: apache-2.0
 pipeline_tag: image-segmentation
@@ -85,8 +168,8 @@ tags:
 
 # {name}
 
-{config["description"]} {config["parameters"] / 1e6:.1f} million parameters, pictures at {side} x {side} px. It has
-seen nothing but drawn scenes: on photographs its answers mean little. It is here so that everything in this
+{config["description"]} {config["parameters"] / 1e6:.1f} million parameters, pictures at {side} x {side} px.
+{SAW_PHOTOGRAPHS if saw_photographs else NEVER_SAW_PHOTOGRAPHS} It is here so that everything in this
 project can be tried without a download, and as a baseline for one's own training.
 
 This card was written by `python -m benchmarks.model_card {name}`.
@@ -107,13 +190,13 @@ Of phrases that name nothing in the picture, {absent:.1%} were answered with an 
 target is there, {denied:.1%} were.
 
     python -m evfsam evaluate --model {name} --data scenes --seed {scores["seed"]} --count {scores["count"]} --size {scores["size_hw"][0]} --exchange --floor --ceiling --json scores.json
-
+{photos_section(more["photos"])}{robustness_section(more["robustness"])}{clicks_section(more["clicks"])}
 ## Training
 
-    python -m evfsam train --recipe {recipe["name"]}
+    python -m evfsam train --recipe {recipe["name"]}{" --photos ccp" if saw_photographs else ""}
 
-{recipe["scenes"]:,} scenes (seeds {recipe["first_seed"]} to {last}), seed {recipe["seed"]}, in the order of the published
-lineage (docs/training.md):
+{recipe["scenes"]:,} scenes (seeds {recipe["first_seed"]} to {last}){samples}, seed {recipe["seed"]}, in the order of
+the published lineage (docs/training.md){continues}:
 
 | stage | steps | prompts | minutes |
 |---|---|---|---|
@@ -123,11 +206,11 @@ lineage (docs/training.md):
 
 ## Limits
 
-- English phrases of the rendered world's {len(config["vocabulary"])} words; words it never learned are named in a warning.
+- English phrases of {len(config["vocabulary"])} words; words it never learned are named in a warning.
 - Things that cover less than about one per cent of the picture are outlined coarsely.
 - It may mask something where the phrase names nothing; see the figure above.
 
-Licence: Apache-2.0. No photographs, no downloaded weights or data were used.
+Licence: Apache-2.0. {PHOTOGRAPHS if saw_photographs else NO_PHOTOGRAPHS}
 """
 
 
@@ -136,10 +219,13 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--scores", type=Path, help="from evaluate --json")
     parser.add_argument("--run", type=Path, help="the run's folder")
+    for measure, options in MORE.items():
+        parser.add_argument(f"--{measure}", type=Path, help=f"from evaluate {options} --json")
     args = parser.parse_args()
     folder = CHECKPOINTS / args.name
-    if args.scores:
-        (folder / "scores.json").write_text(json.dumps(json.loads(args.scores.read_text()), indent=1) + "\n")
+    for measure in ("scores", *MORE):
+        if given := getattr(args, measure):
+            (folder / f"{measure}.json").write_text(json.dumps(json.loads(given.read_text()), indent=1) + "\n")
     if args.run:
         (folder / "training.json").write_text(json.dumps(training_facts(args.run), indent=1) + "\n")
     config, scores, training = (
@@ -147,7 +233,9 @@ def main() -> None:
     )
     notes_file = folder / "notes.md"  # what no figure says: hardware, deviations
     notes = notes_file.read_text().strip() if notes_file.exists() else ""
-    (folder / "README.md").write_text(card(args.name, config, scores, training, notes))
+    kept = {measure: folder / f"{measure}.json" for measure in MORE}
+    more = {measure: json.loads(file.read_text()) if file.exists() else None for measure, file in kept.items()}
+    (folder / "README.md").write_text(card(args.name, config, scores, training, notes, more))
     print(folder / "README.md")
 
 
