@@ -98,7 +98,7 @@ class Predictor:
         clicks = list(clicks or [None] * len(prompts))
         if not prompts or len(clicks) != len(prompts):
             raise InputError("Give at least one phrase, and for each phrase its clicks or none.")
-        words = [i for i, prompt in enumerate(prompts) if prompt.strip() or clicks[i] is None]
+        words = [i for i, prompt in enumerate(prompts) if clicks[i] is None or str(prompt).strip()]
         phrases = [clean_prompt(prompts[i]) for i in words]
         tokens, cut = self._prompt_tokens(encoded, phrases)
         rows: dict[int, tuple[torch.Tensor | None, tuple[str, ...]]] = {i: (None, ()) for i in range(len(prompts))}
@@ -155,7 +155,7 @@ class Predictor:
         if phrase.startswith(SEMANTIC_PREFIX) and (warning := semantic_warning(info)):
             found.append(warning)
         if unknown := unknown_words(phrase, info.vocabulary):
-            found.append(f"{info.name} never learned {', '.join(map(repr, unknown))}; the mask is a guess.")
+            found.append(f"{info.name} never learned {_some(unknown)}; the mask is a guess.")
         if cut:
             found.append("The phrase is longer than this checkpoint reads; its end was left out.")
         return tuple(found)
@@ -177,6 +177,12 @@ class Predictor:
             presence=presence,
             warnings=warnings,
         )
+
+
+def _some(words: Sequence[str], most: int = 8, letters: int = 40) -> str:
+    """The first of many words, none of them endless."""
+    named = [repr(word if len(word) <= letters else word[:letters] + "...") for word in words[:most]]
+    return ", ".join(named) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
 def _shape_salt(array: np.ndarray) -> bytes:

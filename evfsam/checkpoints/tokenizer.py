@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,7 +47,12 @@ def load_tokenizer(folder: str | Path):
     # Imported here: the package takes a second, and only those who load a model need it.
     from transformers import XLMRobertaTokenizer
 
-    tokenizer = XLMRobertaTokenizer.from_pretrained(str(folder), padding_side="right", local_files_only=True)
+    tokenizer = XLMRobertaTokenizer.from_pretrained(
+        str(folder),
+        padding_side="right",
+        model_max_length=sys.maxsize,  # what is too long is for evfsam.processing.text to tell
+        local_files_only=True,
+    )
     # transformers 5 reads any file as a unigram model, the reference ran SentencePiece itself: where the two
     # differ (a BPE model), every phrase would be cut in pieces the encoder never met.
     if tokenizer(_PROBE)["input_ids"] != _fairseq_ids(pieces, _PROBE):

@@ -11,6 +11,7 @@ import torch
 from evfsam.errors import InputError
 
 SEMANTIC_PREFIX = "[semantic] "
+MAX_CHARACTERS = 10_000  # of a phrase; the encoders read far less
 PAD_ID = 1  # XLM-R class tokenizers: <s> 0, <pad> 1, </s> 2, <unk> 3
 EOS_ID = 2
 
@@ -34,10 +35,14 @@ def clean_prompt(prompt: str) -> str:
     """One phrase as the model reads it: outer and repeated white space go, case and punctuation stay.
 
     The prefix is brought to its trained form ("[Semantic]sky" -> "[semantic] sky"). Raises InputError if
-    nothing is left to look for.
+    nothing is left to look for, or for what no tokenizer reads: half a character, or a whole book.
     """
     if not isinstance(prompt, str):
         raise InputError(f"A phrase must be text, not {type(prompt).__name__}; type what to look for.")
+    if len(prompt) > MAX_CHARACTERS:
+        raise InputError(f"A phrase may have {MAX_CHARACTERS:,} characters, this one has {len(prompt):,}; shorten it.")
+    if any("\ud800" <= character <= "\udfff" for character in prompt):
+        raise InputError("The phrase holds half a character (a lone surrogate); type it again.")
     phrase = " ".join(prompt.split())
     match = re.match(r"\[semantic\]\s*", phrase, flags=re.IGNORECASE)
     words = phrase[match.end() :] if match else phrase
