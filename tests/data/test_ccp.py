@@ -11,6 +11,8 @@ from evfsam.data.ccp import MOST_PEOPLE, composed_sample, photo_sample, read_pac
 from evfsam.data.ccp.__main__ import main
 from evfsam.data.ccp.build import describe, doubtful_labels
 from evfsam.data.ccp.colours import colour_shares
+from evfsam.data.ccp.compose import room
+from evfsam.data.ccp.sample import Cutout
 from evfsam.data.ccp.vocabulary import prompt_labels
 from evfsam.errors import InputError
 from tests.data.photographs import BODY, COATS, NAMES, PEOPLE, draw, make_clone, make_pack
@@ -127,6 +129,14 @@ def test_all_people_are_meant_by_the_category(composed):
         assert (mask_of(sample, everyone) == (sample.part_map > 0)).all()
         counts.add(len(sample.people))
     assert max(counts) == 3 <= MOST_PEOPLE and min(counts) >= 1
+
+
+@pytest.mark.parametrize(("side", "finds_room"), [(10, True), (40, False)])
+def test_nobody_is_mostly_hidden_by_one_who_comes_later(side, finds_room):
+    """One person fills the picture: a small one may stand in front, a large one may not."""
+    person = np.full((40, 40), 5, np.uint8)
+    newcomer = Cutout(np.zeros((side, side, 3), np.uint8), np.ones((side, side), np.uint8))
+    assert (room(person, newcomer, np.random.default_rng(0)) is not None) == finds_room
 
 
 def test_words_for_absent_things_mean_nothing(composed):

@@ -47,7 +47,7 @@ def composed_sample(
         height = int(size_hw[0] * np.clip(scale * rng.uniform(0.7, 1.1), 0.3, 1.0))
         width = max(4, round(height * cutout.label_map.shape[1] / cutout.label_map.shape[0] * squeeze))
         cutout = cutout.resized((height, width))
-        place = _room(part_map, cutout, rng)
+        place = room(part_map, cutout, rng)
         if place is not None:
             whole = _paste(picture_rgb, part_map, cutout, place, len(people))
             people.append(_person(len(people), photo, whole))
@@ -100,11 +100,11 @@ def _cut_out(cutout: Cutout) -> Cutout:
     return Cutout(window.picture_rgb, labels)
 
 
-def _room(part_map: np.ndarray, cutout: Cutout, rng: np.random.Generator) -> tuple[int, int] | None:
+def room(part_map: np.ndarray, cutout: Cutout, rng: np.random.Generator) -> tuple[int, int] | None:
     """Top and left for a person such that nobody is mostly covered; None if there is no room."""
     height, width = part_map.shape
     tall, wide = cutout.label_map.shape
-    owners = np.where(part_map > 0, part_map // LABELS_A_PERSON, -1).astype(np.int64)
+    owners = np.where(part_map > 0, part_map.astype(np.int64) // LABELS_A_PERSON, -1)
     for _ in range(TRIES):
         top = int(height * rng.uniform(0.85, 1.05)) - tall
         left = int(width * rng.uniform(0.04, 0.96)) - wide // 2
