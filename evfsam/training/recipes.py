@@ -58,7 +58,7 @@ RECIPES = {
             grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
             joint=StageConfig(steps=1800, learning_rate=3e-4, scenes=4, prompts=8),
             together=StageConfig(steps=3000, learning_rate=3e-4, scenes=3, prompts=8, warmup=100),
-            memory=StageConfig(steps=1200, learning_rate=5e-4, scenes=1, prompts=4, warmup=50),
+            memory=StageConfig(steps=600, learning_rate=5e-4, scenes=1, prompts=4, warmup=50),
             clips=500,
         ),
         Recipe(
