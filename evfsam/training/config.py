@@ -54,6 +54,8 @@ class Recipe:
         clips: the rendered clips for ``memory``, of seeds from ``first_seed``.
         photographs: samples made of photographs, for ``photo``.
         continues: the recipe whose run this one starts from, None to start from nothing.
+        corrective_clicks: where words and clicks are trained together, a click corrects what the words alone
+            answered; else it falls anywhere inside or outside.
         segmenter_rate: the segmenter's learning rate from ``joint`` on, relative to the encoder's.
         calibration_scenes: validation scenes on which the presence threshold is chosen.
         seed: of initialisation and sampling.
@@ -74,6 +76,7 @@ class Recipe:
     photographs: int = 0
     continues: str | None = None
     aspects: tuple[float, ...] = (1.0,)
+    corrective_clicks: bool = False
     segmenter_rate: float = 1.0
     calibration_scenes: int = 100
     seed: int = 0

@@ -67,6 +67,7 @@ RECIPES = {
             vocabulary=TINY_VOCABULARY,
             first_seed=0,
             scenes=9000,
+            corrective_clicks=True,
             aspects=(1.0, 1.0, 4 / 3, 3 / 4, 16 / 9, 2 / 3),
             segmenter=StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
             grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
@@ -81,6 +82,7 @@ RECIPES = {
             scenes=4000,
             photographs=6000,
             continues="evf-sam2-tiny",
+            corrective_clicks=True,
             photo=StageConfig(steps=3500, learning_rate=3e-4, scenes=3, prompts=8, warmup=100),
         ),
     )

@@ -100,6 +100,27 @@ def sample_clicks(coverage: torch.Tensor, count: int, rng: np.random.Generator, 
     return torch.from_numpy(xy * (image_size / grid)).float(), torch.from_numpy(labels)
 
 
+def sample_corrections(coverage: torch.Tensor, mask_logits: torch.Tensor, rng: np.random.Generator, image_size: int):
+    """One click a row into what an answer got wrong, by a person who knows better; inside where it got all right.
+
+    Args:
+        coverage: (P, g, g), 0..1, with something covered in every row.
+        mask_logits: (P, g, g), the answer.
+
+    Returns points as :func:`sample_clicks`.
+    """
+    grid = coverage.shape[-1]
+    wanted, answered = coverage.flatten(1).numpy() > 0.5, mask_logits.flatten(1).numpy() > 0
+    cells, labels = np.empty((len(coverage), 1), np.int64), np.ones((len(coverage), 1), np.int64)
+    for row in range(len(coverage)):
+        wrong = np.flatnonzero(wanted[row] != answered[row])
+        pool = wrong if len(wrong) else [coverage[row].flatten().argmax().item()]
+        cells[row] = pool[rng.integers(len(pool))]
+        labels[row] = wanted[row, cells[row]] if len(wrong) else 1
+    xy = np.stack([cells % grid, cells // grid], -1) + rng.uniform(0.2, 0.8, (len(coverage), 1, 2))
+    return torch.from_numpy(xy * (image_size / grid)).float(), torch.from_numpy(labels)
+
+
 def boxes_of(coverage: torch.Tensor, rng: np.random.Generator, image_size: int) -> torch.Tensor:
     """Boxes around what is covered, drawn by a hand that is off by some per cent: float32 (P, 4) xyxy pixels."""
     grid = coverage.shape[-1]

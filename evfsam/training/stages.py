@@ -26,7 +26,15 @@ from evfsam.training.config import Recipe, StageConfig
 from evfsam.training.feature_cache import FeatureCache
 from evfsam.training.losses import dice_loss, mask_losses
 from evfsam.training.memory_stage import memory_parameters
-from evfsam.training.sampling import PhraseBatch, boxes_of, generator, sample_clicks, sample_phrases, sample_targets
+from evfsam.training.sampling import (
+    PhraseBatch,
+    boxes_of,
+    generator,
+    sample_clicks,
+    sample_corrections,
+    sample_phrases,
+    sample_targets,
+)
 from evfsam.training.scene_cache import SceneCache
 from evfsam.types import ImageFeatures
 
@@ -201,14 +209,16 @@ class JointStage(nn.Module):
         tokens = self.model.mm_extractor(pixels[rows], ids, ids.eq(PAD_ID))
         prompt_tokens = self.model.project(tokens)
         features = self.image_features(batch.scenes, device)
-        losses = mask_losses(self.model.decode(features.select(rows), prompt_tokens, multimask=False), coverage)
+        decoded = self.model.decode(features.select(rows), prompt_tokens, multimask=False)
+        losses = mask_losses(decoded, coverage)
         grounding = self.heads(self.model.mm_extractor.beit3, tokens, pixels, rows, coverage)
         losses["cls_hit"], losses["token_hit"] = grounding["cls_hit"], grounding["token_hit"]
-        clicked = self._clicked(features, rows, prompt_tokens, batch.coverage, rng)
+        answered = decoded.low_res_masks.detach().float().cpu() if self.recipe.corrective_clicks else None
+        clicked = self._clicked(features, rows, prompt_tokens, batch.coverage, answered, rng)
         losses["loss"] = losses["loss"] + GROUNDING_WEIGHT * grounding["loss"] + CLICKS_WEIGHT * clicked
         return losses
 
-    def _clicked(self, features, rows, prompt_tokens, coverage, rng) -> torch.Tensor:
+    def _clicked(self, features, rows, prompt_tokens, coverage, answered, rng) -> torch.Tensor:
         """Words refined by clicks, and clicks alone, so that the decoder keeps what it could do before."""
         device = rows.device
         present = (coverage.flatten(1).amax(1) > 0.95).nonzero().flatten().numpy()
@@ -217,8 +227,11 @@ class JointStage(nn.Module):
         for half, with_words in ((chosen[::2], True), (chosen[1::2], False)):
             if not len(half):
                 continue
-            half = torch.from_numpy(half)
-            clicks = sample_clicks(coverage[half], int(rng.integers(1, 4)), rng, self.reader.spec.image_size)
+            half, size = torch.from_numpy(half), self.reader.spec.image_size
+            if with_words and answered is not None:
+                clicks = sample_corrections(coverage[half], answered[half], rng, size)
+            else:
+                clicks = sample_clicks(coverage[half], int(rng.integers(1, 4)), rng, size)
             points = tuple(part.to(device) for part in clicks)
             half = half.to(device)
             words = prompt_tokens[half] if with_words else None

@@ -58,7 +58,12 @@ def test_a_paraphrase_says_the_same_in_another_of_the_worlds_wordings(rng, text,
 
 @pytest.mark.parametrize(
     ("text", "kind"),
-    [("the red car", "colour"), ("[semantic] sky", "stuff"), ("the person in the red shirt", "colour"), ("dog", "name")],
+    [
+        ("the red car", "colour"),
+        ("[semantic] sky", "stuff"),
+        ("the person in the red shirt", "colour"),
+        ("dog", "name"),
+    ],
 )
 def test_what_has_no_other_wording_is_left_out(rng, text, kind):
     assert wordings.paraphrase(phrase(text, kind), rng) is None

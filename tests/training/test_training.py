@@ -22,7 +22,7 @@ from evfsam.training.loop import train
 from evfsam.training.memory_stage import MEMORY_MODULES
 from evfsam.training.recipes import RECIPES
 from evfsam.training.run import new_model, run
-from evfsam.training.sampling import boxes_of, generator, sample_clicks, sample_phrases
+from evfsam.training.sampling import boxes_of, generator, sample_clicks, sample_corrections, sample_phrases
 from evfsam.training.scene_cache import OUTSIDE, open_cache
 from evfsam.training.stages import SegmenterStage
 
@@ -185,6 +185,21 @@ def test_clicks_and_boxes_fit_the_target():
     assert torch.equal(inside, labels.bool()) and labels[:, 0].all()
     boxes = boxes_of(coverage, rng, image_size=128)
     assert torch.allclose(boxes[0], torch.tensor([80.0, 16, 120, 48]), atol=12)
+
+
+def test_corrections_hit_what_is_wrong():
+    rng = np.random.default_rng(0)
+    coverage = torch.zeros(3, 32, 32)
+    coverage[:, 4:12, 20:30] = 1
+    answer = torch.full((3, 32, 32), -1.0)
+    answer[0, 4:12, 20:26] = 1  # a piece is missing
+    answer[1, 4:12, 15:30] = 1  # a piece too much
+    answer[2, 4:12, 20:30] = 1  # all right
+    for _ in range(20):
+        points, labels = sample_corrections(coverage, answer, rng, image_size=128)
+        x, y = (points[:, 0] / 4).long().T
+        assert labels.flatten().tolist() == [1, 0, 1] and ((y >= 4) & (y < 12)).all()
+        assert 26 <= x[0] < 30 and 15 <= x[1] < 20 and 20 <= x[2] < 30
 
 
 def words_share(model) -> float:

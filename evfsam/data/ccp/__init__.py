@@ -1,4 +1,4 @@
-"""Photographs with annotated people: the pixel-annotated part of Clothing Co-Parsing (CCP), as phrases with their truth.
+"""Photographs of people: the pixel-annotated part of Clothing Co-Parsing (CCP), as phrases with their truth.
 
     pack = read_pack(Path("ccp"))
     sample = photo_sample(pack, seed=7, size_hw=(256, 256))

@@ -67,7 +67,7 @@ def build_pack(clone: Path, folder: Path, on_photo: Callable[[str], None] | None
 
 
 def splits(identities: list[str]) -> Iterator[tuple[str, str]]:
-    """(id, "train" or "val") of sorted ids; every tenth from the first is kept back, every tenth from the sixth is val."""
+    """(id, "train" or "val") of sorted ids: of every ten the first is kept back and the sixth is val."""
     for position, identity in enumerate(identities):
         if position % 10 and identity not in LEFT_OUT:
             yield identity, "val" if position % 10 == 5 else "train"

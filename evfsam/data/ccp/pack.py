@@ -83,7 +83,8 @@ def read_photo(photo: Photo) -> tuple[np.ndarray, np.ndarray]:
         picture_rgb = np.asarray(Image.open(photo.picture).convert("RGB"))
         label_map = np.asarray(Image.open(photo.labels))
     except (OSError, UnidentifiedImageError):
-        raise InputError(f"Photograph {photo.identity} cannot be read from {photo.picture.parent}: make the pack again.") from None
+        place = photo.picture.parent
+        raise InputError(f"Photograph {photo.identity} cannot be read from {place}: make the pack again.") from None
     if label_map.shape != picture_rgb.shape[:2]:
         raise InputError(f"{photo.labels} is not of its picture's size: make the pack again.")
     return picture_rgb, label_map

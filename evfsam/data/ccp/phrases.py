@@ -9,7 +9,7 @@ import numpy as np
 
 from evfsam.data.ccp.colours import COLOURS, colour_shares, worn
 from evfsam.data.ccp.sample import HELD, LABELS_A_PERSON, ids_of
-from evfsam.data.ccp.vocabulary import CLASSES, CLEAN, GROUPS, SEMANTIC, SMALLEST_SHARE
+from evfsam.data.ccp.vocabulary import CLEAN, GROUPS, SEMANTIC, SMALLEST_SHARE
 from evfsam.data.scenes import ABSENT, COLOUR, PARTS, PLACE, RELATION, SIZE, THINGS, Expression, meaning, words
 from evfsam.data.scenes.measure import Seen
 
@@ -227,6 +227,4 @@ def _wording(garment: str, colour: str, rng: np.random.Generator) -> str:
 
 def garments_of(targets: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     """The garments among a photograph's targets that phrases name."""
-    return {
-        word: targets[SEMANTIC + word] for word in (*GARMENTS, *CARRIED) if word in CLASSES and SEMANTIC + word in targets
-    }
+    return {word: targets[SEMANTIC + word] for word in (*GARMENTS, *CARRIED) if SEMANTIC + word in targets}
