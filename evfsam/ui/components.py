@@ -33,5 +33,6 @@ def picture_input(label: str = "Picture", elem_id: str | None = None) -> Picture
         sources=["upload", "clipboard", "webcam"],
         height=300,
         buttons=["fullscreen"],
+        alt_text="The picture that is asked about",
         elem_id=elem_id,
     )

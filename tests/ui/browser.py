@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
+TITLES = {"refer": "Refer", "semantic": "Semantic", "parts": "Parts", "video": "Video", "compare": "Compare"}
 PATIENCE_S = 120  # for a model on a busy machine
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -96,22 +97,46 @@ def take_example(page: Page, tab: str, index: int) -> None:
     ready.locator(f"[data-index='{index}']").click()
 
 
-def wait_for_rows(page: Page, tab: str, count: int) -> list[str]:
-    """The labels of an answer's rows, once there are so many."""
-    chips = page.locator(f"#{tab}-view .evf-rows .chip")
+def choose_model(page: Page, name: str) -> None:
+    """Choose a checkpoint by typing its name."""
+    page.locator("#model input").fill(name)
+    page.keyboard.press("Enter")
+
+
+def wait_for_rows(page: Page, tab: str, *labels: str) -> None:
+    """Wait for an answer with these rows."""
     page.wait_for_function(
-        "([selector, count]) => document.querySelectorAll(selector).length === count",
-        arg=[f"#{tab}-view .evf-rows .chip", count],
+        "([selector, labels]) => labels === "
+        "[...document.querySelectorAll(selector)].map((chip) => chip.innerText.trim()).join()",
+        arg=[f"#{tab}-view .evf-rows .chip", ",".join(labels)],
     )
-    return [chips.nth(i).inner_text().strip() for i in range(count)]
+
+
+def area_of(page: Page, tab: str, row: int) -> str:
+    """The share of the picture that a row tells."""
+    return page.locator(f"#{tab}-view .evf-rows .area").nth(row).inner_text()
 
 
 def download(page: Page, tab: str, ending: str, folder: Path) -> Path:
     """Save one of a tab's single files, found by the end of its name."""
-    panel = page.locator(f"#{tab}-files")
-    if not panel.is_visible():
-        page.get_by_role("button", name="Downloads").locator("visible=true").click()
-    link = panel.locator(f"a[download$='{ending}']").first
+    _open_downloads(page, tab)
+    return _save(page, page.locator(f"#{tab}-files a[download$='{ending}']").first, folder)
+
+
+def download_zip(page: Page, tab: str, folder: Path) -> Path:
+    """Save the zip of all of a tab's files."""
+    _open_downloads(page, tab)
+    return _save(page, page.locator(f"#{tab}-zip"), folder)
+
+
+def _open_downloads(page: Page, tab: str) -> None:
+    heading = page.get_by_role("button", name="Downloads").locator("visible=true")
+    heading.wait_for()
+    if not page.locator(f"#{tab}-zip").is_visible():
+        heading.click()
+
+
+def _save(page: Page, link: Locator, folder: Path) -> Path:
     with page.expect_download() as saved:
         link.click()
     path = folder / saved.value.suggested_filename
