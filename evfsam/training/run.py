@@ -129,7 +129,7 @@ def _run_stage(
             clips = open_clip_cache(folder / "clips", recipe.first_seed, recipe.clips, size, workers=1)
         kept, stage = model, MemoryStage(model, recipe, clips)
     else:
-        reader = PhraseReader(recipe.model, cache, load_tokenizer(folder / "tokenizer"))
+        reader = PhraseReader(recipe.model, cache, load_tokenizer(folder / "tokenizer"), recipe.variety)
         kept = stage = GroundingStage(model, recipe, reader)
     if name == "joint":
         stage.load_state_dict(load_file(folder / "grounding.safetensors"))

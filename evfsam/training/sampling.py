@@ -10,6 +10,7 @@ import torch
 
 from evfsam.training.config import KIND_SHARES, StageConfig
 from evfsam.training.scene_cache import SceneCache, coverage_of
+from evfsam.training.variety import vary_phrase, vary_picture
 
 SMALLEST_TARGET = 0.002  # of the picture; below this a click could hardly hit it
 
@@ -35,8 +36,10 @@ def generator(seed: int, stage: str, step: int) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(stage.encode()), step])
 
 
-def sample_phrases(cache: SceneCache, config: StageConfig, rng: np.random.Generator, grid: int) -> PhraseBatch:
-    """Phrases of all kinds in the recipe's shares, as far as each scene has them."""
+def sample_phrases(
+    cache: SceneCache, config: StageConfig, rng: np.random.Generator, grid: int, variety: float = 0.0
+) -> PhraseBatch:
+    """Phrases of all kinds in the recipe's shares, as far as each scene has them; a share of them in other words."""
     scenes = rng.integers(len(cache), size=config.scenes)
     phrases, coverage = [], []
     for scene in scenes:
@@ -47,10 +50,17 @@ def sample_phrases(cache: SceneCache, config: StageConfig, rng: np.random.Genera
         shares = np.array([KIND_SHARES[kind] for kind in kinds])
         for kind in rng.choice(kinds, size=config.prompts, p=shares / shares.sum()):
             expression = by_kind[kind][rng.integers(len(by_kind[kind]))]
-            phrases.append(expression.text)
+            varied = variety and rng.random() < variety
+            phrases.append(vary_phrase(expression, rng) if varied else expression.text)
             coverage.append(coverage_of(cache.part_maps[scene], expression.part_ids, grid))
     rows = torch.arange(config.scenes).repeat_interleave(config.prompts)
     return PhraseBatch(scenes, rows, phrases, torch.from_numpy(np.stack(coverage)))
+
+
+def read_pictures(cache: SceneCache, scenes, rng: np.random.Generator, variety: float = 0.0) -> list[np.ndarray]:
+    """Pictures of these rows, uint8 (H, W, 3) each; a share of them in other light or worse."""
+    pictures = [cache.picture_rgb(scene) for scene in scenes]
+    return [vary_picture(p, rng) if variety and rng.random() < variety else p for p in pictures]
 
 
 def sample_targets(cache: SceneCache, config: StageConfig, rng: np.random.Generator, grid: int):

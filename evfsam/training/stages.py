@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -30,6 +31,7 @@ from evfsam.training.sampling import (
     PhraseBatch,
     boxes_of,
     generator,
+    read_pictures,
     sample_clicks,
     sample_corrections,
     sample_phrases,
@@ -52,6 +54,7 @@ class SegmenterStage(nn.Module):
         super().__init__()
         self.segmenter, self.config = model.visual_model, recipe.segmenter
         self.cache, self.seed, self.spec = cache, recipe.seed, model.config.pixels
+        self.variety = recipe.variety
 
     def parameter_groups(self) -> list[dict]:
         later = {id(p) for p in memory_parameters(self.segmenter)}
@@ -62,7 +65,8 @@ class SegmenterStage(nn.Module):
         grid, size = self.spec.image_size // 4, self.spec.image_size
         scenes, rows, coverage, is_part = sample_targets(self.cache, self.config, rng, grid)
         device = next(self.parameters()).device
-        pixels = [prepare(self.cache.picture_rgb(scene), self.spec).segmenter_pixels for scene in scenes]
+        pictures = read_pictures(self.cache, scenes, rng, self.variety)
+        pixels = [prepare(picture, self.spec).segmenter_pixels for picture in pictures]
         features = self.segmenter.encode_image(torch.cat(pixels).to(device))
         # A box tells a window from its house; a lone click means the whole. So parts always get a box.
         boxed = is_part | torch.from_numpy(rng.random(len(rows)) < 0.4)
@@ -83,16 +87,19 @@ class SegmenterStage(nn.Module):
 
 
 class PhraseReader:
-    """Cached scenes and phrases -> what the encoder reads."""
+    """Cached scenes and phrases -> what the encoder reads; a share of them varied, see :class:`Recipe`."""
 
-    def __init__(self, config: EvfConfig, cache: SceneCache, tokenizer):
-        self.cache, self.spec = cache, config.pixels
+    def __init__(self, config: EvfConfig, cache: SceneCache, tokenizer, variety: float = 0.0):
+        self.cache, self.spec, self.variety = cache, config.pixels, variety
         positions = config.encoder.text_positions
         self._ids = lru_cache(maxsize=500_000)(lambda text: tokenize(tokenizer, [text], positions).token_ids[0])
 
-    def __call__(self, batch: PhraseBatch, device) -> tuple[torch.Tensor, torch.Tensor]:
+    def sample(self, config: StageConfig, rng: np.random.Generator) -> PhraseBatch:
+        return sample_phrases(self.cache, config, rng, self.spec.image_size // 4, self.variety / 2)
+
+    def __call__(self, batch: PhraseBatch, device, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Pixels (B, 3, n, n) of the batch's scenes and token ids (P, L) of its phrases, padded."""
-        pictures = [self.cache.picture_rgb(scene) for scene in batch.scenes]
+        pictures = read_pictures(self.cache, batch.scenes, rng, self.variety)
         pixels = torch.cat([prepare(picture, self.spec).encoder_pixels for picture in pictures])
         ids = [self._ids(phrase) for phrase in batch.phrases]
         return pixels.to(device), nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PAD_ID).to(device)
@@ -158,10 +165,10 @@ class GroundingStage(nn.Module):
 
     def forward(self, step: int) -> dict[str, torch.Tensor]:
         rng = generator(self.recipe.seed, self.name, step)
-        batch = sample_phrases(self.reader.cache, self.config, rng, self.reader.spec.image_size // 4)
+        batch = self.reader.sample(self.config, rng)
         device = self.heads.cls_bias.device
         rows, coverage = batch.scene_of_row.to(device), batch.coverage.to(device)
-        pixels, ids = self.reader(batch, device)
+        pixels, ids = self.reader(batch, device, rng)
         tokens = self.encoder(pixels[rows], ids, ids.eq(PAD_ID))
         return self.heads(self.encoder.beit3, tokens, pixels, rows, coverage)
 
@@ -189,7 +196,7 @@ class JointStage(nn.Module):
         decoder = getattr(segmenter, "sam_mask_decoder", None) or segmenter.mask_decoder
         return [p for name, p in decoder.named_parameters() if not name.startswith(("conv_s0", "conv_s1"))]
 
-    def image_features(self, scenes, device) -> ImageFeatures:
+    def image_features(self, scenes, device, rng) -> ImageFeatures:
         return self.features.read(scenes, device)
 
     def parameter_groups(self) -> list[dict]:
@@ -202,13 +209,13 @@ class JointStage(nn.Module):
 
     def forward(self, step: int) -> dict[str, torch.Tensor]:
         rng = generator(self.recipe.seed, self.name, step)
-        batch = sample_phrases(self.reader.cache, self.config, rng, self.reader.spec.image_size // 4)
+        batch = self.reader.sample(self.config, rng)
         device = self.model.device
         rows, coverage = batch.scene_of_row.to(device), batch.coverage.to(device)
-        pixels, ids = self.reader(batch, device)
+        pixels, ids = self.reader(batch, device, rng)
         tokens = self.model.mm_extractor(pixels[rows], ids, ids.eq(PAD_ID))
         prompt_tokens = self.model.project(tokens)
-        features = self.image_features(batch.scenes, device)
+        features = self.image_features(batch.scenes, device, rng)
         decoded = self.model.decode(features.select(rows), prompt_tokens, multimask=False)
         losses = mask_losses(decoded, coverage)
         grounding = self.heads(self.model.mm_extractor.beit3, tokens, pixels, rows, coverage)
@@ -253,8 +260,8 @@ class TogetherStage(JointStage):
         later = {id(p) for p in memory_parameters(self.model.visual_model)}
         return [p for p in self.model.visual_model.parameters() if id(p) not in later]
 
-    def image_features(self, scenes, device) -> ImageFeatures:
-        pictures = [self.reader.cache.picture_rgb(scene) for scene in scenes]
+    def image_features(self, scenes, device, rng) -> ImageFeatures:
+        pictures = read_pictures(self.reader.cache, scenes, rng, self.reader.variety)
         pixels = torch.cat([prepare(picture, self.reader.spec).segmenter_pixels for picture in pictures])
         return self.model.encode_image(pixels.to(device))
 
