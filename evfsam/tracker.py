@@ -11,6 +11,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from evfsam.checkpoints.registry import video_warning
 from evfsam.errors import InputError, VideoError
 from evfsam.predictor import Predictor
 from evfsam.types import TrackedFrame, VideoPrompt
@@ -44,8 +45,8 @@ class VideoTracker:
         """Raises VideoError if the checkpoint has no memory to follow things with."""
         segmenter = predictor.model.config.segmenter
         if not getattr(segmenter, "memory", False):
-            name = predictor.checkpoint.info.name
-            raise VideoError(f"{name} segments pictures only: choose a SAM-2 checkpoint for videos.")
+            info = predictor.checkpoint.info
+            raise VideoError(video_warning(info) or f"{info.name} has no memory to follow things with; use another.")
         self.predictor = predictor
 
     def track(

@@ -234,5 +234,5 @@ def test_phrases_are_objects_on_the_first_frame():
 
 
 def test_a_checkpoint_without_memory_is_refused(random_checkpoint):
-    with pytest.raises(VideoError, match="SAM-2"):
+    with pytest.raises(VideoError, match="was not made for video; use evf-sam2"):
         VideoTracker(Predictor(load_checkpoint(random_checkpoint), choose_runtime("cpu")))

@@ -114,7 +114,7 @@ def test_clicks_correct_later_frames():
 
 
 def test_a_checkpoint_without_memory_says_so(bench, clip):
-    with pytest.raises(EvfSamError, match="segments pictures only"):
+    with pytest.raises(EvfSamError, match="was not made for video; use evf-sam2"):
         list(video.track(bench, Job(clip, "second", video.name_objects("the dog", 0))))
 
 
