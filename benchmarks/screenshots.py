@@ -1,47 +1,78 @@
-"""Pictures of the running app for the README, one a tab, in light and dark and on a phone.
+"""Pictures of the running app for the docs: every tab with an answer, in light, in dark and on a phone.
 
-python -m benchmarks.screenshots docs/pictures
+    python -m benchmarks.screenshots
+
+Needs Chromium, as the browser tests do (``bash tests/run.sh`` installs it). The video tab is left out as long as
+the bundled checkpoint does not track.
 """
 
 import argparse
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-from tests.ui.browser import chromium, open_page, open_tab, running_app, take_example
+from evfsam.checkpoints.registry import default_model
+from tests.ui.browser import TITLES, chromium, open_page, open_tab, running_app, take_example
 
-TABS = {"refer": "Refer", "semantic": "Semantic", "parts": "Parts"}
+FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
+ANSWERED = {"compare": "#compare-pair .evf-slider", "video": "#video-result video"}
 
 
-def shoot(browser: Browser, url: str, folder: Path, theme: str, width: int, height: int, suffix: str) -> None:
-    """Every tab that has examples, with the answer to its first one."""
-    for tab, title in TABS.items():
-        page = open_page(browser, url, width, height, f"?__theme={theme}")
-        open_tab(page, title)
-        take_example(page, tab, 0)
-        page.wait_for_selector(f"#{tab}-view .evf-rows")
-        settle(page)
-        page.screenshot(path=folder / f"app-{tab}{suffix}.png")
-        page.context.close()
+@dataclass(frozen=True)
+class Shot:
+    """A tab with the answer to its first example; ``name`` is the file's, sizes are in CSS pixels."""
+
+    name: str
+    tab: str
+    theme: str = "light"
+    width: int = 1360
+    height: int = 960
+
+
+SHOTS = (
+    Shot("app-refer", "refer"),
+    Shot("app-semantic", "semantic"),
+    Shot("app-parts", "parts"),
+    Shot("app-video", "video"),
+    Shot("app-compare", "compare", height=1500),
+    Shot("app-dark", "semantic", "dark"),
+    Shot("app-phone", "refer", width=390, height=844),
+)
+
+
+def shoot(browser: Browser, url: str, shot: Shot, folder: Path) -> Path:
+    page = open_page(browser, url, shot.width, shot.height, f"?__theme={shot.theme}")
+    open_tab(page, TITLES[shot.tab])
+    take_example(page, shot.tab, 0)
+    page.wait_for_selector(f"#{shot.tab}-view .evf-rows" if shot.tab != "compare" else ANSWERED["compare"])
+    if shot.tab == "video":
+        page.locator("#video-ask").click()
+        page.wait_for_selector(ANSWERED["video"])
+    settle(page)
+    path = folder / f"{shot.name}.jpg"
+    page.screenshot(path=path, type="jpeg", quality=88)
+    page.context.close()
+    return path
 
 
 def settle(page: Page) -> None:
     """Wait until nothing moves any more."""
-    page.wait_for_load_state("networkidle")
     page.mouse.move(0, 0)
-    page.wait_for_timeout(1000)
+    page.wait_for_timeout(1500)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER)
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
+    tracks = "video" in default_model().capabilities
     with tempfile.TemporaryDirectory() as temp, running_app(Path(temp)) as url, chromium() as browser:
-        shoot(browser, url, folder, "light", 1360, 1000, "")
-        shoot(browser, url, folder, "dark", 1360, 1000, "-dark")
-        shoot(browser, url, folder, "light", 390, 844, "-phone")
+        for shot in SHOTS:
+            if tracks or shot.tab != "video":
+                print(shoot(browser, url, shot, folder))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The endpoints for programs, called over HTTP; the examples of docs/api.md are run as they stand."""
+"""The endpoints for programs, called over HTTP; the examples of the README are run as they stand."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from evfsam.ui.app import build_app, serve
 from evfsam.ui.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
 
@@ -112,7 +113,7 @@ def test_mistakes_come_back_as_a_sentence(client, shore, arguments, told):
 
 def example(language: str, url: str) -> str:
     return (
-        re.search(rf"```{language}\n(.*?)```", DOCUMENT, re.S)
+        re.search(rf"<!-- run by tests/ui/test_api.py -->\n```{language}\n(.*?)```", README, re.S)
         .group(1)
         .replace("http://127.0.0.1:7860", url.rstrip("/"))
     )
@@ -121,7 +122,7 @@ def example(language: str, url: str) -> str:
 def test_the_python_example(app, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     names: dict = {"gradio_client": gradio_client}
-    exec(compile(example("python", app.local_url), "docs/api.md", "exec"), names)
+    exec(compile(example("python", app.local_url), "README.md", "exec"), names)
     assert "the yellow balloon" in capsys.readouterr().out
     assert len(names["masks"]) == 2
 
