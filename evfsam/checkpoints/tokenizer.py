@@ -63,10 +63,13 @@ def load_tokenizer(folder: str | Path):
     return tokenizer
 
 
-def train_tokenizer(sentences: Iterable[str], folder: str | Path, vocabulary_size: int) -> None:
+def train_tokenizer(
+    sentences: Iterable[str], folder: str | Path, vocabulary_size: int, fold_case: bool = False
+) -> None:
     """Train a small unigram model on ``sentences`` and write the published layout's three files to ``folder``.
 
-    The text is kept as it is but for Unicode normalisation (NFKC), as in the published file; the same sentences
+    The text is kept as it is but for Unicode normalisation (NFKC), as in the published file; ``fold_case`` takes
+    capitals for small letters, so that a model of few words does not meet "Red" as a stranger. The same sentences
     give the same bytes. ``vocabulary_size`` is an upper bound on the pieces, reached if the text is rich enough.
     Raises ValueError if there are no sentences.
     """
@@ -83,6 +86,7 @@ def train_tokenizer(sentences: Iterable[str], folder: str | Path, vocabulary_siz
         vocab_size=vocabulary_size,
         hard_vocab_limit=False,
         character_coverage=1.0,
+        normalization_rule_name="nmt_nfkc_cf" if fold_case else "nmt_nfkc",
         shuffle_input_sentence=False,
         num_threads=1,  # more of them sum in another order from run to run
         minloglevel=2,

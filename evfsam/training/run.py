@@ -111,7 +111,7 @@ def _prepare(recipe: Recipe, folder: Path, workers: int, base: Path) -> SceneCac
         copy_tokenizer(base / "tokenizer", tokenizer_folder)
     elif not (tokenizer_folder / "tokenizer_config.json").exists():
         phrases = [expression.text for scene in cache.expressions for expression in scene]
-        train_tokenizer([*vocabulary(), *phrases[:100_000]], tokenizer_folder, recipe.vocabulary)
+        train_tokenizer([*vocabulary(), *phrases[:100_000]], tokenizer_folder, recipe.vocabulary, fold_case=True)
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
     return cache
 

@@ -73,6 +73,12 @@ def test_case_and_punctuation_are_kept(tokenizer):
     assert ids != tokenizer("a person's hat")["input_ids"]
 
 
+def test_a_tokenizer_of_few_words_may_fold_case(tmp_path):
+    train_tokenizer(PHRASES, tmp_path, vocabulary_size=90, fold_case=True)
+    folding = load_tokenizer(tmp_path)
+    assert folding("A PERSON's Hat")["input_ids"] == folding("a person's hat")["input_ids"]
+
+
 def test_a_long_phrase_is_not_cut_here(tokenizer):
     assert len(tokenizer("red car " * 2000)["input_ids"]) > 4000
 

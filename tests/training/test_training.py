@@ -35,6 +35,8 @@ def small(name: str = "evf-sam2-tiny"):
     segmenter = replace(recipe.model.segmenter, image_size=128)
     if segmenter.kind == "sam":
         segmenter = replace(segmenter, width=48, depth=2, heads=2, global_attention_blocks=(1,))
+    if segmenter.kind == "efficient_sam":
+        segmenter = replace(segmenter, width=48, depth=2, heads=2)
     encoder = Beit3Config(
         width=32, layers=2, heads=2, feed_forward=64, vocabulary=264, image_size=64, text_positions=66
     )
@@ -67,7 +69,14 @@ def trained_sam(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=["trained", "trained_sam"])
+@pytest.fixture(scope="module")
+def trained_efficient_sam(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("efficient-sam")
+    run(small("evf-effi-sam-tiny"), folder, device="cpu", workers=1)
+    return folder
+
+
+@pytest.fixture(params=["trained", "trained_sam", "trained_efficient_sam"])
 def trained_folder(request):
     return request.getfixturevalue(request.param)
 
