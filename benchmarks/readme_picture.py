@@ -20,7 +20,7 @@ from evfsam.media.overlay import colour_of, overlay
 
 ROOT = Path(__file__).parents[1]
 PANELS = (
-    ("meadow.jpg", ("the large red bus left of the car", "little white bus", "the bird above the white bus")),
+    ("meadow.jpg", ("large red bus left of the car", "little white bus", "the bird above the white bus")),
     ("street.jpg", ("the right dog", "yellow balloon", "the bus")),
     ("village.jpg", ("[semantic] sky", "[semantic] cloud", "[semantic] sand")),
 )
