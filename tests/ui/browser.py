@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 TITLES = {"refer": "Refer", "semantic": "Semantic", "parts": "Parts", "video": "Video", "compare": "Compare"}
-PATIENCE_S = 240  # for a model on a busy machine
+PATIENCE_S = 120  # for a model on a busy machine
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -129,9 +129,15 @@ def download_zip(page: Page, tab: str, folder: Path) -> Path:
     return _save(page, page.locator(f"#{tab}-zip"), folder)
 
 
-def _open_downloads(page: Page, tab: str) -> None:
+def wait_for_downloads(page: Page) -> Locator:
+    """The heading of the downloads, which is there as soon as they are: the end of an answer."""
     heading = page.get_by_role("button", name="Downloads").locator("visible=true")
     heading.wait_for()
+    return heading
+
+
+def _open_downloads(page: Page, tab: str) -> None:
+    heading = wait_for_downloads(page)
     if not page.locator(f"#{tab}-zip").is_visible():
         heading.click()
 

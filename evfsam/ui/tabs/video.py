@@ -135,7 +135,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         with gr.Column(scale=5, min_width=320):
             able = common.line(notice_html(bench, bench.default_model))
             video = gr.Video(
-                label="Video", format=None, sources=["upload", "webcam"], height=300, buttons=[], elem_id="video-file"
+                label="Video", format=None, sources=["upload", "webcam"], height=330, buttons=[], elem_id="video-file"
             )
             facts = common.line()
             phrases = gr.Textbox(
