@@ -108,4 +108,4 @@ def test_refused_with_one_sentence(arguments, words, clip, tracker, capsys, monk
 
 def test_a_model_without_memory(clip, random_checkpoint, capsys):
     assert main(["track", str(clip), "the red car", "--model", str(random_checkpoint)]) == 2
-    assert "SAM-2" in capsys.readouterr().err
+    assert "was not made for video; use" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from evfsam.evaluation.answers import exchanged_answer, fit_mean_mask, floor_ans
 from evfsam.evaluation.report import split_of, to_json, to_table
 from evfsam.evaluation.runner import ALL_REFERRING, SceneEvaluation, evaluate_scenes, score
 from evfsam.evaluation.samples import scene_samples
+from evfsam.predictor import Predictor
 
 SIZE_HW = (48, 64)
 SEEDS_HERE = range(900_000, 900_004)
@@ -59,14 +60,16 @@ def test_scenes_are_the_same_every_time_and_each_has_another_ones_picture(sample
     assert (samples[1].other_picture_rgb == samples[0].picture_rgb).all()
 
 
-def test_the_exchange_changes_what_the_encoder_sees_and_nothing_else(samples, predictor):
+def test_the_exchange_changes_what_the_encoder_sees_and_nothing_else(samples, predictor, monkeypatch):
     sample, seen = samples[0], []
-    segment = predictor.segment
-    predictor.segment = lambda picture, phrases: seen.append(picture) or segment(picture, phrases)
-    try:
-        exchanged_answer(predictor)(sample)
-    finally:
-        del predictor.segment
+    segment = Predictor.segment
+
+    def watched(self, picture, phrases):
+        seen.append(picture)
+        return segment(self, picture, phrases)
+
+    monkeypatch.setattr(Predictor, "segment", watched)
+    exchanged_answer(predictor)(sample)
     own, other = predictor.encode(sample.picture_rgb), predictor.encode(sample.other_picture_rgb)
     assert (seen[0].features.image_embeddings == own.features.image_embeddings).all()
     assert (seen[0].encoder_pixels == other.encoder_pixels).all()
