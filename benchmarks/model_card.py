@@ -159,6 +159,10 @@ def card(name: str, config: dict, scores: dict, training: dict, notes: str, more
     saw_photographs = bool(recipe.get("photographs"))
     samples = f", {recipe['photographs']:,} samples made of photographs" if saw_photographs else ""
     continues = f", continuing the run of `{recipe['continues']}`" if recipe.get("continues") else ""
+    command = (
+        f"python -m evfsam evaluate --model {name} --data scenes --seed {scores['seed']} --count {scores['count']} "
+        f"--size {scores['size_hw'][0]} --exchange --floor --ceiling --json scores.json"
+    )
     return f"""---
 license: apache-2.0
 pipeline_tag: image-segmentation
@@ -189,7 +193,7 @@ and a true point instead of words.
 Of phrases that name nothing in the picture, {absent:.1%} were answered with an empty mask; of referring phrases whose
 target is there, {denied:.1%} were.
 
-    python -m evfsam evaluate --model {name} --data scenes --seed {scores["seed"]} --count {scores["count"]} --size {scores["size_hw"][0]} --exchange --floor --ceiling --json scores.json
+    {command}
 {photos_section(more["photos"])}{robustness_section(more["robustness"])}{clicks_section(more["clicks"])}
 ## Training
 

@@ -62,9 +62,7 @@ def panel(predictor: Predictor, path: Path, phrases: tuple[str, ...]) -> Image.I
 def beside(panels: list[Image.Image]) -> Image.Image:
     """Panels in a row, aligned at the top."""
     height = max(panel.height for panel in panels)
-    row = [
-        np.pad(panel, ((0, height - panel.height), (0, GAP), (0, 0)), constant_values=255) for panel in panels
-    ]
+    row = [np.pad(panel, ((0, height - panel.height), (0, GAP), (0, 0)), constant_values=255) for panel in panels]
     return Image.fromarray(np.hstack(row)[:, :-GAP])
 
 

@@ -33,9 +33,7 @@ _HOMES = {
 }
 
 
-def load_model(
-    name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto", precision: str = "auto"
-) -> Predictor:
+def load_model(name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto", precision: str = "auto") -> Predictor:
     """Load a checkpoint, ready to segment.
 
     Args:

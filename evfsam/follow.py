@@ -54,11 +54,7 @@ def follow(
     prompts = check_prompts(prompts)
     count = len(frames) if hasattr(frames, "__len__") else None
     back = tracker.track(frames, prompts, "backward", allow_overlap) if direction != "forward" else iter(())
-    forth = (
-        tracker.track(frames, prompts, "forward", allow_overlap)
-        if direction != "backward"
-        else _plain(frames)
-    )
+    forth = tracker.track(frames, prompts, "forward", allow_overlap) if direction != "backward" else _plain(frames)
     steps = 1 + max(p.frame_index for p in prompts) if direction != "forward" else 0
     return _follow(back, forth, None if count is None else count + steps)
 
@@ -67,9 +63,7 @@ def _plain(frames: Frames) -> Iterator[TrackedFrame]:
     return (TrackedFrame(index, picture, ()) for index, picture in enumerate(frames))
 
 
-def _follow(
-    back: Iterator[TrackedFrame], forth: Iterator[TrackedFrame], total: int | None
-) -> Iterator[Followed]:
+def _follow(back: Iterator[TrackedFrame], forth: Iterator[TrackedFrame], total: int | None) -> Iterator[Followed]:
     done = 0
     with tempfile.TemporaryFile() as file:
         shelf = _Shelf(file)
@@ -96,10 +90,7 @@ class _Shelf:
         if not self._offsets:
             self._last = frame.index
         self._offsets.append(self._file.seek(0, 2))
-        rows = [
-            (o.object_id, o.prompt, o.score, o.presence, o.warnings, encode_rle(o.mask))
-            for o in frame.objects
-        ]
+        rows = [(o.object_id, o.prompt, o.score, o.presence, o.warnings, encode_rle(o.mask)) for o in frame.objects]
         self._file.write(json.dumps(rows).encode() + b"\n")
 
     def take(self, index: int) -> tuple[TrackedObject, ...]:

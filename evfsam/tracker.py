@@ -111,9 +111,7 @@ class VideoTracker:
         if direction != "forward":
             starts = {p.object_id: p.frame_index for p in reversed(prompts)}
             first = max(starts.values())
-            walk = Walk(
-                self.predictor, [p for p in prompts if p.frame_index == starts[p.object_id]], reverse=True
-            )
+            walk = Walk(self.predictor, [p for p in prompts if p.frame_index == starts[p.object_id]], reverse=True)
             for index, picture in zip(range(first, -1, -1), _backwards(frames, first), strict=False):
                 yield TrackedFrame(index, picture, walk.step(index, picture, allow_overlap))
         if direction != "backward":
@@ -153,6 +151,4 @@ def _backwards(frames: Frames, first: int) -> Iterator[np.ndarray]:
 
 
 def _ends_before(index: int) -> VideoError:
-    return VideoError(
-        f"The clip ends before frame {index}, which has a prompt: choose a frame inside the clip."
-    )
+    return VideoError(f"The clip ends before frame {index}, which has a prompt: choose a frame inside the clip.")

@@ -136,9 +136,7 @@ def name_of(prompt: VideoPrompt) -> str:
     return prompt.phrase.strip() or f"object {prompt.object_id}"
 
 
-def tracked_objects(
-    answers: Sequence[Answer], geometry: Geometry, allow_overlap: bool
-) -> tuple[TrackedObject, ...]:
+def tracked_objects(answers: Sequence[Answer], geometry: Geometry, allow_overlap: bool) -> tuple[TrackedObject, ...]:
     """Answers as the user gets them, at the size of the frame."""
     if not answers:
         return ()
@@ -164,9 +162,7 @@ def tracked_objects(
 
 def _with_not_found(found: TrackedObject) -> TrackedObject:
     what = f'"{found.prompt}"' if found.prompt.strip() else f"object {found.object_id}"
-    warning = (
-        f"Nothing on this frame answers to {what}: choose another frame, or scan for the first that does."
-    )
+    warning = f"Nothing on this frame answers to {what}: choose another frame, or scan for the first that does."
     return replace(found, warnings=(*found.warnings, warning))
 
 

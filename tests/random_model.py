@@ -13,9 +13,7 @@ from evfsam.modeling.build import build_model
 from evfsam.modeling.config import Beit3Config, EvfConfig, Sam2Config
 
 CONFIG = EvfConfig(
-    Beit3Config(
-        width=32, layers=2, heads=2, feed_forward=64, vocabulary=512, image_size=32, text_positions=64
-    ),
+    Beit3Config(width=32, layers=2, heads=2, feed_forward=64, vocabulary=512, image_size=32, text_positions=64),
     Sam2Config(
         image_size=64,
         width=16,
@@ -38,6 +36,4 @@ def save_random_model(folder: Path, seed: int = 0, config: EvfConfig = CONFIG) -
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = build_model(config)
-    return save_checkpoint(
-        folder, model, folder, extra_config={"capabilities": ["referring", "semantic", "parts"]}
-    )
+    return save_checkpoint(folder, model, folder, extra_config={"capabilities": ["referring", "semantic", "parts"]})

@@ -91,9 +91,7 @@ def offences(place: str, source: str) -> list[str]:
 @pytest.mark.parametrize("path", modules(), ids=str)
 def test_imports(path):
     place = place_of(path)
-    assert place in FLOOR_OF, (
-        f"{path} stands on no floor: put it into a package, or add it to FLOORS and say why"
-    )
+    assert place in FLOOR_OF, f"{path} stands on no floor: put it into a package, or add it to FLOORS and say why"
     assert not offences(place, (ROOT / path).read_text(encoding="utf-8"))
 
 

@@ -29,9 +29,7 @@ def add_parser(subparsers) -> None:
     )
     parser.add_argument("--folder", type=Path, help="with --data ccp: the pack that evfsam.data.ccp makes")
     parser.add_argument("--composed", type=int, default=100, help="with --data ccp: pictures of several people")
-    parser.add_argument(
-        "--size", type=int, default=320, help="side of the pictures in pixels (default: %(default)s)"
-    )
+    parser.add_argument("--size", type=int, default=320, help="side of the pictures in pixels (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the scores here as well; - prints them alone")
     compare = parser.add_argument_group("beside the model")
     compare.add_argument(

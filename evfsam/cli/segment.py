@@ -28,9 +28,7 @@ def add_parser(subparsers) -> None:
         epilog='example: python -m evfsam segment picture.jpg "the red car" "[semantic] sky" -o out/',
     )
     parser.add_argument("pictures_and_phrases", nargs="+", metavar="PICTURE... PHRASE...")
-    parser.add_argument(
-        "-o", "--out", metavar="FOLDER", help="for masks, overlays and result.json (default: out)"
-    )
+    parser.add_argument("-o", "--out", metavar="FOLDER", help="for masks, overlays and result.json (default: out)")
     parser.add_argument(
         "--json",
         metavar="FILE",
@@ -120,9 +118,7 @@ def picture_stems(paths: Sequence[Path]) -> list[str]:
     return stems
 
 
-def describe(
-    path: Path, picture_rgb: np.ndarray, results: Sequence[Segmentation], seconds: float
-) -> dict[str, Any]:
+def describe(path: Path, picture_rgb: np.ndarray, results: Sequence[Segmentation], seconds: float) -> dict[str, Any]:
     """One picture's entry of the JSON; masks as COCO run lengths."""
     from evfsam.media.export import encode_rle
 

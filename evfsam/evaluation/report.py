@@ -21,8 +21,7 @@ def to_json(evaluation: SceneEvaluation) -> dict[str, Any]:
         "size_hw": list(evaluation.size_hw),
         "seconds": round(evaluation.seconds, 1),
         "scores": {
-            kind: {who: _rounded(scores) for who, scores in row.items()}
-            for kind, row in evaluation.scores.items()
+            kind: {who: _rounded(scores) for who, scores in row.items()} for kind, row in evaluation.scores.items()
         },
     }
 

@@ -51,10 +51,7 @@ def clip(memory):
     """Features of the case's 24 frames."""
     spec = CONFIG.pixels
     mean, std = np.float32(spec.mean), np.float32(spec.std)
-    frames = [
-        np.asarray(Image.fromarray(frame).resize((128, 128)))
-        for frame in case("evf_sam2_video_small")["frames"]
-    ]
+    frames = [np.asarray(Image.fromarray(frame).resize((128, 128))) for frame in case("evf_sam2_video_small")["frames"]]
     pixels = torch.from_numpy((np.stack(frames).astype(np.float32) - mean) / std).permute(0, 3, 1, 2)
     with torch.no_grad():
         return [memory.encode_frame(frame[None]) for frame in pixels]
@@ -70,11 +67,7 @@ def track(model, memory, clip, order, ids=IDS) -> list[MaskLogits]:
     reverse = order[-1] < order[0]
     for index in order:
         first = index == order[0]
-        masks = (
-            prompt(model, memory, clip[index], ids)
-            if first
-            else memory.follow(clip[index], bank, index, reverse)
-        )
+        masks = prompt(model, memory, clip[index], ids) if first else memory.follow(clip[index], bank, index, reverse)
         memory.remember(bank, clip[index], index, masks, prompted=first)
         outputs.append(hide_absent(masks))
     return outputs
@@ -170,9 +163,7 @@ def test_gradients_reach_every_memory_module(model, memory, clip):
         memory.remember(bank, clip[index], index, masks, prompted=index == 0)
     masks.low_res_masks.mean().backward()
     modules = ("memory_attention", "memory_encoder", "obj_ptr_proj", "maskmem_tpos_enc")
-    reached = {
-        name: p.grad is not None and bool(p.grad.any()) for name, p in memory.segmenter.named_parameters()
-    }
+    reached = {name: p.grad is not None and bool(p.grad.any()) for name, p in memory.segmenter.named_parameters()}
     memory.segmenter.zero_grad(set_to_none=True)
     for module in modules:
         assert any(reached[name] for name in reached if name.startswith(module)), module

@@ -32,9 +32,7 @@ def test_pixels_equal_the_reference(name):
 
 
 @settings(max_examples=30, deadline=None)
-@given(
-    height=st.integers(1, 300), width=st.integers(1, 300), keep_aspect_ratio=st.booleans(), seed=st.integers(0, 99)
-)
+@given(height=st.integers(1, 300), width=st.integers(1, 300), keep_aspect_ratio=st.booleans(), seed=st.integers(0, 99))
 def test_masks_return_to_where_they_were(height, width, keep_aspect_ratio, seed):
     """A filled rectangle taken to the model's resolution and back still covers the same place."""
     r = np.random.default_rng(seed)

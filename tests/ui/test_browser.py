@@ -138,9 +138,7 @@ def test_clicks_boxes_and_threshold_change_the_mask_and_travel_in_the_link(page,
     before = b.area_of(page, "refer", 0)
     page.locator("#refer-threshold input[type=range]").focus()
     page.keyboard.press("Home")
-    page.wait_for_function(
-        "([text]) => document.querySelector('#refer-view .area').innerText !== text", arg=[before]
-    )
+    page.wait_for_function("([text]) => document.querySelector('#refer-view .area').innerText !== text", arg=[before])
     page.wait_for_function("document.querySelector('.evf-status a')?.href.includes('threshold=0.05')")
     href = page.get_by_role("link", name="link to this").get_attribute("href")
     other = b.open_page(chromium, url, query=href)

@@ -80,9 +80,7 @@ def _covering(cutout: Cutout, size_hw: tuple[int, int], squeeze: float, rng: np.
     """A photograph that fills the picture: what is too long is cut off."""
     height, width = cutout.label_map.shape
     scale = max(size_hw[0] / height, size_hw[1] / (width * squeeze))
-    resized = cutout.resized(
-        (max(size_hw[0], round(height * scale)), max(size_hw[1], round(width * squeeze * scale)))
-    )
+    resized = cutout.resized((max(size_hw[0], round(height * scale)), max(size_hw[1], round(width * squeeze * scale))))
     spare_y, spare_x = (have - want for have, want in zip(resized.label_map.shape, size_hw, strict=True))
     return resized.window(int(rng.uniform(0, 0.5) * spare_y), int(rng.uniform() * spare_x), *size_hw)
 

@@ -24,9 +24,7 @@ GROUPS: dict[str, tuple[str, ...] | None] = {
     "lower clothes": ("jeans", "leggings", "pants", "shorts", "skirt"),
     "outerwear": ("blazer", "cape", "cardigan", "coat", "jacket", "suit"),
     "dress or skirt": ("dress", "skirt"),
-    "shoes": (
-        *("boots", "clogs", "flats", "heels", "loafers", "pumps", "sandals", "shoes", "sneakers", "wedges"),
-    ),
+    "shoes": (*("boots", "clogs", "flats", "heels", "loafers", "pumps", "sandals", "shoes", "sneakers", "wedges"),),
     "legwear": ("leggings", "socks", "stockings"),
 }
 # One label a prompt unless the annotators used several names for one thing, or one name for another.

@@ -48,9 +48,7 @@ class SamSegmenter(Sam):
                 ),
             ),
         )
-        self.image_encoder.patch_embed.proj = PixelConv2d(
-            3, config.width, config.patch_size, stride=config.patch_size
-        )
+        self.image_encoder.patch_embed.proj = PixelConv2d(3, config.width, config.patch_size, stride=config.patch_size)
 
     def encode_image(self, pixels: torch.Tensor) -> ImageFeatures:
         """(B, 3, image_size, image_size), normalised -> features of B pictures."""

@@ -36,8 +36,7 @@ class FrameFeatures:
         if len(self.image) == count:
             return self
         levels = [
-            level.expand(count, -1, -1, -1)
-            for level in (self.image.image_embeddings, *self.image.high_res_features)
+            level.expand(count, -1, -1, -1) for level in (self.image.image_embeddings, *self.image.high_res_features)
         ]
         return FrameFeatures(ImageFeatures(levels[0], tuple(levels[1:])), self.position)
 
@@ -132,9 +131,7 @@ class Sam2Memory:
         """Features for a prompt that needs no memory; equal to ``EvfSam.encode_image`` of that frame."""
         return self.segmenter.without_memory(frame.image)
 
-    def with_memory(
-        self, frame: FrameFeatures, bank: MemoryBank, index: int, reverse: bool = False
-    ) -> ImageFeatures:
+    def with_memory(self, frame: FrameFeatures, bank: MemoryBank, index: int, reverse: bool = False) -> ImageFeatures:
         """The frame's features after attention to the bank, one row an object.
 
         Args:
@@ -217,9 +214,7 @@ class Sam2Memory:
         """(P, memory_width, h, w) of a frame and P masks."""
         frame = frame.rows(len(masks.low_res_masks))
         size = (self.segmenter.image_size,) * 2
-        logits = F.interpolate(
-            masks.low_res_masks.float().unsqueeze(1), size, mode="bilinear", align_corners=False
-        )
+        logits = F.interpolate(masks.low_res_masks.float().unsqueeze(1), size, mode="bilinear", align_corners=False)
         embeddings = frame.image.image_embeddings
         spatial, _ = self.segmenter._encode_new_memory(
             current_vision_feats=[_tokens(embeddings)],

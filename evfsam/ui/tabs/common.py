@@ -71,9 +71,7 @@ def ask_on(
         view: where progress and the place in the queue are shown.
     """
     return [
-        trigger(
-            told(handler), inputs, outputs, validator=check, show_progress_on=view, scroll_to_output=True, **ON_GPU
-        )
+        trigger(told(handler), inputs, outputs, validator=check, show_progress_on=view, scroll_to_output=True, **ON_GPU)
         for trigger in triggers
     ]
 
