@@ -22,7 +22,7 @@ def tensor_names(files: list[Path]) -> list[str]:
     """
     names: list[str] = []
     for path in files:
-        with _open(path, "cpu") as (keys, _):
+        with _open(path) as (keys, _):
             names += keys
     if len(set(names)) < len(names):
         raise CheckpointError(f"The shards in {files[0].parent} hold one tensor twice; download them again.")
@@ -36,20 +36,21 @@ def read_tensors(files: list[Path], device: str | torch.device) -> Iterator[tupl
     writing to it leaves the file as it is.
     """
     for path in files:
-        with _open(path, device) as (keys, read):
+        with _open(path) as (keys, read):
             for key in keys:
-                yield key, read(key)
+                # Not by safetensors' own device argument, which goes past the CUDA that ZeroGPU imitates at start.
+                yield key, read(key).to(device)
 
 
 @contextmanager
-def _open(path: Path, device: str | torch.device) -> Iterator[tuple[list[str], Callable[[str], torch.Tensor]]]:
+def _open(path: Path) -> Iterator[tuple[list[str], Callable[[str], torch.Tensor]]]:
     """The names in one file and a function that reads one of them."""
     if path.suffix != ".safetensors":
         state = read_pickle(path)
-        yield list(state), lambda key: state[key].to(device)
+        yield list(state), state.__getitem__
         return
     try:
-        with safe_open(str(path), framework="pt", device=str(device)) as file:
+        with safe_open(str(path), framework="pt") as file:
             yield list(file.keys()), file.get_tensor
     except SafetensorError:
         raise damaged(path) from None
