@@ -233,17 +233,21 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         return job, job.prompts, gr.update(visible=True), gr.update(interactive=False)
 
     def on_go(job):
-        hidden, told_end = gr.update(visible=False), CANCELLED
+        hidden, outcome = gr.update(visible=False), None
         for step in track(bench, job):
             if isinstance(step, Step):
                 html = step_html(step)
                 yield gr.skip() if html is None else html, progress_html(step), hidden, "", hidden, gr.skip(), gr.skip()
             else:
-                video = gr.update(value=step.video_path, visible=True)
-                plotted = scores_html(job.names, step.times_s, step.scores)
-                told_end, panel = "", gr.update(visible=True, open=False)
-                yield gr.skip(), "", video, plotted, panel, step.archive_path, list(step.files)
-        yield gr.skip(), told_end, *[gr.skip()] * 5
+                outcome = step
+        if outcome is None:
+            yield gr.skip(), CANCELLED, *[gr.skip()] * 5
+            return
+        video = gr.update(value=outcome.video_path, visible=True)
+        plotted = scores_html(job.names, outcome.times_s, outcome.scores)
+        panel = gr.update(visible=True, open=False)
+        # Last of all: the page forgets the zip of a panel that it has not drawn yet if another update follows.
+        yield gr.skip(), "", video, plotted, panel, outcome.archive_path, list(outcome.files)
 
     def on_cancel(job):
         bench.stopped.add(job.ident)
