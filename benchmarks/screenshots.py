@@ -1,4 +1,4 @@
-"""Pictures of the running app for the docs: every tab with an answer, in light, in dark and on a phone.
+"""Pictures of the running app for the docs: every tab with an answer, one of them in the dark.
 
     python -m benchmarks.screenshots
 
@@ -33,12 +33,10 @@ class Shot:
 
 SHOTS = (
     Shot("app-refer", "refer"),
-    Shot("app-semantic", "semantic"),
     Shot("app-parts", "parts"),
     Shot("app-video", "video"),
     Shot("app-compare", "compare", height=1500),
     Shot("app-dark", "semantic", "dark"),
-    Shot("app-phone", "refer", width=390, height=844),
 )
 
 
@@ -58,7 +56,8 @@ def shoot(browser: Browser, url: str, shot: Shot, folder: Path) -> Path:
 
 
 def settle(page: Page) -> None:
-    """Wait until nothing moves any more."""
+    """Wait until nothing moves any more, and show the page from its top."""
+    page.evaluate("scrollTo(0, 0)")
     page.mouse.move(0, 0)
     page.wait_for_timeout(1500)
 

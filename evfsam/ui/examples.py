@@ -116,7 +116,7 @@ def example_gallery(captioned: Sequence[tuple[Example | ExampleClip, str]], elem
         ),
         js_on_load=CHOOSE,
         elem_id=elem_id,
-        elem_classes=["evf-flush"],
+        elem_classes=["evf-flush", "evf-more"],
     )
 
 

@@ -45,6 +45,11 @@ class Kept:
         return [self.panel, self.archive, self.single]
 
 
+def question_column() -> gr.Column:
+    """The narrow column, for what is asked; on a phone its examples go below the answer."""
+    return gr.Column(scale=5, min_width=320, elem_classes=["evf-ask"])
+
+
 def answer_column() -> gr.Column:
     """The wide column, for what comes back."""
     return gr.Column(scale=8, min_width=320, elem_classes=["evf-answer"])

@@ -93,7 +93,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     # What can be compared at once: checkpoints if there are two without a download, else phrases.
     start = CHECKPOINTS if len(local) > 1 else PHRASES
     with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=320):
+        with common.question_column():
             picture = picture_input(elem_id="compare-picture")
             way = gr.Radio(list(WAYS), value=start, label="Compare", elem_id="compare-way")
             models = gr.Dropdown(

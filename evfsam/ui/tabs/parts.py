@@ -86,7 +86,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     answer = gr.State(time_to_live=3600)
     first = vocabulary_of(bench.info(bench.default_model)).parts
     with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=320):
+        with common.question_column():
             picture = picture_input(elem_id="parts-picture")
             thing = gr.Dropdown(
                 list(first),

@@ -105,7 +105,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     examples = read_examples()
     answer, by_hand = gr.State(time_to_live=3600), gr.State("")
     with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=320):
+        with common.question_column():
             picture = picture_input(elem_id="refer-picture")
             phrases = gr.Textbox(
                 label="What to find",

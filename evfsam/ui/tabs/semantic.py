@@ -97,7 +97,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     examples = read_examples()
     answer = gr.State(time_to_live=3600)
     with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=320):
+        with common.question_column():
             picture = picture_input(elem_id="semantic-picture")
             chips = gr.CheckboxGroup(
                 _chips(bench, bench.default_model),

@@ -132,7 +132,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     prompts, running = gr.State(()), gr.State("")
     examples = read_clips()
     with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=320):
+        with common.question_column():
             able = common.line(notice_html(bench, bench.default_model))
             video = gr.Video(
                 label="Video", format=None, sources=["upload", "webcam"], height=330, buttons=[], elem_id="video-file"
@@ -160,7 +160,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
             cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="video-cancel")
             scan = gr.Button("Find where it appears", visible=False, elem_id="video-scan")
             gallery = example_gallery([(e, ", ".join(e.follow)) for e in examples], "video-examples")
-        with gr.Column(scale=8, min_width=320):
+        with common.answer_column():
             view = common.viewer(EMPTY, "video-view", refining=True)
             inside = gr.Radio(
                 [ADD, REMOVE],
