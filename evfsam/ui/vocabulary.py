@@ -55,11 +55,23 @@ PART_IMAGENET = {
     "aeroplane": ("head", "body", "wing", "engine", "tail"),
     "bottle": ("body", "mouth"),
 }
+# All its classes that have parts, but for persons; sides are left out ("left front leg").
 PASCAL_PART = {
-    "cat": ("head", "ear", "eye", "nose", "torso", "leg", "tail"),
-    "dog": ("head", "ear", "eye", "nose", "muzzle", "torso", "leg", "tail"),
-    "horse": ("head", "ear", "eye", "muzzle", "torso", "leg", "tail"),
+    "cat": ("head", "ear", "eye", "nose", "neck", "torso", "leg", "paw", "tail"),
+    "dog": ("head", "ear", "eye", "nose", "muzzle", "neck", "torso", "leg", "paw", "tail"),
+    "horse": ("head", "ear", "eye", "muzzle", "neck", "torso", "leg", "hoof", "tail"),
+    "cow": ("head", "ear", "eye", "muzzle", "horn", "neck", "torso", "leg", "tail"),
+    "sheep": ("head", "ear", "eye", "muzzle", "horn", "neck", "torso", "leg", "tail"),
+    "bird": ("head", "eye", "beak", "neck", "torso", "wing", "leg", "foot", "tail"),
+    "aeroplane": ("body", "stern", "wing", "tail", "engine", "wheel"),
+    "bicycle": ("wheel", "saddle", "handlebar", "chain wheel", "headlight"),
+    "bottle": ("body", "cap"),
     "bus": ("window", "wheel", "door", "headlight", "license plate", "mirror"),
+    "car": ("window", "wheel", "door", "headlight", "license plate", "mirror"),
+    "motorbike": ("wheel", "saddle", "handlebar", "headlight"),
+    "potted plant": ("plant", "pot"),
+    "train": ("head", "coach", "headlight"),
+    "tv monitor": ("screen",),
 }
 HUMAN = "person"
 # Left and right are the viewer's, as the paper aligns them.
@@ -67,7 +79,15 @@ HUMAN_PARSING = _names(
     "hair, face, hat, sunglasses, upper clothes, dress, coat, pants, skirt, scarf, glove, socks, left arm, "
     "right arm, left leg, right leg, left shoe, right shoe"
 )
-OPEN = Vocabulary(ADE20K, {HUMAN: HUMAN_PARSING, **PASCAL_PART, **PART_IMAGENET}, frozenset({HUMAN}))
+
+
+def _merged(*sets: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Each thing with the parts that any of the data sets names."""
+    things = dict.fromkeys(thing for labels in sets for thing in labels)
+    return {thing: tuple(dict.fromkeys(part for labels in sets for part in labels.get(thing, ()))) for thing in things}
+
+
+OPEN = Vocabulary(ADE20K, _merged({HUMAN: HUMAN_PARSING}, PASCAL_PART, PART_IMAGENET), frozenset({HUMAN}))
 
 
 def vocabulary_of(info: CheckpointInfo) -> Vocabulary:
