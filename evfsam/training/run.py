@@ -16,7 +16,7 @@ from evfsam.checkpoints.save import save_checkpoint
 from evfsam.checkpoints.tokenizer import copy_tokenizer, load_tokenizer, train_tokenizer
 from evfsam.data.ccp import read_pack
 from evfsam.data.ccp import words as photo_words
-from evfsam.data.scenes import KINDS_OF_EXPRESSION, vocabulary
+from evfsam.data.scenes import vocabulary
 from evfsam.errors import InputError
 from evfsam.modeling.build import build_model
 from evfsam.modeling.evf_sam import EvfSam
@@ -180,9 +180,8 @@ def save(recipe: Recipe, folder: Path) -> Path:
     model.load_state_dict({name: state[name] for name in model.state_dict()})
     facts = {
         "capabilities": ["referring", "semantic", "parts", *(["video"] if memory else [])],
-        "prompt_kinds": list(KINDS_OF_EXPRESSION),
         "vocabulary": sorted({*vocabulary(), *(photo_words() if recipe.photo else ())}),
-        "licence": "apache-2.0",
+        "licence": "Apache-2.0",
         "description": f"A small model trained on {SEEN[bool(recipe.photo)]}; bundled with the project.",
     }
     target = folder / "checkpoint"
