@@ -84,12 +84,17 @@ def _scenes(predictor, args: argparse.Namespace) -> tuple[dict, str]:
     return to_json(evaluation), to_table(evaluation)
 
 
+def _counted(evaluate, predictor, args: argparse.Namespace, default: int, unit: str) -> dict:
+    """What ``evaluate(predictor, seed, count, on_one)`` gives, with a progress bar."""
+    count = default if args.count is None else args.count
+    with _progress(count, unit) as done:
+        return evaluate(predictor, args.seed, count, done)
+
+
 def _clips(predictor, args: argparse.Namespace) -> tuple[dict, str]:
     from evfsam.evaluation.clips import evaluate_clips, to_table
 
-    count = 60 if args.count is None else args.count
-    with _progress(count, "clip") as done:
-        result = evaluate_clips(predictor, args.seed, count, done)
+    result = _counted(evaluate_clips, predictor, args, 60, "clip")
     return result, to_table(result)
 
 
@@ -106,18 +111,14 @@ def _photographs(predictor, args: argparse.Namespace) -> tuple[dict, str]:
 def _robustness(predictor, args: argparse.Namespace) -> tuple[dict, str]:
     from evfsam.evaluation.robustness import evaluate_robustness, to_table
 
-    count = 40 if args.count is None else args.count
-    with _progress(count, "scene") as done:
-        result = evaluate_robustness(predictor, args.seed, count, done)
+    result = _counted(evaluate_robustness, predictor, args, 40, "scene")
     return result, to_table(result)
 
 
 def _clicks(predictor, args: argparse.Namespace) -> tuple[dict, str]:
     from evfsam.evaluation.clicking import evaluate_clicks, to_table
 
-    count = 50 if args.count is None else args.count
-    with _progress(count, "scene") as done:
-        result = evaluate_clicks(predictor, args.seed, count, done)
+    result = _counted(evaluate_clicks, predictor, args, 50, "scene")
     return result, to_table(result)
 
 

@@ -39,7 +39,7 @@ def mask_losses(decoded: MaskLogits, targets: torch.Tensor) -> dict[str, torch.T
     Returns scalar tensors by name; ``loss`` is what to minimise. Dice counts where there is something to find:
     on an empty target its gradient would say the same for any mask. Predicted IoU learns with a small weight: it
     judges the mask, it should not bend it. Presence gets more, because whether something is there has to come out
-    of the words and the picture, and an empty target's BCE alone taught it to almost nobody (2 % in a first run).
+    of the words and the picture, and an empty target's BCE alone hardly taught it.
     A segmenter without that output (SAM) says it with the mask itself: the cells it is most sure of.
     """
     logits = decoded.low_res_masks.float()

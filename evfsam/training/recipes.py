@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from evfsam.modeling.config import Beit3Config, EfficientSamConfig, EvfConfig, Sam2Config, SamConfig
 from evfsam.training.config import Recipe, StageConfig
 
@@ -50,6 +52,21 @@ TINY_EFFICIENT_SAM = EfficientSamConfig(
     image_size=256, width=192, depth=6, heads=3, embedding_width=128, decoder_feed_forward=512
 )
 
+EVF_SAM_TINY = Recipe(
+    name="evf-sam-tiny",
+    model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM, multimask=False),
+    vocabulary=TINY_VOCABULARY,
+    first_seed=0,
+    scenes=9000,
+    variety=0.3,
+    corrective_clicks=True,
+    aspects=(1.0, 1.0, 4 / 3, 3 / 4, 16 / 9, 2 / 3),
+    segmenter=StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
+    grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
+    joint=StageConfig(steps=1800, learning_rate=3e-4, scenes=4, prompts=8),
+    together=StageConfig(steps=3000, learning_rate=3e-4, scenes=3, prompts=8, warmup=100),
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -66,32 +83,12 @@ RECIPES = {
             memory=StageConfig(steps=1200, learning_rate=5e-4, scenes=1, prompts=4, warmup=50),
             clips=500,
         ),
-        Recipe(
-            name="evf-sam-tiny",
-            model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM, multimask=False),
-            vocabulary=TINY_VOCABULARY,
-            first_seed=0,
-            scenes=9000,
-            variety=0.3,
-            corrective_clicks=True,
-            aspects=(1.0, 1.0, 4 / 3, 3 / 4, 16 / 9, 2 / 3),
-            segmenter=StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
-            grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
-            joint=StageConfig(steps=1800, learning_rate=3e-4, scenes=4, prompts=8),
-            together=StageConfig(steps=3000, learning_rate=3e-4, scenes=3, prompts=8, warmup=100),
-        ),
-        Recipe(
+        EVF_SAM_TINY,
+        replace(
+            EVF_SAM_TINY,
             name="evf-effi-sam-tiny",
-            model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_EFFICIENT_SAM, multimask=False),
-            vocabulary=TINY_VOCABULARY,
-            first_seed=0,
-            scenes=9000,
-            variety=0.3,
-            corrective_clicks=True,
-            segmenter=StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
-            grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
-            joint=StageConfig(steps=1800, learning_rate=3e-4, scenes=4, prompts=8),
-            together=StageConfig(steps=3000, learning_rate=3e-4, scenes=3, prompts=8, warmup=100),
+            model=replace(EVF_SAM_TINY.model, segmenter=TINY_EFFICIENT_SAM),
+            aspects=(1.0,),
         ),
         Recipe(
             name="evf-sam2-tiny-photo",
