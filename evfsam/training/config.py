@@ -56,8 +56,6 @@ class Recipe:
         continues: the recipe whose run this one starts from, None to start from nothing.
         variety: the share of pictures that are learned from in other light or worse, and half as many phrases in
             other words. Features that are cached stay as they are.
-        corrective_clicks: where words and clicks are trained together, a click corrects what the words alone
-            answered; else it falls anywhere inside or outside.
         segmenter_rate: the segmenter's learning rate from ``joint`` on, relative to the encoder's.
         calibration_scenes: validation scenes on which the presence threshold is chosen.
         seed: of initialisation and sampling.
@@ -79,7 +77,6 @@ class Recipe:
     continues: str | None = None
     aspects: tuple[float, ...] = (1.0,)
     variety: float = 0.0
-    corrective_clicks: bool = False
     segmenter_rate: float = 1.0
     calibration_scenes: int = 100
     seed: int = 0

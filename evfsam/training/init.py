@@ -1,4 +1,4 @@
-"""Initial weights with which words matter from the first step.
+"""Initial weights with which words matter from the first step, and a memory that starts by doing no harm.
 
 With the common small initialisation the prompt token starts as almost the same vector for every phrase; a trial
 at useful learning rates then collapsed to masks that ignore the words. So text embeddings start with standard
@@ -14,8 +14,13 @@ import torch
 from torch import nn
 
 from evfsam.modeling.evf_sam import EvfSam
+from evfsam.modeling.segmenters.sam2 import Sam2Segmenter
+from evfsam.modeling.segmenters.sam2_memory import Sam2Memory
 
 PROJECTOR_GAIN = 4.0
+# Of an axis' rotary frequencies, the fastest eight tell neighbouring tokens apart; with this bias on them attention
+# falls to a tenth about two tokens away.
+NEAR_FREQUENCIES, NEAR_BIAS = 8, 2.5
 
 
 @torch.no_grad()
@@ -37,3 +42,37 @@ def initialise(model: EvfSam) -> None:
     for layer, gain in ((hidden, math.sqrt(2)), (last, PROJECTOR_GAIN)):
         nn.init.xavier_uniform_(layer.weight, gain=gain)
         nn.init.zeros_(layer.bias)
+
+
+@torch.no_grad()
+def initialise_memory(segmenter: Sam2Segmenter, pixels: torch.Tensor) -> None:
+    """Let the memory start as if it were not there, looking at where it is.
+
+    The package's initialisation puts a normalised mixture in the place of the features that the decoder was trained
+    on. Here every block starts at zero and the last normalisation gives back, as well as it can, what the picture's
+    own features were; and each token starts by attending to what is remembered of its own neighbourhood, where a
+    thing that moves a little still is.
+
+    Args:
+        segmenter: a trained picture model with an untrained memory.
+        pixels: (B, 3, image_size, image_size), some pictures to fit the normalisation on.
+    """
+    attention = segmenter.memory_attention
+    for layer in attention.layers:
+        for last in (layer.self_attn.out_proj, layer.cross_attn_image.out_proj, layer.linear2):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        for projection in (layer.cross_attn_image.q_proj, layer.cross_attn_image.k_proj):
+            nn.init.zeros_(projection.bias)
+            # Rotary pairs (sam2's compute_axial_cis): x in the first half of the channels, y in the second, fast first.
+            for axis in projection.bias.chunk(2):
+                axis.unflatten(0, (-1, 2))[:NEAR_FREQUENCIES, 0] = NEAR_BIAS
+    memory = Sam2Memory(segmenter)
+    frame = memory.encode_frame(pixels)
+    wanted = memory.without_memory(frame).image_embeddings.flatten(2).transpose(1, 2).flatten(0, 1)
+    mixed = (frame.image.image_embeddings + 0.1 * frame.position).flatten(2).transpose(1, 2).flatten(0, 1)
+    normalised = nn.functional.layer_norm(mixed, mixed.shape[-1:])
+    centred = normalised - normalised.mean(0)
+    weight = (centred * (wanted - wanted.mean(0))).sum(0) / centred.square().sum(0)
+    attention.norm.weight.copy_(weight)
+    attention.norm.bias.copy_(wanted.mean(0) - weight * normalised.mean(0))

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from evfsam.types import MaskLogits
 
 IOU_HEAD_WEIGHT = 0.1
-PRESENCE_WEIGHT = 0.3
+PRESENCE_WEIGHT = 0.5
 SURE_SHARE = 0.01  # of a mask's cells: the ones it is most sure of
 
 

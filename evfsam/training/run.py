@@ -28,15 +28,10 @@ from evfsam.training.init import initialise
 from evfsam.training.loop import train
 from evfsam.training.memory_stage import MemoryStage
 from evfsam.training.photo_cache import joined, open_photo_cache
+from evfsam.training.phrases import PhraseReader
+from evfsam.training.pointing import SegmenterStage
 from evfsam.training.scene_cache import SceneCache, open_cache
-from evfsam.training.stages import (
-    GroundingStage,
-    JointStage,
-    PhotoStage,
-    PhraseReader,
-    SegmenterStage,
-    TogetherStage,
-)
+from evfsam.training.stages import GroundingStage, JointStage, PhotoStage, TogetherStage
 
 SEEN = {False: "rendered scenes", True: "rendered scenes and street photographs"}
 
@@ -121,15 +116,15 @@ def _run_stage(
 ) -> None:
     model = new_model(recipe)
     size = recipe.model.segmenter.image_size
+    reader = PhraseReader(recipe.model, cache, load_tokenizer(folder / "tokenizer"), recipe.variety)
     if name == "segmenter":
         kept, stage = model.visual_model, SegmenterStage(model, recipe, cache)
     elif name == "memory":
         model.load_state_dict(_model_state(folder / "together.safetensors"))
         with accelerator.main_process_first():
             clips = open_clip_cache(folder / "clips", recipe.first_seed, recipe.clips, size, workers=1)
-        kept, stage = model, MemoryStage(model, recipe, clips)
+        kept, stage = model, MemoryStage(model, recipe, clips, reader)
     else:
-        reader = PhraseReader(recipe.model, cache, load_tokenizer(folder / "tokenizer"), recipe.variety)
         kept = stage = GroundingStage(model, recipe, reader)
     if name == "joint":
         stage.load_state_dict(load_file(folder / "grounding.safetensors"))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from evfsam.training.config import KIND_SHARES, StageConfig
-from evfsam.training.scene_cache import SceneCache, coverage_of
+from evfsam.training.scene_cache import OUTSIDE, SceneCache, coverage_of
 from evfsam.training.variety import vary_phrase, vary_picture
 
 SMALLEST_TARGET = 0.002  # of the picture; below this a click could hardly hit it
@@ -30,6 +30,21 @@ class PhraseBatch:
     scene_of_row: torch.Tensor
     phrases: list[str]
     coverage: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Targets:
+    """P things to be pointed at in some scenes.
+
+    Attributes:
+        scene_of_row: int64 (P,), which of the scenes it is in.
+        coverage: float32 (P, g, g), 0..1.
+        is_part: bool (P,), a part of a thing rather than the whole.
+    """
+
+    scene_of_row: torch.Tensor
+    coverage: torch.Tensor
+    is_part: torch.Tensor
 
 
 def generator(seed: int, stage: str, step: int) -> np.random.Generator:
@@ -63,24 +78,21 @@ def read_pictures(cache: SceneCache, scenes, rng: np.random.Generator, variety: 
     return [vary_picture(p, rng) if variety and rng.random() < variety else p for p in pictures]
 
 
-def sample_targets(cache: SceneCache, config: StageConfig, rng: np.random.Generator, grid: int):
-    """Things, pieces of stuff and parts to be pointed at.
-
-    Returns (scenes (B,), scene_of_row (P,), coverage (P, grid, grid), is_part (P,)).
-    """
-    scenes = rng.integers(len(cache), size=config.scenes)
+def sample_targets(cache: SceneCache, scenes: np.ndarray, prompts: int, rng: np.random.Generator, grid: int) -> Targets:
+    """Things, pieces of stuff and parts to be pointed at, ``prompts`` of them in each of these rows."""
     coverage, is_part = [], []
     for scene in scenes:
         areas = np.bincount(cache.part_maps[scene].ravel(), minlength=256) / cache.part_maps[scene].size
         wholes = [ids for ids in cache.things[scene] if areas[list(ids)].sum() > SMALLEST_TARGET]
+        wholes = wholes or [(int(areas[:OUTSIDE].argmax()),)]
         parts = [(i,) for ids in wholes if len(ids) > 1 for i in ids if areas[i] > SMALLEST_TARGET]
-        for _ in range(config.prompts):
+        for _ in range(prompts):
             part = bool(parts) and rng.random() < 0.3
             pool = parts if part else wholes
             coverage.append(coverage_of(cache.part_maps[scene], pool[rng.integers(len(pool))], grid))
             is_part.append(part)
-    rows = torch.arange(config.scenes).repeat_interleave(config.prompts)
-    return scenes, rows, torch.from_numpy(np.stack(coverage)), torch.tensor(is_part)
+    rows = torch.arange(len(scenes)).repeat_interleave(prompts)
+    return Targets(rows, torch.from_numpy(np.stack(coverage)), torch.tensor(is_part))
 
 
 def sample_clicks(coverage: torch.Tensor, count: int, rng: np.random.Generator, image_size: int):

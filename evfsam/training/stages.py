@@ -1,108 +1,41 @@
 """The stages of the lineage, each a module whose forward turns a step's number into losses.
 
-1. ``SegmenterStage``: points and boxes -> masks (SAM). Learns *where* -> *what outline*, no words.
+1. ``SegmenterStage`` (in ``pointing``): points and boxes -> masks (SAM). Learns *where* -> *what outline*, no words.
 2. ``GroundingStage``: words + picture -> which image tokens are meant (in BEIT-3's place). No segmenter.
 3. ``JointStage``: words + picture -> prompt token -> mask (EVF-SAM), image features frozen and cached.
 4. ``TogetherStage``: the same, with the image encoder learning as well.
 5. ``PhotoStage``: the same, on rendered scenes and photographs.
+6. ``MemoryStage`` (in ``memory_stage``): SAM-2 learns to follow things through clips.
 
 Trained all at once, a decoder learns to find things from the words by itself and the fusion stays unused.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from evfsam.modeling.config import Beit3Config, EvfConfig
+from evfsam.modeling.config import Beit3Config
 from evfsam.modeling.encoders.beit3 import FIRST_POSITION, Beit3
 from evfsam.modeling.evf_sam import EvfSam
+from evfsam.modeling.segmenters.sam2_memory import memory_parameters
 from evfsam.processing.inputs import prepare
-from evfsam.processing.text import PAD_ID, tokenize
+from evfsam.processing.text import PAD_ID
 from evfsam.training.config import Recipe, StageConfig
 from evfsam.training.feature_cache import FeatureCache
 from evfsam.training.losses import dice_loss, mask_losses
-from evfsam.training.memory_stage import memory_parameters
-from evfsam.training.sampling import (
-    PhraseBatch,
-    boxes_of,
-    generator,
-    read_pictures,
-    sample_clicks,
-    sample_corrections,
-    sample_phrases,
-    sample_targets,
-)
-from evfsam.training.scene_cache import SceneCache
+from evfsam.training.phrases import PhraseReader
+from evfsam.training.pointing import pointing_losses
+from evfsam.training.sampling import generator, read_pictures, sample_corrections, sample_targets
 from evfsam.types import ImageFeatures
 
-# In the joint stage, beside the words' own loss:
+# From the joint stage on, beside the words' own loss. Pointing goes on beside the words, on the same pictures: without
+# it the decoder forgot boxes, and most of what answers to words lacked was the outline of a thing that they had found.
+# A target that is pointed at teaches outlines without the cost of the encoder.
 GROUNDING_WEIGHT = 0.3
-CLICKS_WEIGHT = 0.2
-
-
-class SegmenterStage(nn.Module):
-    """The segmenter learns from clicks and boxes on things, stuff and parts."""
-
-    name = "segmenter"
-
-    def __init__(self, model: EvfSam, recipe: Recipe, cache: SceneCache):
-        super().__init__()
-        self.segmenter, self.config = model.visual_model, recipe.segmenter
-        self.cache, self.seed, self.spec = cache, recipe.seed, model.config.pixels
-        self.variety = recipe.variety
-
-    def parameter_groups(self) -> list[dict]:
-        later = {id(p) for p in memory_parameters(self.segmenter)}
-        return [{"params": [p for p in self.segmenter.parameters() if id(p) not in later]}]
-
-    def forward(self, step: int) -> dict[str, torch.Tensor]:
-        rng = generator(self.seed, self.name, step)
-        grid, size = self.spec.image_size // 4, self.spec.image_size
-        scenes, rows, coverage, is_part = sample_targets(self.cache, self.config, rng, grid)
-        device = next(self.parameters()).device
-        pictures = read_pictures(self.cache, scenes, rng, self.variety)
-        pixels = [prepare(picture, self.spec).segmenter_pixels for picture in pictures]
-        features = self.segmenter.encode_image(torch.cat(pixels).to(device))
-        # A box tells a window from its house; a lone click means the whole. So parts always get a box.
-        boxed = is_part | torch.from_numpy(rng.random(len(rows)) < 0.4)
-        decoded = []
-        for chosen, with_box in ((boxed, True), (~boxed, False)):
-            chosen = chosen.nonzero().flatten()
-            if not len(chosen):
-                continue
-            clicks = sample_clicks(coverage[chosen], int(rng.integers(1, 5)), rng, size)
-            points = tuple(part.to(device) for part in clicks)
-            boxes = boxes_of(coverage[chosen], rng, size).to(device) if with_box else None
-            if with_box and rng.random() < 0.5:
-                points = None
-            sparse, dense = self.segmenter.embed_prompts(points, boxes)
-            masks = self.segmenter.decode(features.select(rows[chosen].to(device)), sparse, dense, multimask=False)
-            decoded.append((mask_losses(masks, coverage[chosen].to(device)), len(chosen) / len(rows)))
-        return {name: sum(losses[name] * share for losses, share in decoded) for name in decoded[0][0]}
-
-
-class PhraseReader:
-    """Cached scenes and phrases -> what the encoder reads; a share of them varied, see :class:`Recipe`."""
-
-    def __init__(self, config: EvfConfig, cache: SceneCache, tokenizer, variety: float = 0.0):
-        self.cache, self.spec, self.variety = cache, config.pixels, variety
-        positions = config.encoder.text_positions
-        self._ids = lru_cache(maxsize=500_000)(lambda text: tokenize(tokenizer, [text], positions).token_ids[0])
-
-    def sample(self, config: StageConfig, rng: np.random.Generator) -> PhraseBatch:
-        return sample_phrases(self.cache, config, rng, self.spec.image_size // 4, self.variety / 2)
-
-    def __call__(self, batch: PhraseBatch, device, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pixels (B, 3, n, n) of the batch's scenes and token ids (P, L) of its phrases, padded."""
-        pictures = read_pictures(self.cache, batch.scenes, rng, self.variety)
-        pixels = torch.cat([prepare(picture, self.spec).encoder_pixels for picture in pictures])
-        ids = [self._ids(phrase) for phrase in batch.phrases]
-        return pixels.to(device), nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PAD_ID).to(device)
+CORRECTION_WEIGHT = 0.2
+POINTING_WEIGHT = 0.5
 
 
 class GroundingHeads(nn.Module):
@@ -220,31 +153,31 @@ class JointStage(nn.Module):
         losses = mask_losses(decoded, coverage)
         grounding = self.heads(self.model.mm_extractor.beit3, tokens, pixels, rows, coverage)
         losses["cls_hit"], losses["token_hit"] = grounding["cls_hit"], grounding["token_hit"]
-        answered = decoded.low_res_masks.detach().float().cpu() if self.recipe.corrective_clicks else None
-        clicked = self._clicked(features, rows, prompt_tokens, batch.coverage, answered, rng)
-        losses["loss"] = losses["loss"] + GROUNDING_WEIGHT * grounding["loss"] + CLICKS_WEIGHT * clicked
+        corrected = self._corrected(features, rows, prompt_tokens, batch.coverage, decoded, rng)
+        targets = sample_targets(self.reader.cache, batch.scenes, self.config.prompts, rng, coverage.shape[-1])
+        segmenter, size = self.model.visual_model, self.reader.spec.image_size
+        pointed = pointing_losses(segmenter, features, targets, rng, size)
+        losses["pointed_iou"] = pointed["iou"]
+        losses["loss"] = (
+            losses["loss"]
+            + GROUNDING_WEIGHT * grounding["loss"]
+            + CORRECTION_WEIGHT * corrected
+            + POINTING_WEIGHT * pointed["loss"]
+        )
         return losses
 
-    def _clicked(self, features, rows, prompt_tokens, coverage, answered, rng) -> torch.Tensor:
-        """Words refined by clicks, and clicks alone, so that the decoder keeps what it could do before."""
-        device = rows.device
+    def _corrected(self, features, rows, prompt_tokens, coverage, decoded, rng) -> torch.Tensor:
+        """The loss of some phrases asked again, with a click into what the words alone got wrong."""
         present = (coverage.flatten(1).amax(1) > 0.95).nonzero().flatten().numpy()
-        chosen = rng.permutation(present)[: max(2, len(rows) // 5)]
-        total = torch.zeros((), device=device)
-        for half, with_words in ((chosen[::2], True), (chosen[1::2], False)):
-            if not len(half):
-                continue
-            half, size = torch.from_numpy(half), self.reader.spec.image_size
-            if with_words and answered is not None:
-                clicks = sample_corrections(coverage[half], answered[half], rng, size)
-            else:
-                clicks = sample_clicks(coverage[half], int(rng.integers(1, 4)), rng, size)
-            points = tuple(part.to(device) for part in clicks)
-            half = half.to(device)
-            words = prompt_tokens[half] if with_words else None
-            decoded = self.model.decode(features.select(rows[half]), words, points, multimask=False)
-            total = total + mask_losses(decoded, coverage.to(device)[half])["loss"] / 2
-        return total
+        chosen = torch.from_numpy(rng.permutation(present)[: max(1, len(rows) // 6)])
+        if not len(chosen):
+            return torch.zeros((), device=rows.device)
+        answered = decoded.low_res_masks.detach().float().cpu()[chosen]
+        clicks = sample_corrections(coverage[chosen], answered, rng, self.reader.spec.image_size)
+        points = tuple(part.to(rows.device) for part in clicks)
+        chosen = chosen.to(rows.device)
+        again = self.model.decode(features.select(rows[chosen]), prompt_tokens[chosen], points, multimask=False)
+        return mask_losses(again, coverage.to(rows.device)[chosen])["loss"]
 
 
 class TogetherStage(JointStage):

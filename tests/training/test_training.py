@@ -9,22 +9,25 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from sam2.modeling.position_encoding import apply_rotary_enc
 
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.data.scenes import TEST, VALIDATION, make_scene, render
 from evfsam.errors import InputError
 from evfsam.modeling.build import build_model
 from evfsam.modeling.config import Beit3Config
+from evfsam.modeling.segmenters.sam2_memory import MEMORY_MODULES, Sam2Memory
 from evfsam.predictor import Predictor
+from evfsam.processing.inputs import prepare
 from evfsam.runtime import choose_runtime
 from evfsam.training.config import StageConfig
+from evfsam.training.init import initialise_memory
 from evfsam.training.loop import train
-from evfsam.training.memory_stage import MEMORY_MODULES
+from evfsam.training.pointing import SegmenterStage
 from evfsam.training.recipes import RECIPES
 from evfsam.training.run import new_model, run
 from evfsam.training.sampling import boxes_of, generator, sample_clicks, sample_corrections, sample_phrases
 from evfsam.training.scene_cache import OUTSIDE, open_cache
-from evfsam.training.stages import SegmenterStage
 
 STAGE = StageConfig(steps=3, learning_rate=1e-3, scenes=2, prompts=3, warmup=1)
 
@@ -119,14 +122,48 @@ def test_the_bundled_recipes_fit_into_16_mib():
         assert bytes_fp16 <= 15.5 * 2**20, f"{name}: {bytes_fp16 / 2**20:.1f} MiB"
 
 
-def test_memory_learns_and_nothing_else_moves(trained):
+def test_memory_and_decoder_learn_and_nothing_else_moves(trained):
     from safetensors.torch import load_file
 
     before, after = load_file(trained / "together.safetensors"), load_file(trained / "memory.safetensors")
     changed = {name for name, value in after.items() if not torch.equal(value, before[f"model.{name}"])}
     assert any("memory_attention" in name for name in changed) and any("memory_encoder" in name for name in changed)
-    assert all(name.removeprefix("visual_model.").startswith(MEMORY_MODULES) for name in changed)
+    may_move = (*MEMORY_MODULES, "sam_mask_decoder")
+    assert all(name.removeprefix("visual_model.").startswith(may_move) for name in changed)
     assert "video" in load_checkpoint(trained / "checkpoint").info.capabilities
+
+
+def test_an_untrained_memory_starts_as_if_it_were_not_there_and_looks_where_it_is():
+    model = new_model(small())
+    segmenter, memory = model.visual_model, Sam2Memory(model.visual_model)
+    picture = render(make_scene(3), (128, 128)).picture_rgb
+    pixels = prepare(picture, model.config.pixels).segmenter_pixels
+    initialise_memory(segmenter, pixels)
+    with torch.no_grad():
+        frame, bank = memory.encode_frame(pixels), memory.new_bank()
+        wanted = memory.without_memory(frame)
+        sparse, dense = segmenter.embed_prompts(boxes=torch.tensor([[20.0, 20, 60, 60]]))
+        masks = segmenter.decode(wanted, sparse, dense, multimask=False)
+        memory.remember(bank, frame, 0, masks, prompted=True)
+        bent = memory.with_memory(frame, bank, 1).image_embeddings
+        error = (bent - wanted.image_embeddings).square().mean() / wanted.image_embeddings.var()
+        assert error < 0.2
+
+        attention = segmenter.memory_attention.layers[0].cross_attn_image
+        side = model.config.segmenter.image_size // 16
+        seen = {}
+
+        def look(module, args, kwargs):
+            seen["q"], seen["k"] = kwargs["q"], kwargs["k"]
+
+        attention.register_forward_pre_hook(look, with_kwargs=True)
+        memory.with_memory(frame, bank, 1)
+        q, k = (attention._separate_heads(p(seen[n]), 1) for p, n in ((attention.q_proj, "q"), (attention.k_proj, "k")))
+        q, k = apply_rotary_enc(q, k[:, :, : side * side], attention.freqs_cis[: side * side])
+        weights = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1)[0, 0]
+    cells = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"), -1).view(-1, 2)
+    near = (cells[:, None] - cells[None]).abs().amax(-1) <= 2
+    assert (weights * near).sum(-1).mean() > 0.6
 
 
 def test_the_same_seed_gives_the_same_batch_and_another_step_another(cache):

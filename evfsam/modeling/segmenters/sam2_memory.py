@@ -13,10 +13,27 @@ from dataclasses import dataclass, field, fields, replace
 
 import torch
 from sam2.modeling.sam2_base import NO_OBJ_SCORE
+from torch import nn
 from torch.nn import functional as F
 
 from evfsam.modeling.segmenters.sam2 import Sam2Segmenter
 from evfsam.types import ImageFeatures, MaskLogits
+
+# What the memory adds to SAM-2's picture model, as the package names it.
+MEMORY_MODULES = (
+    "memory_attention",
+    "memory_encoder",
+    "maskmem_tpos_enc",
+    "no_mem_pos_enc",
+    "mask_downsample",
+    "obj_ptr_proj",
+    "no_obj_ptr",
+)
+
+
+def memory_parameters(segmenter: nn.Module) -> list[nn.Parameter]:
+    """Those that only clips can teach; none of another segmenter's."""
+    return [p for name, p in segmenter.named_parameters() if name.startswith(MEMORY_MODULES)]
 
 
 @dataclass(frozen=True)
