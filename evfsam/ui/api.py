@@ -198,10 +198,15 @@ def layout(bench: Workbench) -> None:
         """The checkpoints on offer and what each can do."""
         return models(bench)
 
+    def offer(handler, name, inputs, outputs, **how):
+        handler = told(handler)
+        handler.__name__ = name  # under which language models find it; Gradio reads it off the function
+        call.click(handler, inputs, outputs, api_name=name, **how)
+
     found = [document, files]
-    call.click(told(on_segment), [picture, text, model, threshold], found, api_name="segment", **PUBLIC)
-    call.click(told(on_semantic), [picture, text, model], found, api_name="semantic", **PUBLIC)
-    call.click(told(on_parts), [picture, text, names, model], found, api_name="parts", **PUBLIC)
-    call.click(told(on_compare), [picture, text, by, of, model], found, api_name="compare", **PUBLIC)
-    call.click(told(on_track), [film, text, frame, direction, start, end, model], found, api_name="track", **PUBLIC)
-    call.click(told(on_models), None, document, api_name="models", api_visibility="public")
+    offer(on_segment, "segment", [picture, text, model, threshold], found, **PUBLIC)
+    offer(on_semantic, "semantic", [picture, text, model], found, **PUBLIC)
+    offer(on_parts, "parts", [picture, text, names, model], found, **PUBLIC)
+    offer(on_compare, "compare", [picture, text, by, of, model], found, **PUBLIC)
+    offer(on_track, "track", [film, text, frame, direction, start, end, model], found, **PUBLIC)
+    offer(on_models, "models", None, document, api_visibility="public")

@@ -53,6 +53,12 @@ def test_the_names_are_stable(client):
     assert all(f"| `{name}` |" in DOCUMENT for name in names)
 
 
+def test_language_models_find_the_tools_under_the_same_names(app):
+    public = [f for f in app.fns.values() if f.api_visibility == "public"]
+    # Over MCP, Gradio names a tool as its function is named.
+    assert len(public) == 6 and all(f.fn.__name__ == f.api_name for f in public)
+
+
 def test_segment(client, shore):
     found, files = client.predict(picture=shore, phrases="the sea, a dog", api_name="/segment")
     assert found["picture"] == {"name": "shore.png", "width": 144, "height": 96}
