@@ -4,7 +4,8 @@
 
 Writes ``docs/failures-NAME.png`` and ``docs/failures-NAME.md``. Cases come from test scenes. Of all answers with the
 lowest IoU those count as worst where most pixels are wrong; one case a scene, and of each kind of phrase no more
-than its share of the page, so that one weakness does not hide the others.
+than its share of the page, so that one weakness does not hide the others. What a person saw in them, and what was
+tried, is kept in ``failures.md`` beside the weights and stands above the list.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from evfsam.evaluation.samples import scene_samples
 from evfsam.media.overlay import overlay
 from evfsam.predictor import Predictor
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS, CHECKPOINTS = ROOT / "docs", ROOT / "assets" / "checkpoints"
 CASES, COLUMNS = 24, 4
 SIZE_HW = (256, 256)
 LINE, FONT_SIZE, GAP = 18, 13, 8
@@ -57,7 +59,9 @@ def main(argv: list[str] | None = None) -> None:
     cases = worst(list(answers(predictor, args.seed, args.count)))
     args.out.mkdir(parents=True, exist_ok=True)
     page(cases).save(args.out / f"failures-{name}.png", optimize=True)
-    (args.out / f"failures-{name}.md").write_text(listing(name, cases, args.seed, args.count), encoding="utf-8")
+    seen_file = CHECKPOINTS / name / "failures.md"
+    seen = seen_file.read_text(encoding="utf-8") if seen_file.exists() else ""
+    (args.out / f"failures-{name}.md").write_text(listing(name, cases, args.seed, args.count, seen), encoding="utf-8")
     print(args.out / f"failures-{name}.md")
 
 
@@ -98,8 +102,8 @@ def page(cases: list[Case]) -> Image.Image:
     return sheet
 
 
-def listing(name: str, cases: list[Case], seed: int, count: int) -> str:
-    """The page's Markdown."""
+def listing(name: str, cases: list[Case], seed: int, count: int, seen: str) -> str:
+    """The page's Markdown; ``seen`` is what a person has to say of it."""
     rows = [f"| {i} | {c.kind} | {c.phrase} | {c.iou:.2f} | {c.seed} |" for i, c in enumerate(cases, start=1)]
     return f"""# Where {name} fails
 
@@ -108,6 +112,7 @@ was meant. Red: what was answered. Written by `python -m benchmarks.failures {na
 
 ![The worst answers](failures-{name}.png)
 
+{seen}
 | | kind | phrase | IoU | scene |
 |---|---|---|---|---|
 {chr(10).join(rows)}

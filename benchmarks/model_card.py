@@ -16,7 +16,6 @@ from collections import defaultdict
 from pathlib import Path
 
 CHECKPOINTS = Path(__file__).parents[1] / "assets" / "checkpoints"
-STEPS_A_LINE = 50  # evfsam.training.loop.LOG_EVERY
 MORE = {"photos": "--data ccp", "robustness": "--robustness", "clicks": "--clicks"}
 FEWEST_PHOTOS = 10  # with a prompt, for its row to be in the card
 
@@ -36,24 +35,19 @@ KINDS = {
 def training_facts(run: Path) -> dict:
     """The recipe of a run and, for each stage, its steps, prompts and minutes, from its metrics file."""
     seconds, prompts, steps = defaultdict(float), defaultdict(int), {}
-    recipe = json.loads((run / "recipe.json").read_text())
     rows = {}
     for line in (run / "metrics.jsonl").open():
         row = json.loads(line)
         rows[row["stage"], row["step"]] = row  # a resumed run repeats some: the last counts
     for (stage, step), row in rows.items():
-        config = recipe[stage]
-        # Steps are counted a process, prompts a second over all of them.
-        processes = row.get("processes", 1)
-        count = STEPS_A_LINE * config["scenes"] * config["prompts"] * processes
-        seconds[stage] += count / row["prompts_s"]
-        prompts[stage] += count
+        seconds[stage] += row["prompts"] / row["prompts_s"]
+        prompts[stage] += row["prompts"]
         steps[stage] = max(steps.get(stage, 0), step)
     stages = {
         stage: {"steps": steps[stage], "prompts": prompts[stage], "minutes": round(seconds[stage] / 60, 1)}
         for stage in steps
     }
-    return {"recipe": recipe, "stages": stages}
+    return {"recipe": json.loads((run / "recipe.json").read_text()), "stages": stages}
 
 
 NEVER_SAW_PHOTOGRAPHS = "It has seen nothing but drawn scenes: on photographs its answers mean little."

@@ -58,13 +58,14 @@ def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Acce
             if (step + 1) % LOG_EVERY == 0 and accelerator.is_main_process:
                 seconds, since = time.monotonic() - since, time.monotonic()
                 row = {key: round(value / LOG_EVERY, 4) for key, value in sums.items()}
-                rate = LOG_EVERY * config.scenes * config.prompts * accelerator.num_processes / seconds
+                prompts = LOG_EVERY * config.scenes * config.prompts * accelerator.num_processes
                 row |= {
                     "stage": name,
                     "step": step + 1,
                     "processes": accelerator.num_processes,
                     "rate": scheduler.get_last_lr()[0],
-                    "prompts_s": round(rate, 1),
+                    "prompts": prompts,
+                    "prompts_s": round(prompts / seconds, 1),
                 }
                 with (folder / "metrics.jsonl").open("a") as file:
                     file.write(json.dumps(row) + "\n")
