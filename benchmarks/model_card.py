@@ -3,9 +3,9 @@
     python -m evfsam evaluate --model evf-sam2-tiny --exchange --floor --ceiling --json scores.json
     python -m benchmarks.model_card evf-sam2-tiny --scores scores.json --run runs/evf-sam2-tiny
 
-Further measures may be given as well: ``--photos``, ``--robustness`` and ``--clicks``, each what ``evaluate --json``
-wrote. All inputs are kept beside the weights (``scores.json``, ``training.json`` ...), so that the card can be
-written again without them: ``python -m benchmarks.model_card evf-sam2-tiny``.
+Further measures may be given as well: ``--photos``, ``--clips``, ``--robustness`` and ``--clicks``, each what
+``evaluate --json`` wrote. All inputs are kept beside the weights (``scores.json``, ``training.json`` ...), so that the
+card can be written again without them: ``python -m benchmarks.model_card evf-sam2-tiny``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 
 CHECKPOINTS = Path(__file__).parents[1] / "assets" / "checkpoints"
-MORE = {"photos": "--data ccp", "robustness": "--robustness", "clicks": "--clicks"}
+MORE = {"photos": "--data ccp", "clips": "--data clips", "robustness": "--robustness", "clicks": "--clicks"}
 FEWEST_PHOTOS = 10  # with a prompt, for its row to be in the card
 
 KINDS = {
@@ -127,6 +127,39 @@ Mean IoU of {things} single things; each click goes into the middle of the large
 """
 
 
+def clips_section(clips: dict | None) -> str:
+    """J by prompt beside asking for the words on each frame."""
+    if clips is None:
+        return ""
+    titles = {
+        "words": "words on the first frame, then followed",
+        "box": "the true box on the first frame, then followed",
+        "naive": "words on every frame by itself, nothing followed",
+    }
+
+    def cell(value: float | None) -> str:
+        return "" if value is None else f"{value:.3f}"
+
+    measures = ("J", "J_after_occlusion", "hidden_answered_empty")
+    rows = [
+        f"| {titles[way]} | {' | '.join(cell(row[measure]) for measure in measures)} |"
+        for way, row in clips["scores"].items()
+    ]
+    words = clips["scores"]["words"]
+    return f"""
+### Clips
+
+One thing in each of {clips["clips_with_a_target"]} clips of {clips["frames"]} frames, seeds {clips["seed"]} to
+{clips["seed"] + clips["count"] - 1} (`python -m evfsam evaluate --data clips`). J: mean IoU over the
+{words["visible_frames"]} frames on which it can be seen; after occlusion: over the {words["frames_after_occlusion"]}
+that come after it was out of sight; hidden: the share of the frames without it that were answered with an empty mask.
+
+| prompt | J | J after occlusion | hidden answered empty |
+|---|---|---|---|
+{chr(10).join(rows)}
+"""
+
+
 def card(name: str, config: dict, scores: dict, training: dict, notes: str, more: dict[str, dict | None]) -> str:
     """The card's Markdown; ``more`` holds further measures by name, None for what was not measured."""
     rows = scores["scores"]
@@ -147,6 +180,8 @@ def card(name: str, config: dict, scores: dict, training: dict, notes: str, more
         f"| {stage} | {facts['steps']} | {facts['prompts']:,} | {facts['minutes']:.0f} |"
         for stage, facts in training["stages"].items()
     ]
+    minutes = sum(facts["minutes"] for facts in training["stages"].values())
+    stage_rows.append(f"| in all | | | {minutes:.0f} |")
     recipe = training["recipe"]
     last = recipe["first_seed"] + recipe["scenes"] - 1
     side = config["segmenter"]["image_size"]
@@ -188,7 +223,7 @@ Of phrases that name nothing in the picture, {absent:.1%} were answered with an 
 target is there, {denied:.1%} were.
 
     {command}
-{photos_section(more["photos"])}{robustness_section(more["robustness"])}{clicks_section(more["clicks"])}
+{photos_section(more["photos"])}{clips_section(more["clips"])}{robustness_section(more["robustness"])}{clicks_section(more["clicks"])}
 ## Training
 
     python -m evfsam train --recipe {recipe["name"]}{" --photos ccp" if saw_photographs else ""}

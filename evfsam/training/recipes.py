@@ -52,6 +52,14 @@ TINY_EFFICIENT_SAM = EfficientSamConfig(
     image_size=256, width=192, depth=6, heads=3, embedding_width=128, decoder_feed_forward=512
 )
 
+# Hours on two cores; a checkpoint's card tells how many.
+LINEAGE = {
+    "segmenter": StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
+    "grounding": StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
+    "joint": StageConfig(steps=1800, learning_rate=3e-4, scenes=4, prompts=8),
+    "together": StageConfig(steps=6000, learning_rate=4e-4, scenes=3, prompts=6, warmup=100),
+}
+
 EVF_SAM_TINY = Recipe(
     name="evf-sam-tiny",
     model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM, multimask=False),
@@ -60,10 +68,7 @@ EVF_SAM_TINY = Recipe(
     scenes=9000,
     variety=0.3,
     aspects=(1.0, 1.0, 4 / 3, 3 / 4, 16 / 9, 2 / 3),
-    segmenter=StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
-    grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
-    joint=StageConfig(steps=1800, learning_rate=3e-4, scenes=4, prompts=8),
-    together=StageConfig(steps=3000, learning_rate=3e-4, scenes=3, prompts=8, warmup=100),
+    **LINEAGE,
 )
 
 RECIPES = {
@@ -76,11 +81,8 @@ RECIPES = {
             first_seed=0,
             scenes=9000,
             variety=0.3,
-            segmenter=StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
-            grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
-            joint=StageConfig(steps=1800, learning_rate=3e-4, scenes=4, prompts=8),
-            together=StageConfig(steps=2100, learning_rate=4e-4, scenes=3, prompts=6, warmup=100),
-            memory=StageConfig(steps=1200, learning_rate=5e-4, scenes=1, prompts=4, warmup=50),
+            **LINEAGE,
+            memory=StageConfig(steps=700, learning_rate=8e-4, scenes=1, prompts=4, warmup=50),
             clips=500,
         ),
         EVF_SAM_TINY,
