@@ -149,6 +149,10 @@ def _memory_attention(config: Sam2Config, grid: int) -> MemoryAttention:
         pos_enc_at_cross_attn_queries=False,
         cross_attention=RoPEAttention(**attention, rope_k_repeat=True, kv_in_dim=config.memory_width),
     )
+    for rotary in (layer.self_attn, layer.cross_attn_image):
+        # The package puts this table on any GPU it sees; on a ZeroGPU Space it cannot be copied from there, and the
+        # layer is about to be. It follows the pixels when it is used.
+        rotary.freqs_cis = rotary.freqs_cis.cpu()
     return MemoryAttention(d_model=width, pos_enc_at_input=True, layer=layer, num_layers=config.memory_layers)
 
 
