@@ -2,8 +2,7 @@
 
     python -m benchmarks.screenshots
 
-Needs Chromium, as the browser tests do (``bash tests/run.sh`` installs it). The video tab is left out as long as
-the bundled checkpoint does not track.
+Needs Chromium, as the browser tests do (``bash tests/run.sh`` installs it).
 """
 
 import argparse
@@ -13,7 +12,6 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-from evfsam.checkpoints.registry import default_model
 from tests.ui.browser import TITLES, chromium, open_page, open_tab, running_app, take_example
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
@@ -67,11 +65,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=FOLDER)
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
-    tracks = "video" in default_model().capabilities
     with tempfile.TemporaryDirectory() as temp, running_app(Path(temp)) as url, chromium() as browser:
         for shot in SHOTS:
-            if tracks or shot.tab != "video":
-                print(shoot(browser, url, shot, folder))
+            print(shoot(browser, url, shot, folder))
 
 
 if __name__ == "__main__":
