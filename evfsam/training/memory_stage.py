@@ -1,8 +1,8 @@
 """SAM-2's last step: the memory learns to follow things through clips, and the mask decoder to listen to it.
 
 The image encoder and all that reads words stay as they are. The decoder learns, for it has never been asked without a
-prompt; trials that froze it too had learned next to nothing after 150 steps. So that it forgets neither words nor
-pointing, every step asks it for both on a picture as well.
+prompt; trials that froze it too learned next to nothing. So that it forgets neither words nor pointing, every step asks
+it for both on a picture as well.
 """
 
 from __future__ import annotations

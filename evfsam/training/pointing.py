@@ -44,7 +44,15 @@ class SegmenterStage(nn.Module):
 def pointing_losses(
     segmenter: nn.Module, features: ImageFeatures, targets: Targets, rng: np.random.Generator, image_size: int
 ) -> dict[str, torch.Tensor]:
-    """Mean losses of masks asked for by clicks, by a box, or by both."""
+    """Mean losses of masks asked for by clicks, by a box, or by both.
+
+    Args:
+        features: of B pictures, as ``encode_image`` gives them.
+        targets: P things in them.
+        image_size: of the segmenter's square input, in pixels; clicks and boxes are in these.
+
+    Returns scalar tensors by name, as :func:`mask_losses`.
+    """
     device, count = features.image_embeddings.device, len(targets.coverage)
     # A box tells a window from its house; a lone click means the whole. So parts always get a box.
     boxed = targets.is_part | torch.from_numpy(rng.random(count) < 0.4)

@@ -52,39 +52,35 @@ TINY_EFFICIENT_SAM = EfficientSamConfig(
     image_size=256, width=192, depth=6, heads=3, embedding_width=128, decoder_feed_forward=512
 )
 
-# Hours on two cores; a checkpoint's card tells how many.
-LINEAGE = {
-    "segmenter": StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
-    "grounding": StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
-    "joint": StageConfig(steps=1800, learning_rate=3e-4, scenes=4, prompts=8),
-    "together": StageConfig(steps=6000, learning_rate=4e-4, scenes=3, prompts=6, warmup=100),
-}
-
-EVF_SAM_TINY = Recipe(
-    name="evf-sam-tiny",
-    model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM, multimask=False),
+# Hours on two cores; its card tells how many.
+EVF_SAM2_TINY = Recipe(
+    name="evf-sam2-tiny",
+    model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM2, multimask=False),
     vocabulary=TINY_VOCABULARY,
     first_seed=0,
     scenes=9000,
     variety=0.3,
+    segmenter=StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
+    grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
+    joint=StageConfig(steps=1800, learning_rate=3e-4, scenes=4, prompts=8),
+    together=StageConfig(steps=6000, learning_rate=4e-4, scenes=3, prompts=6, warmup=100),
+    memory=StageConfig(steps=700, learning_rate=8e-4, scenes=1, prompts=4, warmup=50),
+    clips=500,
+)
+
+EVF_SAM_TINY = replace(
+    EVF_SAM2_TINY,
+    name="evf-sam-tiny",
+    model=replace(EVF_SAM2_TINY.model, segmenter=TINY_SAM),
     aspects=(1.0, 1.0, 4 / 3, 3 / 4, 16 / 9, 2 / 3),
-    **LINEAGE,
+    memory=None,
+    clips=0,
 )
 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe(
-            name="evf-sam2-tiny",
-            model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM2, multimask=False),
-            vocabulary=TINY_VOCABULARY,
-            first_seed=0,
-            scenes=9000,
-            variety=0.3,
-            **LINEAGE,
-            memory=StageConfig(steps=700, learning_rate=8e-4, scenes=1, prompts=4, warmup=50),
-            clips=500,
-        ),
+        EVF_SAM2_TINY,
         EVF_SAM_TINY,
         replace(
             EVF_SAM_TINY,

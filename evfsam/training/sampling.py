@@ -79,7 +79,14 @@ def read_pictures(cache: SceneCache, scenes, rng: np.random.Generator, variety: 
 
 
 def sample_targets(cache: SceneCache, scenes: np.ndarray, prompts: int, rng: np.random.Generator, grid: int) -> Targets:
-    """Things, pieces of stuff and parts to be pointed at, ``prompts`` of them in each of these rows."""
+    """Things, pieces of stuff and parts to be pointed at, ``prompts`` of them in each of these rows of the cache.
+
+    Args:
+        scenes: int64 (B,).
+        grid: side of the coverage maps, in cells.
+
+    A picture in which all things are tiny is asked for its largest part.
+    """
     coverage, is_part = [], []
     for scene in scenes:
         areas = np.bincount(cache.part_maps[scene].ravel(), minlength=256) / cache.part_maps[scene].size

@@ -26,7 +26,14 @@ from evfsam.training.loop import train
 from evfsam.training.pointing import SegmenterStage
 from evfsam.training.recipes import RECIPES
 from evfsam.training.run import new_model, run
-from evfsam.training.sampling import boxes_of, generator, sample_clicks, sample_corrections, sample_phrases
+from evfsam.training.sampling import (
+    boxes_of,
+    generator,
+    sample_clicks,
+    sample_corrections,
+    sample_phrases,
+    sample_targets,
+)
 from evfsam.training.scene_cache import OUTSIDE, open_cache
 
 STAGE = StageConfig(steps=3, learning_rate=1e-3, scenes=2, prompts=3, warmup=1)
@@ -131,6 +138,15 @@ def test_memory_and_decoder_learn_and_nothing_else_moves(trained):
     may_move = (*MEMORY_MODULES, "sam_mask_decoder")
     assert all(name.removeprefix("visual_model.").startswith(may_move) for name in changed)
     assert "video" in load_checkpoint(trained / "checkpoint").info.capabilities
+
+
+def test_a_picture_whose_things_are_all_tiny_is_asked_for_its_largest_part(cache):
+    part_map = np.full((1, 128, 128), 3, np.uint8)
+    part_map[0, 0, 0] = 5
+    tiny = replace(cache, part_maps=part_map, things=[[(5,)]])
+    targets = sample_targets(tiny, np.array([0]), 2, generator(0, "segmenter", 0), 32)
+    assert targets.coverage.shape == (2, 32, 32) and targets.coverage.mean() > 0.99
+    assert not targets.is_part.any()
 
 
 def test_an_untrained_memory_starts_as_if_it_were_not_there_and_looks_where_it_is():
