@@ -1,4 +1,4 @@
-"""Pictures of the running app for the docs: every tab with an answer, one of them in the dark.
+"""Pictures of the running app for the docs: every tab with an answer, and the first one in the dark.
 
     python -m benchmarks.screenshots
 
@@ -31,10 +31,11 @@ class Shot:
 
 SHOTS = (
     Shot("app-refer", "refer"),
+    Shot("app-semantic", "semantic"),
     Shot("app-parts", "parts"),
     Shot("app-video", "video"),
-    Shot("app-compare", "compare", height=1500),
-    Shot("app-dark", "semantic", "dark"),
+    Shot("app-compare", "compare"),
+    Shot("app-dark", "refer", "dark"),
 )
 
 
