@@ -187,7 +187,7 @@ def card(name: str, config: dict, scores: dict, training: dict, notes: str, more
     side = config["segmenter"]["image_size"]
     saw_photographs = bool(recipe.get("photographs"))
     samples = f", {recipe['photographs']:,} samples made of photographs" if saw_photographs else ""
-    continues = f", continuing the run of `{recipe['continues']}`" if recipe.get("continues") else ""
+    continues = f", its words those of `{recipe['continues']}` at first" if recipe.get("continues") else ""
     command = (
         f"python -m evfsam evaluate --model {name} --data scenes --seed {scores['seed']} --count {scores['count']} "
         f"--size {scores['size_hw'][0]} --exchange --floor --ceiling --json scores.json"

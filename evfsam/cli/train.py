@@ -18,7 +18,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/<recipe>)")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="default: all, in this order")
     parser.add_argument("--photos", type=Path, help="the pack of photographs, for a recipe that learns from them")
-    parser.add_argument("--base", type=Path, help="the run that a recipe continues (default: beside its own)")
+    parser.add_argument("--base", help="checkpoint that a recipe continues, by name or folder (default: the recipe's)")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
     parser.add_argument("--workers", type=int, default=2, help="processes that render scenes")
     parser.add_argument("--seed", type=int, help="of initialisation and sampling, instead of the recipe's")

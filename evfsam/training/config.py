@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evfsam.modeling.config import EvfConfig
 
-STAGES = ("segmenter", "grounding", "joint", "together", "photo", "memory", "save")
+STAGES = ("segmenter", "grounding", "joint", "together", "photo", "memory", "finer", "save")
 
 # Share of phrases of each kind in a batch: hard referring ones most, for they are what the model is for.
 KIND_SHARES = {
@@ -52,8 +52,12 @@ class Recipe:
         photo: ``together`` on rendered scenes and photographs.
         memory: SAM-2's memory modules learn to follow things through clips, all else frozen.
         clips: the rendered clips for ``memory``, of seeds from ``first_seed``.
+        finer: encoder and projector go on with a finer copy of the picture, the segmenter frozen.
+        coarse_size: side of the copy that the encoder reads in the stages before ``finer``, in pixels; None if it is
+            the model's own from the start.
         photographs: samples made of photographs, for ``photo``.
-        continues: the recipe whose run this one starts from, None to start from nothing.
+        continues: the checkpoint this one starts from: its words, and its segmenter if that is of the same build;
+            None to start from nothing.
         variety: the share of pictures that are learned from in other light or worse, and half as many phrases in
             other words. Features that are cached stay as they are.
         segmenter_rate: the segmenter's learning rate from ``joint`` on, relative to the encoder's.
@@ -72,6 +76,8 @@ class Recipe:
     together: StageConfig | None = None
     photo: StageConfig | None = None
     memory: StageConfig | None = None
+    finer: StageConfig | None = None
+    coarse_size: int | None = None
     clips: int = 0
     photographs: int = 0
     continues: str | None = None
@@ -80,3 +86,9 @@ class Recipe:
     segmenter_rate: float = 1.0
     calibration_scenes: int = 100
     seed: int = 0
+
+    def model_of(self, stage: str) -> EvfConfig:
+        """The model that a stage trains."""
+        if stage == "finer" or self.coarse_size is None:
+            return self.model
+        return replace(self.model, encoder=replace(self.model.encoder, image_size=self.coarse_size))

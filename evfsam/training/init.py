@@ -13,6 +13,8 @@ import math
 import torch
 from torch import nn
 
+from evfsam.modeling.config import Beit3Config
+from evfsam.modeling.encoders.beit3 import FIRST_POSITION
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.modeling.segmenters.sam2 import Sam2Segmenter
 from evfsam.modeling.segmenters.sam2_memory import Sam2Memory
@@ -42,6 +44,29 @@ def initialise(model: EvfSam) -> None:
     for layer, gain in ((hidden, math.sqrt(2)), (last, PROJECTOR_GAIN)):
         nn.init.xavier_uniform_(layer.weight, gain=gain)
         nn.init.zeros_(layer.bias)
+
+
+def resize_positions(state: dict[str, torch.Tensor], encoder: Beit3Config) -> dict[str, torch.Tensor]:
+    """A model's state for an encoder of another picture size: positions of image tokens interpolated, bicubic."""
+    name = next(name for name in state if name.endswith("embed_positions.A.weight"))
+    kept, patches = state[name].split([FIRST_POSITION + 1, len(state[name]) - FIRST_POSITION - 1])
+    before, after = math.isqrt(len(patches)), encoder.image_size // encoder.patch_size
+    if before == after:
+        return state
+    grid = patches.T.unflatten(1, (before, before))[None]
+    grid = nn.functional.interpolate(grid, (after, after), mode="bicubic", align_corners=False)[0]
+    return {**state, name: torch.cat([kept, grid.flatten(1).T])}
+
+
+def continue_from(model: EvfSam, source: EvfSam) -> None:
+    """Take over another model's encoder and projector, and its segmenter if that is of the same build.
+
+    As the published models of both families start from one BEIT-3.
+    """
+    state, own = resize_positions(source.state_dict(), model.config.encoder), model.state_dict()
+    if any(name not in own or own[name].shape != tensor.shape for name, tensor in state.items()):
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("visual_model.")}
+    model.load_state_dict(state, strict=False)
 
 
 @torch.no_grad()

@@ -15,10 +15,11 @@ TINY_ENCODER = Beit3Config(
     heads=4,
     feed_forward=640,
     vocabulary=TINY_VOCABULARY + 8,  # pieces, and the special tokens around them
-    image_size=128,
+    image_size=192,
     patch_size=16,
     text_positions=66,
 )
+COARSE_SIZE = 128  # of the encoder's copy until the last stage
 
 TINY_SAM2 = Sam2Config(
     image_size=256,
@@ -66,15 +67,22 @@ EVF_SAM2_TINY = Recipe(
     together=StageConfig(steps=6000, learning_rate=4e-4, scenes=3, prompts=6, warmup=100),
     memory=StageConfig(steps=700, learning_rate=8e-4, scenes=1, prompts=4, warmup=50),
     clips=500,
+    finer=StageConfig(steps=1400, learning_rate=4e-4, scenes=4, prompts=6, warmup=100),
+    coarse_size=COARSE_SIZE,
 )
 
-EVF_SAM_TINY = replace(
-    EVF_SAM2_TINY,
+# The published models of both families start from one BEIT-3; these from one tiny encoder that knows the words.
+EVF_SAM_TINY = Recipe(
     name="evf-sam-tiny",
-    model=replace(EVF_SAM2_TINY.model, segmenter=TINY_SAM),
+    model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM, multimask=False),
+    vocabulary=TINY_VOCABULARY,
+    first_seed=0,
+    scenes=5000,
     aspects=(1.0, 1.0, 4 / 3, 3 / 4, 16 / 9, 2 / 3),
-    memory=None,
-    clips=0,
+    variety=0.3,
+    continues="evf-sam2-tiny",
+    segmenter=StageConfig(steps=2400, learning_rate=8e-4, scenes=4, prompts=8),
+    joint=StageConfig(steps=800, learning_rate=4e-4, scenes=4, prompts=6, warmup=100),
 )
 
 RECIPES = {
@@ -93,11 +101,11 @@ RECIPES = {
             model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM2, multimask=False),
             vocabulary=TINY_VOCABULARY,
             first_seed=0,
-            scenes=4000,
-            photographs=6000,
+            scenes=2000,
+            photographs=3000,
             continues="evf-sam2-tiny",
             variety=0.3,
-            photo=StageConfig(steps=3500, learning_rate=3e-4, scenes=3, prompts=8, warmup=100),
+            photo=StageConfig(steps=700, learning_rate=3e-4, scenes=3, prompts=8, warmup=50),
         ),
     )
 }

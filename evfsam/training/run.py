@@ -12,6 +12,9 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from safetensors.torch import load_file, save_file
 
+from evfsam.checkpoints.fetch import fetch
+from evfsam.checkpoints.load import load_model
+from evfsam.checkpoints.registry import find
 from evfsam.checkpoints.save import save_checkpoint
 from evfsam.checkpoints.tokenizer import copy_tokenizer, load_tokenizer, train_tokenizer
 from evfsam.data.ccp import read_pack
@@ -19,19 +22,20 @@ from evfsam.data.ccp import words as photo_words
 from evfsam.data.scenes import vocabulary
 from evfsam.errors import InputError
 from evfsam.modeling.build import build_model
+from evfsam.modeling.config import EvfConfig
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.training.calibration import presence_threshold
 from evfsam.training.clip_cache import open_clip_cache
 from evfsam.training.config import STAGES, Recipe
-from evfsam.training.feature_cache import open_feature_cache
-from evfsam.training.init import initialise
+from evfsam.training.feature_cache import FeatureCache, open_feature_cache
+from evfsam.training.init import continue_from, initialise, resize_positions
 from evfsam.training.loop import train
 from evfsam.training.memory_stage import MemoryStage
 from evfsam.training.photo_cache import joined, open_photo_cache
 from evfsam.training.phrases import PhraseReader
 from evfsam.training.pointing import SegmenterStage
 from evfsam.training.scene_cache import SceneCache, open_cache
-from evfsam.training.stages import GroundingStage, JointStage, PhotoStage, TogetherStage
+from evfsam.training.stages import FinerStage, GroundingStage, JointStage, PhotoStage, TogetherStage
 
 SEEN = {False: "rendered scenes", True: "rendered scenes and street photographs"}
 
@@ -43,7 +47,7 @@ def run(
     device: str | None = None,
     workers: int = 2,
     photographs: Path | None = None,
-    base: Path | None = None,
+    base: str | Path | None = None,
 ) -> None:
     """Run some stages of a recipe (all of them by default).
 
@@ -55,19 +59,21 @@ def run(
         device: "cpu" to keep off a GPU; else accelerate chooses.
         workers: processes that render.
         photographs: the pack, for a recipe that has a stage ``photo``; see :mod:`evfsam.data.ccp`.
-        base: the run that the recipe continues (default: beside ``folder``, by its name).
+        base: the checkpoint, by name or folder, that a recipe continues instead of its own choice.
 
-    Raises InputError if the photographs or that run are wanted and not there.
+    Raises InputError if the photographs are wanted and not there, CheckpointError if that checkpoint is not.
     """
-    base = base or folder.parent / str(recipe.continues)
-    _check_sources(recipe, base, photographs)
+    source = base or recipe.continues
+    source = source and fetch(find(source))
+    if recipe.photo:
+        _check_photographs(recipe, photographs)
     # A pre-training-only token and, in some steps, a kind of click get no gradient.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     # Told so in words: without a GPU, accelerate would take torchrun's processes for strangers to each other.
     on_cpu = device == "cpu" or not torch.accelerator.is_available()
     accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=[unused])
     with accelerator.main_process_first():
-        cache = _prepare(recipe, folder, workers, base)
+        cache = _prepare(recipe, folder, workers, source)
         if recipe.photo:
             size, photo_folder = recipe.model.segmenter.image_size, folder / "photographs"
             cache = joined(cache, open_photo_cache(photo_folder, photographs, recipe.photographs, size, workers))
@@ -75,35 +81,30 @@ def run(
         if stage != "save":
             if getattr(recipe, stage) is None:
                 continue
-            _run_stage(stage, recipe, folder, cache, accelerator, base)
+            _run_stage(stage, recipe, folder, cache, accelerator, source)
         elif accelerator.is_main_process:
             save(recipe, folder)
         accelerator.wait_for_everyone()
 
 
-def _check_sources(recipe: Recipe, base: Path, photographs: Path | None) -> None:
-    if recipe.photo and photographs is None:
+def _check_photographs(recipe: Recipe, photographs: Path | None) -> None:
+    if photographs is None:
         raise InputError(
             f"{recipe.name} learns from photographs: name the folder of the pack (--photos), which "
             "python -m evfsam.data.ccp makes from a clone of bearpaw/clothing-co-parsing."
         )
-    if recipe.photo:
-        read_pack(photographs)
-    if recipe.continues and not (base / "together.safetensors").exists():
-        raise InputError(
-            f"{base} is no finished run of {recipe.continues}: train that recipe first, or name its folder (--base)."
-        )
+    read_pack(photographs)
 
 
-def _prepare(recipe: Recipe, folder: Path, workers: int, base: Path) -> SceneCache:
+def _prepare(recipe: Recipe, folder: Path, workers: int, source: Path | None) -> SceneCache:
     """Scenes and tokenizer, made unless they are there."""
     folder.mkdir(parents=True, exist_ok=True)
     size = recipe.model.segmenter.image_size
     cache = open_cache(folder / "scenes", recipe.first_seed, recipe.scenes, size, workers, recipe.aspects)
     tokenizer_folder = folder / "tokenizer"
-    if recipe.continues:
+    if source:
         tokenizer_folder.mkdir(exist_ok=True)
-        copy_tokenizer(base / "tokenizer", tokenizer_folder)
+        copy_tokenizer(source, tokenizer_folder)
     elif not (tokenizer_folder / "tokenizer_config.json").exists():
         phrases = [expression.text for scene in cache.expressions for expression in scene]
         train_tokenizer([*vocabulary(), *phrases[:100_000]], tokenizer_folder, recipe.vocabulary, fold_case=True)
@@ -112,50 +113,78 @@ def _prepare(recipe: Recipe, folder: Path, workers: int, base: Path) -> SceneCac
 
 
 def _run_stage(
-    name: str, recipe: Recipe, folder: Path, cache: SceneCache, accelerator: Accelerator, base: Path
+    name: str, recipe: Recipe, folder: Path, cache: SceneCache, accelerator: Accelerator, source: Path | None
 ) -> None:
-    model = new_model(recipe)
-    size = recipe.model.segmenter.image_size
-    reader = PhraseReader(recipe.model, cache, load_tokenizer(folder / "tokenizer"), recipe.variety)
+    config = recipe.model_of(name)
+    model = new_model(config, recipe.seed)
+    if source:
+        continue_from(model, load_model(source))
+    size = config.segmenter.image_size
+    reader = PhraseReader(config, cache, load_tokenizer(folder / "tokenizer"), recipe.variety)
     if name == "segmenter":
         kept, stage = model.visual_model, SegmenterStage(model, recipe, cache)
     elif name == "memory":
         model.load_state_dict(_model_state(folder / "together.safetensors"))
         with accelerator.main_process_first():
             clips = open_clip_cache(folder / "clips", recipe.first_seed, recipe.clips, size, workers=1)
-        kept, stage = model, MemoryStage(model, recipe, clips, reader)
+        kept = stage = MemoryStage(model, recipe, clips, reader)
     else:
         kept = stage = GroundingStage(model, recipe, reader)
     if name == "joint":
-        stage.load_state_dict(load_file(folder / "grounding.safetensors"))
+        if recipe.grounding:
+            stage.load_state_dict(load_file(folder / "grounding.safetensors"))
         model.visual_model.load_state_dict(load_file(folder / "segmenter.safetensors"))
         model.to(accelerator.device)
-        weights_id = str((folder / "segmenter.safetensors").stat().st_mtime_ns)
-        with accelerator.main_process_first():
-            features = open_feature_cache(folder / "features", model, cache, weights_id)
+        features = _features(folder, model, cache, accelerator, "segmenter")
         kept = stage = JointStage(model, recipe, stage.heads, reader, features)
     if name == "together":
         kept = stage = TogetherStage(model, recipe, stage.heads, reader, None)
         stage.load_state_dict(load_file(folder / "joint.safetensors"))
     if name == "photo":
         kept = stage = PhotoStage(model, recipe, stage.heads, reader, None)
-        stage.load_state_dict(load_file((base if recipe.continues else folder) / "together.safetensors"))
+        if not source:
+            stage.load_state_dict(load_file(folder / "together.safetensors"))
+    if name == "finer":
+        words, last = (
+            _last(recipe, folder, ("together", "joint")),
+            _last(recipe, folder, ("memory", "together", "joint")),
+        )
+        stage.heads.load_state_dict(_part(load_file(folder / f"{words}.safetensors"), "heads."))
+        model.load_state_dict(resize_positions(_model_state(folder / f"{last}.safetensors"), config.encoder))
+        model.to(accelerator.device)
+        features = _features(folder, model, cache, accelerator, last)
+        kept = stage = FinerStage(model, recipe, stage.heads, reader, features)
     train(stage, getattr(recipe, name), folder, accelerator)
     if accelerator.is_main_process:
         state = {key: value.detach().cpu().contiguous() for key, value in kept.state_dict().items()}
         save_file(state, folder / f"{name}.safetensors")
 
 
+def _features(folder: Path, model: EvfSam, cache: SceneCache, accelerator: Accelerator, source: str) -> FeatureCache:
+    """What the image encoder makes of all scenes, with the weights that the stage ``source`` left."""
+    weights_id = str((folder / f"{source}.safetensors").stat().st_mtime_ns)
+    with accelerator.main_process_first():
+        return open_feature_cache(folder / "features", model, cache, weights_id)
+
+
+def _last(recipe: Recipe, folder: Path, names: Sequence[str]) -> str:
+    """The first of these stages that the recipe has and that is finished."""
+    return next(name for name in names if getattr(recipe, name) and (folder / f"{name}.safetensors").exists())
+
+
 def _model_state(path: Path) -> dict[str, torch.Tensor]:
     """The model's tensors out of a stage's file, without what only training needed."""
-    state = load_file(path)
-    return {name.removeprefix("model."): tensor for name, tensor in state.items() if not name.startswith("heads.")}
+    return _part(load_file(path), "model.")
 
 
-def new_model(recipe: Recipe) -> EvfSam:
-    """The recipe's model as it starts, the same from the same seed."""
-    set_seed(recipe.seed)
-    model = build_model(recipe.model)
+def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def new_model(config: EvfConfig, seed: int) -> EvfSam:
+    """A model as it starts, the same from the same seed."""
+    set_seed(seed)
+    model = build_model(config)
     initialise(model)
     return model
 
@@ -165,9 +194,9 @@ def save(recipe: Recipe, folder: Path) -> Path:
 
     Without a trained memory the checkpoint is for pictures only and leaves those modules out.
     """
-    last = next(name for name in ("memory", "photo", "together") if (folder / f"{name}.safetensors").exists())
-    memory = last == "memory"
-    config = recipe.model
+    last = _last(recipe, folder, ("finer", "memory", "photo", "together", "joint"))
+    memory = recipe.memory is not None and (folder / "memory.safetensors").exists()
+    config = recipe.model_of(last)
     if not memory and config.segmenter.kind == "sam2":
         config = replace(config, segmenter=replace(config.segmenter, memory=False))
     model = build_model(config)

@@ -6,6 +6,7 @@
 4. ``TogetherStage``: the same, with the image encoder learning as well.
 5. ``PhotoStage``: the same, on rendered scenes and photographs.
 6. ``MemoryStage`` (in ``memory_stage``): SAM-2 learns to follow things through clips.
+7. ``FinerStage``: as ``JointStage``, the encoder reading a finer copy of the picture, the segmenter as it is.
 
 Trained all at once, a decoder learns to find things from the words by itself and the fusion stays unused.
 """
@@ -154,16 +155,13 @@ class JointStage(nn.Module):
         grounding = self.heads(self.model.mm_extractor.beit3, tokens, pixels, rows, coverage)
         losses["cls_hit"], losses["token_hit"] = grounding["cls_hit"], grounding["token_hit"]
         corrected = self._corrected(features, rows, prompt_tokens, batch.coverage, decoded, rng)
-        targets = sample_targets(self.reader.cache, batch.scenes, self.config.prompts, rng, coverage.shape[-1])
-        segmenter, size = self.model.visual_model, self.reader.spec.image_size
-        pointed = pointing_losses(segmenter, features, targets, rng, size)
-        losses["pointed_iou"] = pointed["iou"]
-        losses["loss"] = (
-            losses["loss"]
-            + GROUNDING_WEIGHT * grounding["loss"]
-            + CORRECTION_WEIGHT * corrected
-            + POINTING_WEIGHT * pointed["loss"]
-        )
+        losses["loss"] = losses["loss"] + GROUNDING_WEIGHT * grounding["loss"] + CORRECTION_WEIGHT * corrected
+        if self.segmenter_parameters:
+            targets = sample_targets(self.reader.cache, batch.scenes, self.config.prompts, rng, coverage.shape[-1])
+            segmenter, size = self.model.visual_model, self.reader.spec.image_size
+            pointed = pointing_losses(segmenter, features, targets, rng, size)
+            losses["pointed_iou"] = pointed["iou"]
+            losses["loss"] = losses["loss"] + POINTING_WEIGHT * pointed["loss"]
         return losses
 
     def _corrected(self, features, rows, prompt_tokens, coverage, decoded, rng) -> torch.Tensor:
@@ -203,3 +201,16 @@ class PhotoStage(TogetherStage):
     """The same on rendered scenes and photographs: the reader's cache holds both."""
 
     name = "photo"
+
+
+class FinerStage(JointStage):
+    """Encoder and projector go on with a finer copy of the picture, as BEIT-3 itself was fine-tuned at higher resolution.
+
+    Most of the lineage reads a coarse copy, which is quicker. The segmenter stays as it is, so pointing and following
+    do too.
+    """
+
+    name = "finer"
+
+    def learning_segmenter_parameters(self) -> list[nn.Parameter]:
+        return []

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from safetensors.torch import load_file
 from sam2.modeling.position_encoding import apply_rotary_enc
 
 from evfsam.checkpoints.load import load_checkpoint
@@ -20,8 +21,8 @@ from evfsam.modeling.segmenters.sam2_memory import MEMORY_MODULES, Sam2Memory
 from evfsam.predictor import Predictor
 from evfsam.processing.inputs import prepare
 from evfsam.runtime import choose_runtime
-from evfsam.training.config import StageConfig
-from evfsam.training.init import initialise_memory
+from evfsam.training.config import STAGES, StageConfig
+from evfsam.training.init import continue_from, initialise_memory, resize_positions
 from evfsam.training.loop import train
 from evfsam.training.pointing import SegmenterStage
 from evfsam.training.recipes import RECIPES
@@ -48,21 +49,13 @@ def small(name: str = "evf-sam2-tiny"):
     if segmenter.kind == "efficient_sam":
         segmenter = replace(segmenter, width=48, depth=2, heads=2)
     encoder = Beit3Config(
-        width=32, layers=2, heads=2, feed_forward=64, vocabulary=264, image_size=64, text_positions=66
+        width=32, layers=2, heads=2, feed_forward=64, vocabulary=264, image_size=96, text_positions=66
     )
     model = replace(recipe.model, segmenter=segmenter, encoder=encoder)
-    memory = replace(STAGE, scenes=1, prompts=2)
-    return replace(
-        recipe,
-        model=model,
-        scenes=4,
-        clips=1,
-        segmenter=STAGE,
-        grounding=STAGE,
-        joint=STAGE,
-        together=STAGE,
-        memory=recipe.memory and memory,
-    )
+    short = {stage: STAGE for stage in STAGES[:-1] if getattr(recipe, stage)}
+    if recipe.memory:
+        short["memory"] = replace(STAGE, scenes=1, prompts=2)
+    return replace(recipe, model=model, scenes=4, clips=1, coarse_size=recipe.coarse_size and 64, **short)
 
 
 @pytest.fixture(scope="module")
@@ -73,16 +66,16 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained_sam(tmp_path_factory):
+def trained_sam(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sam")
-    run(small("evf-sam-tiny"), folder, device="cpu", workers=1)
+    run(small("evf-sam-tiny"), folder, device="cpu", workers=1, base=trained / "checkpoint")
     return folder
 
 
 @pytest.fixture(scope="module")
-def trained_efficient_sam(tmp_path_factory):
+def trained_efficient_sam(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("efficient-sam")
-    run(small("evf-effi-sam-tiny"), folder, device="cpu", workers=1)
+    run(small("evf-effi-sam-tiny"), folder, device="cpu", workers=1, base=trained / "checkpoint")
     return folder
 
 
@@ -97,9 +90,13 @@ def cache(trained):
 
 
 def test_every_stage_reports_and_the_checkpoint_answers(trained_folder):
-    assert {"segmenter.safetensors", "grounding.safetensors", "joint.safetensors"} <= {
-        p.name for p in trained_folder.iterdir()
-    }
+    recipe = json.loads((trained_folder / "recipe.json").read_text())
+    wanted = {f"{stage}.safetensors" for stage in STAGES[:-1] if recipe[stage]}
+    assert (
+        {"segmenter.safetensors", "joint.safetensors"}
+        <= wanted
+        == {path.name for path in trained_folder.glob("*.safetensors")}
+    )
     predictor = Predictor(load_checkpoint(trained_folder / "checkpoint"), choose_runtime("cpu"))
     picture = render(make_scene(3), (90, 120)).picture_rgb
     (found,) = predictor.segment(picture, ["the red car"])
@@ -107,8 +104,6 @@ def test_every_stage_reports_and_the_checkpoint_answers(trained_folder):
 
 
 def test_the_decoder_learns_and_the_image_encoder_stays_as_it_was(trained_folder):
-    from safetensors.torch import load_file
-
     before = load_file(trained_folder / "segmenter.safetensors")
     after = load_file(trained_folder / "joint.safetensors")
     changed = {name for name, value in before.items() if not torch.equal(value, after[f"model.visual_model.{name}"])}
@@ -130,14 +125,47 @@ def test_the_bundled_recipes_fit_into_16_mib():
 
 
 def test_memory_and_decoder_learn_and_nothing_else_moves(trained):
-    from safetensors.torch import load_file
-
     before, after = load_file(trained / "together.safetensors"), load_file(trained / "memory.safetensors")
-    changed = {name for name, value in after.items() if not torch.equal(value, before[f"model.{name}"])}
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert any("memory_attention" in name for name in changed) and any("memory_encoder" in name for name in changed)
     may_move = (*MEMORY_MODULES, "sam_mask_decoder")
-    assert all(name.removeprefix("visual_model.").startswith(may_move) for name in changed)
+    assert all(name.removeprefix("model.visual_model.").startswith(may_move) for name in changed)
     assert "video" in load_checkpoint(trained / "checkpoint").info.capabilities
+
+
+def test_a_finer_copy_teaches_the_words_and_leaves_the_segmenter_as_it_was(trained):
+    before, after = load_file(trained / "memory.safetensors"), load_file(trained / "finer.safetensors")
+    positions = "model.mm_extractor.beit3.encoder.embed_positions.A.weight"
+    assert len(before[positions]) == 3 + 4 * 4 and len(after[positions]) == 3 + 6 * 6
+    changed = {name for name in before if name != positions and not torch.equal(before[name], after[name])}
+    assert {name.split(".")[1] for name in changed} == {"mm_extractor", "text_hidden_fcs"}
+    pixels = load_checkpoint(trained / "checkpoint").info.pixels
+    assert pixels.encoder_image_size == 96
+
+
+def test_positions_of_a_finer_copy_say_the_same_of_the_same_place():
+    small_one, large_one = (replace(small().model.encoder, image_size=side * 16) for side in (4, 8))
+    ramp = torch.linspace(0, 1, 4)
+    positions = torch.cat(
+        [torch.full((3, 2), 7.0), torch.stack(torch.meshgrid(ramp, ramp, indexing="ij"), -1).view(16, 2)]
+    )
+    state = {"beit3.encoder.embed_positions.A.weight": positions}
+    resized = next(iter(resize_positions(state, large_one).values()))
+    assert resized.shape == (3 + 64, 2) and (resized[:3] == 7).all()
+    down, right = resized[3:].view(8, 8, 2).unbind(-1)
+    assert (down.diff(dim=0) > 0).all() and (right.diff(dim=1) > 0).all()
+    assert resize_positions(state, small_one) is state
+
+
+def test_words_are_taken_over_by_another_family_and_all_of_it_by_the_same(trained):
+    source = load_checkpoint(trained / "checkpoint").model
+    for recipe, whole in ((small(), True), (small("evf-sam-tiny"), False)):
+        model, fresh = new_model(recipe.model, 1), new_model(recipe.model, 1)
+        continue_from(model, source)
+        for name, tensor in model.state_dict().items():
+            of_segmenter = name.startswith("visual_model.")
+            expected = source if whole or not of_segmenter else fresh
+            assert torch.equal(tensor, expected.state_dict()[name]), name
 
 
 def test_a_picture_whose_things_are_all_tiny_is_asked_for_its_largest_part(cache):
@@ -150,7 +178,7 @@ def test_a_picture_whose_things_are_all_tiny_is_asked_for_its_largest_part(cache
 
 
 def test_an_untrained_memory_starts_as_if_it_were_not_there_and_looks_where_it_is():
-    model = new_model(small())
+    model = new_model(small().model, 0)
     segmenter, memory = model.visual_model, Sam2Memory(model.visual_model)
     picture = render(make_scene(3), (128, 128)).picture_rgb
     pixels = prepare(picture, model.config.pixels).segmenter_pixels
@@ -206,7 +234,7 @@ def test_a_run_cut_off_and_resumed_ends_where_an_unbroken_one_does(tmp_path, cac
     monkeypatch.setattr("evfsam.training.loop.SAVE_EVERY", 2)
 
     def weights(folder, stop_at=None):
-        model = new_model(recipe)
+        model = new_model(recipe.model, recipe.seed)
         stage = SegmenterStage(model, recipe, cache)
         forward = stage.forward
         if stop_at is not None:
@@ -269,7 +297,8 @@ def words_share(model) -> float:
     ids = torch.tensor([[0, 5 + i, 40 + 3 * i, 90 + i, 2] for i in range(8)])
     with torch.no_grad():
         features = model.encode_image(torch.randn(1, 3, 256, 256))
-        prompts = model.encode_prompt(torch.randn(1, 3, 128, 128), ids)
+        size = model.config.encoder.image_size
+        prompts = model.encode_prompt(torch.randn(1, 3, size, size), ids)
         logits = model.decode(features, prompts).low_res_masks.flatten(1)
     return float(logits.var(0).mean() / logits.var())
 
@@ -277,7 +306,7 @@ def words_share(model) -> float:
 @pytest.mark.parametrize("name", ["evf-sam2-tiny", "evf-sam-tiny"])
 def test_words_matter_more_at_the_start_than_with_the_common_initialisation(name):
     recipe = RECIPES[name]
-    ours = words_share(new_model(recipe))
+    ours = words_share(new_model(recipe.model, recipe.seed))
     common = words_share(build_model(recipe.model))
     print(f"words' share of the variance: {ours:.5f}, common initialisation {common:.5f}")
     assert ours > 20 * common
@@ -285,7 +314,7 @@ def test_words_matter_more_at_the_start_than_with_the_common_initialisation(name
 
 def test_metrics_are_lines_of_json(trained, tmp_path, cache, monkeypatch):
     monkeypatch.setattr("evfsam.training.loop.LOG_EVERY", 1)
-    train(SegmenterStage(new_model(small()), small(), cache), STAGE, tmp_path, Accelerator(cpu=True))
+    train(SegmenterStage(new_model(small().model, 0), small(), cache), STAGE, tmp_path, Accelerator(cpu=True))
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert all(np.isfinite(row["loss"]) and row["stage"] == "segmenter" for row in rows)
