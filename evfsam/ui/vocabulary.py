@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evfsam.checkpoints.registry import CheckpointInfo
+from evfsam.data.ccp import COMMON
 from evfsam.data.scenes import words
 from evfsam.processing.text import SEMANTIC_PREFIX, unknown_words
 
@@ -91,7 +92,7 @@ OPEN = Vocabulary(ADE20K, _merged({HUMAN: HUMAN_PARSING}, PASCAL_PART, PART_IMAG
 
 
 def vocabulary_of(info: CheckpointInfo) -> Vocabulary:
-    """The chips for a checkpoint: of the rendered world as far as it knows the words, else the open ones."""
+    """The chips for a checkpoint: of what it learned from as far as it knows the words, else the open ones."""
     if not info.vocabulary:
         return OPEN
     known = tuple(word for word in (*words.stuff_names(), *words.categories()) if not _unknown(word, info))
@@ -99,7 +100,14 @@ def vocabulary_of(info: CheckpointInfo) -> Vocabulary:
         thing: tuple(part for part in words.part_names(thing) if not _unknown(part, info))
         for thing in words.categories()
     }
-    return Vocabulary(known, {thing: names for thing, names in parts.items() if names})
+    worn = tuple(name for name in COMMON if not _unknown(name, info))
+    if len(worn) < len(COMMON):
+        return Vocabulary(known, {thing: names for thing, names in parts.items() if names})
+    # It learned from photographs of people as well.
+    parts[HUMAN] = tuple(dict.fromkeys((*worn, *parts[HUMAN])))
+    return Vocabulary(
+        (*known, "clothes"), {thing: names for thing, names in parts.items() if names}, frozenset({HUMAN})
+    )
 
 
 def semantic_phrase(words_: str) -> str:

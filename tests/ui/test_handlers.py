@@ -6,6 +6,7 @@ import io
 import json
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from evfsam.checkpoints.registry import find
+from evfsam.data.ccp import words as photo_words
 from evfsam.errors import EvfSamError
 from evfsam.media.export import decode_rle
 from evfsam.ui.heat import heat_over
@@ -190,3 +192,11 @@ def test_the_same_answer_agrees_with_itself(bench, picture):
 def test_chips_are_words_that_the_checkpoint_knows():
     words = vocabulary_of(find("evf-sam2-tiny"))
     assert "sky" in words.categories and "wheel" in words.parts["car"]
+    assert "jeans" not in words.parts["person"] and words.part_phrase("person", "hair") == "person hair"
+
+
+def test_chips_name_what_people_wear_for_a_checkpoint_that_learned_from_photographs():
+    info = find("evf-sam2-tiny")
+    words = vocabulary_of(replace(info, vocabulary=(*info.vocabulary, *photo_words())))
+    assert {"jeans", "hair", "shirt", "trousers"} <= set(words.parts["person"]) and "clothes" in words.categories
+    assert words.part_phrase("person", "hair") == "hair" and words.part_phrase("car", "wheel") == "car wheel"

@@ -20,10 +20,11 @@ from evfsam.data.ccp.compose import composed_sample
 from evfsam.data.ccp.pack import Pack, Photo, read_pack, read_photo
 from evfsam.data.ccp.sample import MOST_PEOPLE, PhotoSample
 from evfsam.data.ccp.single import single_sample
-from evfsam.data.ccp.vocabulary import SEMANTIC, words
+from evfsam.data.ccp.vocabulary import COMMON, SEMANTIC, words
 
 __all__ = [
     "COLOURS",
+    "COMMON",
     "SEMANTIC",
     "Pack",
     "Photo",

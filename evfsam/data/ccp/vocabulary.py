@@ -111,6 +111,12 @@ DOUBTFUL_GROUPS = ("upper clothes", "lower clothes", "outerwear", "legwear")
 # annotator's coat is another's jacket.
 CLEAN = ("person", "clothes", "hair", "skin", "shoes")
 
+# What at least a tenth of the photographs show of a person, from head to feet.
+COMMON = (
+    *("hair", "skin", "hat", "clothes", "upper clothes", "outerwear", "coat", "blouse", "shirt", "sweater", "dress"),
+    *("dress or skirt", "skirt", "belt", "lower clothes", "pants", "jeans", "legwear", "shoes", "bag"),
+)
+
 
 def prompt_labels(names: list[str]) -> dict[str, dict]:
     """The prompts over a list of label names (the position is the id), as ``prompts.json`` keeps them.
