@@ -204,7 +204,7 @@ class PhotoStage(TogetherStage):
 
 
 class FinerStage(JointStage):
-    """Encoder and projector go on with a finer copy of the picture, as BEIT-3 itself was fine-tuned at higher resolution.
+    """Encoder and projector go on with a finer copy of the picture, as BEIT-3 itself was fine-tuned on larger ones.
 
     Most of the lineage reads a coarse copy, which is quicker. The segmenter stays as it is, so pointing and following
     do too.
