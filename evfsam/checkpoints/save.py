@@ -75,4 +75,6 @@ def _replace(path: Path, write) -> None:
     """Write beside ``path``, then move over it: a model mapped from the old file keeps its pages."""
     temporary = path.with_name(f"{path.name}.part")
     write(temporary)
+    # safetensors lets only the owner read what it wrote; a checkpoint is for all who may read its folder.
+    temporary.chmod(path.parent.stat().st_mode & 0o666)
     os.replace(temporary, path)

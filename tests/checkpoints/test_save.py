@@ -35,6 +35,14 @@ def test_round_trip_to_the_bit(tmp_path, segmenter, dtype):
         assert {file.get_tensor(to_published(name)).dtype for name in parameters} == {dtype}
 
 
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+def test_all_who_may_read_the_folder_may_read_the_checkpoint(tmp_path, mode):
+    tmp_path.chmod(mode)
+    write_checkpoint(tmp_path)
+    for name in ("model.safetensors", "config.json"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == mode & 0o666
+
+
 def test_names_in_the_file_are_the_published_ones(tmp_path):
     write_checkpoint(tmp_path)
     with safe_open(tmp_path / "model.safetensors", "pt") as file:
