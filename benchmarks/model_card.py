@@ -31,6 +31,16 @@ KINDS = {
     "parts": '"[semantic]" parts (all wheels ...)',
 }
 
+GLOSSARY = {
+    "model": "gIoU: mean IoU over phrases; cIoU: all intersections over all unions.",
+    "exchanged": """\
+*Picture exchanged*: the multimodal encoder saw another scene while the segmenter saw the right one; the drop is what
+the fusion of picture and words contributes.""",
+    "floor": "*Floor*: the best constant mask of that kind of phrase, without any model.",
+    "ceiling": "*Ceiling*: the segmenter told the true box and a true point instead of words.",
+}
+MEASURED_BY = {"exchanged": "--exchange", "floor": "--floor", "ceiling": "--ceiling"}
+
 
 def training_facts(run: Path) -> dict:
     """The recipe of a run and, for each stage, its steps, prompts and minutes, from its metrics file."""
@@ -66,11 +76,14 @@ def photos_section(photos: dict | None) -> str:
     """IoU by prompt beside the floor, and people in composed pictures."""
     if photos is None:
         return ""
-    rows = []
+    rows, below = [], []
     for prompt, row in photos["prompts"].items():
         floor = "" if row["floor"] is None else f"{row['floor']:.3f}"
         if row["samples"] >= FEWEST_PHOTOS:
             rows.append(f"| {prompt} | {row['samples']} | {row['iou']:.3f} | {floor} |")
+            if row["floor"] is not None and row["iou"] < row["floor"]:
+                below.append(prompt.removeprefix("[semantic] "))
+    warning = f"Below the floor, so not to be relied on: {', '.join(below)}.\n\n" if below else ""
     composed = [f"| {kind} | {row['samples']} | {row['giou']:.3f} |" for kind, row in photos["composed_scores"].items()]
     return f"""
 ### Photographs
@@ -82,7 +95,7 @@ def photos_section(photos: dict | None) -> str:
 |---|---|---|---|
 {chr(10).join(rows)}
 
-{photos["composed"]} pictures composed of two or three people of that split (`python -m evfsam evaluate --data ccp`):
+{warning}{photos["composed"]} pictures composed of two or three people of that split (`python -m evfsam evaluate --data ccp`):
 
 | people by | phrases | gIoU |
 |---|---|---|
@@ -187,11 +200,12 @@ def card(name: str, config: dict, scores: dict, training: dict, notes: str, more
     side = config["segmenter"]["image_size"]
     saw_photographs = bool(recipe.get("photographs"))
     samples = f", {recipe['photographs']:,} samples made of photographs" if saw_photographs else ""
-    continues = f", its words those of `{recipe['continues']}` at first" if recipe.get("continues") else ""
+    continues = f", starting from `{recipe['continues']}`" if recipe.get("continues") else ""
     command = (
         f"python -m evfsam evaluate --model {name} --data scenes --seed {scores['seed']} --count {scores['count']} "
-        f"--size {scores['size_hw'][0]} --exchange --floor --ceiling --json scores.json"
+        f"--size {scores['size_hw'][0]} {' '.join(MEASURED_BY[c] for c in columns if c in MEASURED_BY)} --json scores.json"
     )
+    glossary = "\n".join(GLOSSARY[column] for column in columns)
     return f"""---
 license: apache-2.0
 pipeline_tag: image-segmentation
@@ -201,9 +215,10 @@ tags:
 
 # {name}
 
-{config["description"]} {config["parameters"] / 1e6:.1f} million parameters, pictures at {side} x {side} px.
-{SAW_PHOTOGRAPHS if saw_photographs else NEVER_SAW_PHOTOGRAPHS} It is here so that everything in this
-project can be tried without a download, and as a baseline for one's own training.
+{config["description"]}
+{config["parameters"] / 1e6:.1f} million parameters, pictures at {side} x {side} px.
+{SAW_PHOTOGRAPHS if saw_photographs else NEVER_SAW_PHOTOGRAPHS}
+It is here so that everything in this project can be tried without a download, and as a baseline for one's own training.
 
 This card was written by `python -m benchmarks.model_card {name}`.
 
@@ -214,10 +229,7 @@ On {scores["count"]} scenes of the rendered world that no training command can r
 
 {chr(10).join(table)}
 
-gIoU: mean IoU over phrases; cIoU: all intersections over all unions. *Picture exchanged*: the multimodal encoder saw
-another scene while the segmenter saw the right one; the drop is what the fusion of picture and words contributes.
-*Floor*: the best constant mask of that kind of phrase, without any model. *Ceiling*: the segmenter told the true box
-and a true point instead of words.
+{glossary}
 
 Of phrases that name nothing in the picture, {absent:.1%} were answered with an empty mask; of referring phrases whose
 target is there, {denied:.1%} were.
