@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evfsam.checkpoints.registry import default_model
+from evfsam.checkpoints.registry import bundled_models, default_model
 from evfsam.data.scenes import expressions, make_scene, render
 from evfsam.data.scenes.clips import clip_expressions, make_clip
 from evfsam.media.export import decode_rle
@@ -36,9 +36,9 @@ def temp(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(temp):
-    """An app that offers the bundled checkpoint and one of random weights, which tracks, if badly."""
-    random = save_random_tracker(temp / "random")
-    with b.running_app(temp, "--model", BUNDLED.name, "--model", str(random)) as address:
+    """An app that offers the bundled checkpoints and one of random weights, which tracks, if badly."""
+    offered = [*(info.name for info in bundled_models()), str(save_random_tracker(temp / "random"))]
+    with b.running_app(temp, *(word for name in offered for word in ("--model", name))) as address:
         yield address
 
 
@@ -259,12 +259,29 @@ def test_phrases_are_compared(page, chromium, url, tmp_path):
     other.context.close()
 
 
-def test_checkpoints_are_compared_without_a_network(page):
+def test_the_bundled_checkpoints_are_compared_without_a_network(page, tmp_path):
+    names = [info.name for info in bundled_models()]
     b.open_tab(page, "Compare")
-    b.take_example(page, "compare", 0)  # the two that are on this disk are chosen from the start
+    b.take_example(page, "compare", 0)  # those that are on this disk are chosen from the start
     page.wait_for_selector(".evf-table")
-    assert page.locator("#compare-grid h3").all_inner_texts() == [BUNDLED.name, "random"]
-    assert page.locator("#compare-grid dd").count() == 2 * 5
+    assert page.locator("#compare-grid h3").all_inner_texts() == [*names, "random"]
+    assert page.locator("#compare-grid dd").count() == (len(names) + 1) * 5
+    shape = truth(EXAMPLES[0], EXAMPLES[0].compare[0])
+    for name in names:
+        mask = read_mask(b.download(page, "compare", f".{name}.mask.png", tmp_path))
+        assert iou(mask, shape) > 0.6, name
+
+
+def test_a_person_is_found_in_a_photograph_by_the_checkpoint_that_learned_from_some(page, tmp_path):
+    index = [example.file.stem for example in EXAMPLES].index("astronaut")
+    b.choose_model(page, "evf-sam2-tiny-photo")
+    b.open_tab(page, "Semantic")
+    b.take_example(page, "semantic", index)
+    page.wait_for_selector("#semantic-view .chip")
+    person = read_mask(b.download(page, "semantic", ".person.mask.png", tmp_path))
+    face, chest = person[100:150, 210:250], person[300:380, 200:260]  # rows and columns of the photograph
+    wall, flag = person[:60, 320:400], person[:200, :40]
+    assert min(face.mean(), chest.mean()) > 0.8 and max(wall.mean(), flag.mean()) < 0.2
 
 
 def open_film(page, path, phrase):
