@@ -95,7 +95,8 @@ def photos_section(photos: dict | None) -> str:
 |---|---|---|---|
 {chr(10).join(rows)}
 
-{warning}{photos["composed"]} pictures composed of two or three people of that split (`python -m evfsam evaluate --data ccp`):
+{warning}{photos["composed"]} pictures composed of two or three people of that split
+(`python -m evfsam evaluate --data ccp`):
 
 | people by | phrases | gIoU |
 |---|---|---|
@@ -201,9 +202,10 @@ def card(name: str, config: dict, scores: dict, training: dict, notes: str, more
     saw_photographs = bool(recipe.get("photographs"))
     samples = f", {recipe['photographs']:,} samples made of photographs" if saw_photographs else ""
     continues = f", starting from `{recipe['continues']}`" if recipe.get("continues") else ""
+    measures = " ".join(MEASURED_BY[column] for column in columns if column in MEASURED_BY)
     command = (
         f"python -m evfsam evaluate --model {name} --data scenes --seed {scores['seed']} --count {scores['count']} "
-        f"--size {scores['size_hw'][0]} {' '.join(MEASURED_BY[c] for c in columns if c in MEASURED_BY)} --json scores.json"
+        f"--size {scores['size_hw'][0]} {measures} --json scores.json"
     )
     glossary = "\n".join(GLOSSARY[column] for column in columns)
     return f"""---
