@@ -14,7 +14,7 @@ from evfsam.errors import InputError
 
 # device type -> precisions it can do, the first being the default.
 PRECISIONS: dict[str, tuple[str, ...]] = {
-    "cpu": ("fp32",),
+    "cpu": ("fp32", "bf16"),  # half the memory, slow on a processor without bf16
     "cuda": ("fp16", "bf16", "fp32", "8bit", "4bit"),  # fp16 first, as the authors: nearer to float32 than bf16
     "mps": ("fp16", "fp32"),
 }

@@ -24,7 +24,7 @@ SCENES, PHRASES_A_SCENE = 12, 5
 
 
 def predictor(source, dtype: torch.dtype) -> Predictor:
-    """On the CPU, which the app runs in float32 only, so that this needs no GPU."""
+    """On the CPU, so that this needs no GPU."""
     return Predictor(load_checkpoint(source, dtype=dtype), Runtime(torch.device("cpu"), dtype))
 
 

@@ -27,7 +27,7 @@ def model():
 
 @pytest.mark.parametrize("precision", ["8bit", "4bit"])
 def test_other_devices_name_what_they_offer(precision):
-    with pytest.raises(InputError, match="not offered on cpu; choose fp32 or auto"):
+    with pytest.raises(InputError, match="not offered on cpu; choose fp32, bf16 or auto"):
         choose_runtime("cpu", precision)
 
 

@@ -272,6 +272,17 @@ def test_the_bundled_checkpoints_are_compared_without_a_network(page, tmp_path):
         assert iou(mask, shape) > 0.6, name
 
 
+def test_precisions_are_compared(page, tmp_path):
+    b.open_tab(page, "Compare")
+    page.locator("#compare-way").get_by_text("precisions").click()
+    b.take_example(page, "compare", 0)
+    page.wait_for_selector(".evf-table")
+    assert page.locator("#compare-grid h3").all_inner_texts() == ["fp32", "bf16"]
+    document = json.loads(b.download(page, "compare", ".comparison.json", tmp_path).read_text())
+    whole, half = (side["weight_bytes"] for side in document["sides"])
+    assert half < 0.7 * whole and document["iou"][0][1] > 0.9
+
+
 def test_a_person_is_found_in_a_photograph_by_the_checkpoint_that_learned_from_some(page, tmp_path):
     index = [example.file.stem for example in EXAMPLES].index("astronaut")
     b.choose_model(page, "evf-sam2-tiny-photo")
