@@ -23,7 +23,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes that render scenes")
     parser.add_argument("--seed", type=int, help="of initialisation and sampling, instead of the recipe's")
     parser.add_argument("--steps", type=int, help="a stage, instead of the recipe's: to see that everything runs")
-    parser.add_argument("--scenes", type=int, help="instead of the recipe's")
+    parser.add_argument("--scenes", type=int, help="instead of the recipe's; at most as many photographs and clips")
     parser.set_defaults(func=run)
 
 
@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     if args.steps:
         recipe = shortened(recipe, args.steps)
     if args.scenes:
-        recipe = replace(recipe, scenes=args.scenes, photographs=min(recipe.photographs, args.scenes))
+        fewer = {name: min(getattr(recipe, name), args.scenes) for name in ("photographs", "clips")}
+        recipe = replace(recipe, scenes=args.scenes, **fewer)
     if args.seed is not None:
         recipe = replace(recipe, seed=args.seed)
     folder = args.out or Path("runs") / recipe.name
