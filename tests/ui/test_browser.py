@@ -26,7 +26,7 @@ pytestmark = pytest.mark.browser
 
 EXAMPLES = read_examples()
 BUNDLED = default_model()
-LONG_FILM_FRAMES = 600  # keeps the device busy for as long as a test looks elsewhere
+LONG_FILM_FRAMES, LONG_FILM_HW = 900, (192, 288)  # keeps the device busy for as long as a test looks elsewhere
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +350,7 @@ def test_a_clip_is_followed(page, tmp_path):
 
 @pytest.fixture(scope="module")
 def long_film(tmp_path_factory):
-    path, picture = tmp_path_factory.mktemp("film") / "long.mp4", np.zeros((64, 96, 3), np.uint8)
+    path, picture = tmp_path_factory.mktemp("film") / "long.mp4", np.zeros((*LONG_FILM_HW, 3), np.uint8)
     with open_writer(path, Fraction(25)) as writer:
         for t in range(LONG_FILM_FRAMES):
             writer.write(picture + np.uint8(t % 200), Fraction(t, 25), Fraction(1, 25))
