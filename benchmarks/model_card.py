@@ -72,7 +72,7 @@ part of this project."""
 NO_PHOTOGRAPHS = "No photographs, no downloaded weights or data were used."
 
 
-def photos_section(photos: dict | None) -> str:
+def photos_section(name: str, photos: dict | None) -> str:
     """IoU by prompt beside the floor, and people in composed pictures."""
     if photos is None:
         return ""
@@ -96,7 +96,7 @@ def photos_section(photos: dict | None) -> str:
 {chr(10).join(rows)}
 
 {warning}{photos["composed"]} pictures composed of two or three people of that split
-(`python -m evfsam evaluate --data ccp`):
+(`python -m evfsam evaluate --model {name} --data ccp --folder ccp`):
 
 | people by | phrases | gIoU |
 |---|---|---|
@@ -104,7 +104,7 @@ def photos_section(photos: dict | None) -> str:
 """
 
 
-def robustness_section(robustness: dict | None) -> str:
+def robustness_section(name: str, robustness: dict | None) -> str:
     if robustness is None:
         return ""
     rows = [
@@ -116,7 +116,7 @@ def robustness_section(robustness: dict | None) -> str:
 ### Worse pictures, other words
 
 gIoU of the same phrases with and without a change, {robustness["count"]} scenes
-(`python -m evfsam evaluate --robustness`); of other shapes, other scenes.
+(`python -m evfsam evaluate --model {name} --robustness`); of other shapes, other scenes.
 
 | change | phrases | gIoU | clean | drop |
 |---|---|---|---|---|
@@ -124,7 +124,7 @@ gIoU of the same phrases with and without a change, {robustness["count"]} scenes
 """
 
 
-def clicks_section(clicks: dict | None) -> str:
+def clicks_section(name: str, clicks: dict | None) -> str:
     if clicks is None:
         return ""
     rows = [f"| {way} | {row['iou']:.3f} |" for way, row in clicks["scores"].items()]
@@ -133,7 +133,7 @@ def clicks_section(clicks: dict | None) -> str:
 ### Clicks
 
 Mean IoU of {things} single things; each click goes into the middle of the largest error
-(`python -m evfsam evaluate --clicks`).
+(`python -m evfsam evaluate --model {name} --clicks`).
 
 | prompt | IoU |
 |---|---|
@@ -141,7 +141,7 @@ Mean IoU of {things} single things; each click goes into the middle of the large
 """
 
 
-def clips_section(clips: dict | None) -> str:
+def clips_section(name: str, clips: dict | None) -> str:
     """J by prompt beside asking for the words on each frame."""
     if clips is None:
         return ""
@@ -164,7 +164,7 @@ def clips_section(clips: dict | None) -> str:
 ### Clips
 
 One thing in each of {clips["clips_with_a_target"]} clips of {clips["frames"]} frames, seeds {clips["seed"]} to
-{clips["seed"] + clips["count"] - 1} (`python -m evfsam evaluate --data clips`). J: mean IoU over the
+{clips["seed"] + clips["count"] - 1} (`python -m evfsam evaluate --model {name} --data clips`). J: mean IoU over the
 {words["visible_frames"]} frames on which it can be seen; after occlusion: over the {words["frames_after_occlusion"]}
 that come after it was out of sight; hidden: the share of the frames without it that were answered with an empty mask.
 
@@ -172,6 +172,14 @@ that come after it was out of sight; hidden: the share of the frames without it 
 |---|---|---|---|
 {chr(10).join(rows)}
 """
+
+
+SECTIONS = {
+    "photos": photos_section,
+    "clips": clips_section,
+    "robustness": robustness_section,
+    "clicks": clicks_section,
+}
 
 
 def card(name: str, config: dict, scores: dict, training: dict, notes: str, more: dict[str, dict | None]) -> str:
@@ -237,7 +245,7 @@ Of phrases that name nothing in the picture, {absent:.1%} were answered with an 
 target is there, {denied:.1%} were.
 
     {command}
-{photos_section(more["photos"])}{clips_section(more["clips"])}{robustness_section(more["robustness"])}{clicks_section(more["clicks"])}
+{"".join(section(name, more[measure]) for measure, section in SECTIONS.items())}
 ## Training
 
     python -m evfsam train --recipe {recipe["name"]}{" --photos ccp" if saw_photographs else ""}

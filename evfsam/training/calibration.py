@@ -13,8 +13,9 @@ from evfsam.evaluation.samples import scene_samples
 from evfsam.predictor import Predictor
 from evfsam.runtime import choose_runtime
 
-# Of the phrases that name something, at most this share may be denied. Refusing what is there costs more than a mask
-# too many, which is seen to be wrong: at 4 % the phrases by colour, the most denied ones, lost more than they had to.
+# Of the phrases that name something, at most this share may be denied: half of the 5 % that users are promised, for
+# some kinds of phrases are denied several times as often as the mean, and refusing what is there costs more than a mask
+# too many, which is seen to be wrong.
 DENIED = 0.025
 
 

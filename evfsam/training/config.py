@@ -50,7 +50,7 @@ class Recipe:
         joint: encoder, projector and mask decoder learn from phrases on frozen image features, as EVF-SAM did.
         together: the same, a little, with the image encoder learning as well.
         photo: ``together`` on rendered scenes and photographs.
-        memory: SAM-2's memory modules learn to follow things through clips, all else frozen.
+        memory: SAM-2's memory modules learn to follow things through clips, and the mask decoder to listen to them.
         clips: the rendered clips for ``memory``, of seeds from ``first_seed``.
         finer: encoder and projector go on with a finer copy of the picture, the segmenter frozen.
         coarse_size: side of the copy that the encoder reads in the stages before ``finer``, in pixels; None if it is

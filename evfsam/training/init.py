@@ -47,7 +47,15 @@ def initialise(model: EvfSam) -> None:
 
 
 def resize_positions(state: dict[str, torch.Tensor], encoder: Beit3Config) -> dict[str, torch.Tensor]:
-    """A model's state for an encoder of another picture size: positions of image tokens interpolated, bicubic."""
+    """A model's state for an encoder of another picture size.
+
+    Args:
+        state: holds one ``...embed_positions.A.weight``, (3 + n * n, width) of n x n image tokens.
+        encoder: has N x N image tokens.
+
+    Returns the state with (3 + N * N, width) in its place, interpolated (bicubic) over the picture: the same tensors
+    otherwise, and ``state`` itself if N is n.
+    """
     name = next(name for name in state if name.endswith("embed_positions.A.weight"))
     kept, patches = state[name].split([FIRST_POSITION + 1, len(state[name]) - FIRST_POSITION - 1])
     before, after = math.isqrt(len(patches)), encoder.image_size // encoder.patch_size
@@ -59,9 +67,9 @@ def resize_positions(state: dict[str, torch.Tensor], encoder: Beit3Config) -> di
 
 
 def continue_from(model: EvfSam, source: EvfSam) -> None:
-    """Take over another model's encoder and projector, and its segmenter if that is of the same build.
+    """Take over another model's encoder and projector, and its segmenter if all its tensors have the same shapes.
 
-    As the published models of both families start from one BEIT-3.
+    As the published models of both families start from one BEIT-3. Changes ``model`` in place.
     """
     state, own = resize_positions(source.state_dict(), model.config.encoder), model.state_dict()
     if any(name not in own or own[name].shape != tensor.shape for name, tensor in state.items()):

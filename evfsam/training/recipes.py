@@ -19,7 +19,7 @@ TINY_ENCODER = Beit3Config(
     patch_size=16,
     text_positions=66,
 )
-COARSE_SIZE = 128  # of the encoder's copy until the last stage
+COARSE_SIZE = 128  # px, side of the encoder's copy until the last stage
 
 TINY_SAM2 = Sam2Config(
     image_size=256,

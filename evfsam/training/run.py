@@ -145,11 +145,9 @@ def _run_stage(
         if not source:
             stage.load_state_dict(load_file(folder / "together.safetensors"))
     if name == "finer":
-        words, last = (
-            _last(recipe, folder, ("together", "joint")),
-            _last(recipe, folder, ("memory", "together", "joint")),
-        )
-        stage.heads.load_state_dict(_part(load_file(folder / f"{words}.safetensors"), "heads."))
+        # The memory's state holds no heads.
+        heads, last = (_last(recipe, folder, (*more, "together", "joint")) for more in ((), ("memory",)))
+        stage.heads.load_state_dict(_part(load_file(folder / f"{heads}.safetensors"), "heads."))
         model.load_state_dict(resize_positions(_model_state(folder / f"{last}.safetensors"), config.encoder))
         model.to(accelerator.device)
         features = _features(folder, model, cache, accelerator, last)

@@ -97,17 +97,14 @@ def vocabulary_of(info: CheckpointInfo) -> Vocabulary:
         return OPEN
     known = tuple(word for word in (*words.stuff_names(), *words.categories()) if not _unknown(word, info))
     parts = {
-        thing: tuple(part for part in words.part_names(thing) if not _unknown(part, info))
+        thing: names
         for thing in words.categories()
+        if (names := tuple(part for part in words.part_names(thing) if not _unknown(part, info)))
     }
-    worn = tuple(name for name in COMMON if not _unknown(name, info))
-    if len(worn) < len(COMMON):
-        return Vocabulary(known, {thing: names for thing, names in parts.items() if names})
-    # It learned from photographs of people as well.
-    parts[HUMAN] = tuple(dict.fromkeys((*worn, *parts[HUMAN])))
-    return Vocabulary(
-        (*known, "clothes"), {thing: names for thing, names in parts.items() if names}, frozenset({HUMAN})
-    )
+    if any(_unknown(name, info) for name in COMMON):
+        return Vocabulary(known, parts)
+    # It learned from photographs of people as well; their words stand in for the rendered world's few.
+    return Vocabulary((*known, "clothes"), {**parts, HUMAN: COMMON}, frozenset({HUMAN}))
 
 
 def semantic_phrase(words_: str) -> str:
