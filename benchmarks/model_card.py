@@ -146,8 +146,9 @@ def clips_section(name: str, clips: dict | None) -> str:
     if clips is None:
         return ""
     titles = {
-        "words": "words on the first frame, then followed",
-        "box": "the true box on the first frame, then followed",
+        "words": "words on the first frame, then followed; asked again when it is out of sight",
+        "memory": "words on the first frame, then followed by the memory alone",
+        "box": "the true box on the first frame, then followed by the memory alone",
         "naive": "words on every frame by itself, nothing followed",
     }
 

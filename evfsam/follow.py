@@ -46,6 +46,7 @@ def follow(
     prompts: Sequence[VideoPrompt] | Sequence[str],
     direction: Direction = "forward",
     allow_overlap: bool = True,
+    find_again: bool = True,
 ) -> Iterator[Followed]:
     """Follow objects through a clip; arguments and errors as of :meth:`evfsam.tracker.VideoTracker.track`.
 
@@ -53,8 +54,11 @@ def follow(
     """
     prompts = check_prompts(prompts)
     count = len(frames) if hasattr(frames, "__len__") else None
-    back = tracker.track(frames, prompts, "backward", allow_overlap) if direction != "forward" else iter(())
-    forth = tracker.track(frames, prompts, "forward", allow_overlap) if direction != "backward" else _plain(frames)
+    back, forth = iter(()), _plain(frames)
+    if direction != "forward":
+        back = tracker.track(frames, prompts, "backward", allow_overlap, find_again)
+    if direction != "backward":
+        forth = tracker.track(frames, prompts, "forward", allow_overlap, find_again)
     steps = 1 + max(p.frame_index for p in prompts) if direction != "forward" else 0
     return _follow(back, forth, None if count is None else count + steps)
 

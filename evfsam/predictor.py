@@ -160,16 +160,21 @@ class Predictor:
             found.append("The phrase is longer than this checkpoint reads; its end was left out.")
         return tuple(found)
 
+    def is_absent(self, masks: MaskLogits) -> bool:
+        """Whether an answer to words (a batch of one) says that they name nothing here."""
+        threshold = self.checkpoint.info.presence_threshold
+        if masks.object_score_logits is None or threshold is None:
+            return False
+        return float(masks.object_score_logits[0].float().sigmoid()) < threshold
+
     def _segmentation(
         self, prompt: str, masks: MaskLogits, geometry: Geometry, warnings, by_words: bool
     ) -> Segmentation:
         logits = restore(masks.low_res_masks, geometry)[0].cpu().numpy()
-        presence = None
-        if masks.object_score_logits is not None:
-            presence = float(masks.object_score_logits[0].float().sigmoid())
-            threshold = self.checkpoint.info.presence_threshold
-            if by_words and threshold is not None and presence < threshold:
-                logits = np.full_like(logits, ABSENT_LOGIT)
+        if by_words and self.is_absent(masks):
+            logits = np.full_like(logits, ABSENT_LOGIT)
+        presence = masks.object_score_logits
+        presence = None if presence is None else float(presence[0].float().sigmoid())
         return Segmentation(
             prompt=prompt,
             mask_logits=logits,

@@ -55,6 +55,7 @@ class VideoTracker:
         prompts: Sequence[VideoPrompt] | Sequence[str],
         direction: Direction = "forward",
         allow_overlap: bool = True,
+        find_again: bool = True,
     ) -> Iterator[TrackedFrame]:
         """Follow every prompted object, each from the frame of its first prompt.
 
@@ -66,6 +67,8 @@ class VideoTracker:
             direction: "forward" goes through the whole clip; "backward" from the last object's first prompt
                 to the start; "both" goes backward, then forward. Corrections count on the way forward only.
             allow_overlap: False gives a pixel that several objects claim to the one with the highest logit.
+            find_again: look for an object that went out of sight by its words, beside what the memory says. False is
+                EVF-SAM2 as published.
 
         Yields every frame of the way as soon as it is done, with the objects whose prompt has been met. With
         "both" the frames before the prompts come twice: on the way back with objects, then without them. An
@@ -79,7 +82,7 @@ class VideoTracker:
             raise InputError(f"Unknown direction {direction!r}; choose one of {', '.join(DIRECTIONS)}.")
         if direction != "forward" and not (isinstance(frames, FrameSource) or hasattr(frames, "__getitem__")):
             raise InputError("These frames can be read forward only: track forward, or give them as a list.")
-        return self._track(frames, prompts, direction, allow_overlap)
+        return self._track(frames, prompts, direction, allow_overlap, find_again)
 
     def preview(self, picture_rgb: np.ndarray, prompts: Sequence[VideoPrompt]) -> TrackedFrame:
         """What :meth:`track` will say of a prompted frame; all prompts are taken to speak of this picture."""
@@ -106,16 +109,22 @@ class VideoTracker:
                     return
 
     def _track(
-        self, frames: Frames, prompts: list[VideoPrompt], direction: Direction, allow_overlap: bool
+        self,
+        frames: Frames,
+        prompts: list[VideoPrompt],
+        direction: Direction,
+        allow_overlap: bool,
+        find_again: bool,
     ) -> Iterator[TrackedFrame]:
         if direction != "forward":
             starts = {p.object_id: p.frame_index for p in reversed(prompts)}
             first = max(starts.values())
-            walk = Walk(self.predictor, [p for p in prompts if p.frame_index == starts[p.object_id]], reverse=True)
+            first_prompts = [p for p in prompts if p.frame_index == starts[p.object_id]]
+            walk = Walk(self.predictor, first_prompts, reverse=True, find_again=find_again)
             for index, picture in zip(range(first, -1, -1), _backwards(frames, first), strict=False):
                 yield TrackedFrame(index, picture, walk.step(index, picture, allow_overlap))
         if direction != "backward":
-            index, walk = -1, Walk(self.predictor, prompts, reverse=False)
+            index, walk = -1, Walk(self.predictor, prompts, reverse=False, find_again=find_again)
             for index, picture in enumerate(frames):
                 yield TrackedFrame(index, picture, walk.step(index, picture, allow_overlap))
             if index < prompts[-1].frame_index:

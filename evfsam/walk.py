@@ -16,6 +16,10 @@ from evfsam.runtime import model_step
 from evfsam.types import Geometry, MaskLogits, TrackedObject, VideoPrompt
 
 
+# An object that was named by words is looked for again by them on every so many frames that it is out of sight.
+LOOK_EVERY = 3
+
+
 @dataclass
 class Group:
     """Objects that share their prompted frames: the rows of one memory bank."""
@@ -36,17 +40,25 @@ class Answer:
 
 
 class Walk:
-    """One walk through a clip in one direction."""
+    """One walk through a clip in one direction.
 
-    def __init__(self, predictor: Predictor, prompts: Sequence[VideoPrompt], reverse: bool):
-        self.predictor, self.reverse = predictor, reverse
+    Args:
+        find_again: look for what went out of sight by the words that it was named by, as on a picture. Beyond the
+            paper, where the memory alone may find it.
+    """
+
+    def __init__(self, predictor: Predictor, prompts: Sequence[VideoPrompt], reverse: bool, find_again: bool):
+        self.predictor, self.reverse, self.find_again = predictor, reverse, find_again
         self.memory = Sam2Memory(predictor.model.visual_model)
         self.prompts: dict[int, list[VideoPrompt]] = {}
         self.names: dict[int, str] = {}
         for prompt in prompts:
             self.prompts.setdefault(prompt.frame_index, []).append(prompt)
             self.names.setdefault(prompt.object_id, name_of(prompt))
+        self.phrases = {p.object_id: p.phrase for p in reversed(prompts) if p.phrase.strip()}
         self.groups: list[Group] = []
+        self.unseen: dict[int, int] = {}  # object id -> frames in a row without it
+        self.found_again: dict[int, int] = {}  # object id -> the last frame on which its words found it again
 
     def step(self, index: int, picture_rgb: np.ndarray, allow_overlap: bool) -> tuple[TrackedObject, ...]:
         """All objects on one frame. The lock is held in here, never while the caller has the result."""
@@ -63,6 +75,8 @@ class Walk:
             prompts = self.prompts.get(index, [])
             corrected = self._take_out({p.object_id for p in prompts})
             answers = self._follow(index, frame)
+            if self.find_again:
+                answers = self._look_again(index, frame, encoded, answers)
             answers += self._prompt(index, frame, encoded, prompts, corrected)
             answers.sort(key=lambda answer: list(self.names).index(answer.object_id))
             return tracked_objects(answers, inputs.geometry, allow_overlap)
@@ -75,6 +89,33 @@ class Walk:
             self.memory.remember(group.bank, frame, index, masks)
             answers += [Answer(i, self.names[i], masks.row(row)) for row, i in enumerate(group.object_ids)]
         return answers
+
+    def _look_again(
+        self, index: int, frame: FrameFeatures, encoded: EncodedPicture, answers: list[Answer]
+    ) -> list[Answer]:
+        """The answers, those of objects found again by their words instead of the memory's.
+
+        Such an object goes on as from a prompt, but only the last find is kept: a bank does not grow by them.
+        """
+        lost = []
+        for answer in answers:
+            gone = not is_visible(answer.masks)
+            self.unseen[answer.object_id] = self.unseen.get(answer.object_id, 0) + 1 if gone else 0
+            if gone and answer.object_id in self.phrases and self.unseen[answer.object_id] % LOOK_EVERY == 0:
+                lost.append(answer.object_id)
+        said = self.predictor.answers(encoded, [self.phrases[i] for i in lost]) if lost else []
+        found = {
+            i: masks
+            for i, (masks, _) in zip(lost, said, strict=True)
+            if is_visible(masks) and not self.predictor.is_absent(masks)
+        }
+        for i, bank in self._take_out(set(found)).items():
+            bank = bank.only_prompted()
+            bank.prompted.pop(self.found_again.get(i), None)
+            self.memory.remember(bank, frame, index, found[i], prompted=True)
+            self.groups.append(Group([i], bank))
+            self.found_again[i], self.unseen[i] = index, 0
+        return [replace(a, masks=found.get(a.object_id, a.masks)) for a in answers]
 
     def _take_out(self, object_ids: set[int]) -> dict[int, MemoryBank]:
         """Banks of their own for objects that are about to be corrected."""
@@ -129,6 +170,11 @@ class Walk:
         points = None if points is None else tuple(part.to(device) for part in points)
         boxes = None if boxes is None else boxes.to(device)
         return self.memory.refine(frame, bank, index, points, boxes, self.reverse)
+
+
+def is_visible(masks: MaskLogits) -> bool:
+    """Whether one row's object is there and covers anything."""
+    return bool(masks.object_score_logits[0] > 0) and bool((masks.low_res_masks > 0).any())
 
 
 def name_of(prompt: VideoPrompt) -> str:

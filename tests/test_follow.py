@@ -16,7 +16,7 @@ CLIP = [np.full((12, 16, 3), i, np.uint8) for i in range(10)]
 class ScriptedTracker:
     """Stands in for a model: each object's mask says object, frame and way."""
 
-    def track(self, frames, prompts, direction, allow_overlap):
+    def track(self, frames, prompts, direction, allow_overlap, find_again):
         starts = {p.object_id: p for p in reversed(prompts)}
         indices = range(max(p.frame_index for p in prompts), -1, -1) if direction == "backward" else range(10)
         for index in indices:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+import torch
 
 from evfsam.checkpoints.load import load_checkpoint
+from evfsam.checkpoints.registry import BUNDLED_FOLDER
+from evfsam.data.scenes import VALIDATION
 from evfsam.errors import InputError, VideoError
+from evfsam.evaluation.clips import clip_samples
+from evfsam.modeling.segmenters.sam2_memory import Sam2Memory
 from evfsam.predictor import Predictor
 from evfsam.runtime import choose_runtime
 from evfsam.tracker import VideoTracker, check_prompts
 from evfsam.types import Clicks, VideoPrompt
+from evfsam.walk import LOOK_EVERY, Walk
 from tests.random_tracker import save_random_tracker, set_presence
 
 CLICK = Clicks(points_xy=np.array([[20.0, 12.0]]), labels=np.array([1]))
@@ -202,6 +210,67 @@ def test_what_is_not_there_is_not_visible_and_says_so(tracker, clip):
     assert any("Nothing on this frame" in w for w in frames[0].objects[0].warnings)
     assert frames[1].objects[0].warnings == ()
     assert [f.index for f in looked] == [0, 10, 20]
+
+
+@pytest.fixture
+def lost(monkeypatch):
+    """Memory that loses every object from frame 4 on."""
+    follow = Sam2Memory.follow
+
+    def forgetful(self, frame, bank, index, reverse=False):
+        masks = follow(self, frame, bank, index, reverse)
+        gone = torch.full_like(masks.object_score_logits, -10.0)
+        return masks if index < 4 else dataclasses.replace(masks, object_score_logits=gone)
+
+    monkeypatch.setattr(Sam2Memory, "follow", forgetful)
+
+
+class TestLookingAgain:
+    def test_words_find_what_the_memory_lost(self, tracker, clip, lost):
+        frames = list(tracker.track(clip, ["the red car"]))
+        seen = [f.index for f in frames if f.objects[0].visible]
+        assert seen == [0, 1, 2, 3, *range(6, 24, LOOK_EVERY)]
+        said = tracker.predictor.segment(clip[6], ["the red car"])[0]
+        assert np.allclose(frames[6].objects[0].mask_logits, said.mask_logits, atol=1e-4)
+
+    def test_not_if_nobody_wants_it(self, tracker, clip, lost):
+        frames = tracker.track(clip, ["the red car"], find_again=False)
+        assert [f.index for f in frames if f.objects[0].visible] == [0, 1, 2, 3]
+
+    def test_not_without_words(self, tracker, clip, lost):
+        frames = tracker.track(clip, [VideoPrompt(1, clicks=CLICK)])
+        assert [f.index for f in frames if f.objects[0].visible] == [0, 1, 2, 3]
+
+    def test_not_if_the_words_are_not_believed(self, tracker, clip, lost):
+        checkpoint = tracker.predictor.checkpoint
+        doubtful = dataclasses.replace(checkpoint, info=dataclasses.replace(checkpoint.info, presence_threshold=1.0))
+        frames = VideoTracker(Predictor(doubtful, choose_runtime("cpu"))).track(clip, ["the red car"])
+        assert [f.index for f in frames if f.objects[0].visible] == [0, 1, 2, 3]
+
+    def test_the_others_go_on_as_they_were(self, tracker, clip, lost):
+        alone = list(tracker.track(clip, ["the red car"]))
+        beside = list(tracker.track(clip, [VideoPrompt(1, "the red car"), VideoPrompt(2, clicks=BOX)]))
+        assert_same(logits(alone), logits(beside))
+
+    def test_what_is_remembered_does_not_grow_with_every_find(self, tracker, clip, lost):
+        walk = Walk(tracker.predictor, [VideoPrompt(1, "the red car")], reverse=False, find_again=True)
+        for index, picture in enumerate(clip):
+            walk.step(index, picture, allow_overlap=True)
+        assert [sorted(group.bank.prompted) for group in walk.groups] == [[0, 21]]
+
+
+def test_the_bundled_checkpoint_finds_what_comes_back():
+    """A thing that goes out of sight and returns; seeds of the validation clips."""
+    tracker = VideoTracker(Predictor(load_checkpoint(BUNDLED_FOLDER / "evf-sam2-tiny"), choose_runtime("cpu")))
+    (sample,) = clip_samples(range(VALIDATION[3], VALIDATION[4]))
+    returned = 1 + np.flatnonzero(~sample.targets.any((1, 2)))[-1]
+
+    def overlap(find_again):
+        frames = list(tracker.track(iter(sample.pictures_rgb), [sample.phrase], find_again=find_again))[returned:]
+        masks, targets = np.stack([f.objects[0].mask for f in frames]), sample.targets[returned:]
+        return (masks & targets).sum() / (masks | targets).sum()
+
+    assert overlap(True) > overlap(False) + 0.1
 
 
 def test_scanning_stops_at_the_first_frame_with_a_find(tracker, clip):

@@ -48,6 +48,9 @@ def add_parser(subparsers) -> None:
     which.add_argument("--end", type=float, metavar="SECONDS", help="cut what is after")
     which.add_argument("--max-side", type=int, metavar="PIXELS", help="scale larger frames down")
     which.add_argument("--no-overlap", action="store_true", help="a pixel belongs to one object at most")
+    which.add_argument(
+        "--no-find-again", action="store_true", help="what went out of sight is left to the memory, not asked for again"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_model_options(parser)
     parser.set_defaults(func=run)
@@ -65,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         tracker = VideoTracker(load_predictor(args))
         prompts = find_prompts(args, clip, tracker)
         direction = args.direction or ("both" if any(p.frame_index for p in prompts) else "forward")
-        steps = follow(tracker, clip, prompts, direction, allow_overlap=not args.no_overlap)
+        steps = follow(tracker, clip, prompts, direction, not args.no_overlap, not args.no_find_again)
         sinks = open_sinks(args, clip, prompts, stack)
         counts = write(steps, clip, sinks, args.quiet)
     tell(args, counts)

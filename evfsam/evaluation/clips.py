@@ -19,7 +19,7 @@ from evfsam.types import Clicks, VideoPrompt
 
 FRAMES = 48
 SIZE_HW = (256, 256)
-WORDS, BOX, NAIVE = "words", "box", "naive"
+WORDS, MEMORY, BOX, NAIVE = "words", "memory", "box", "naive"
 
 
 @dataclass(frozen=True)
@@ -91,19 +91,21 @@ def evaluate_clips(
 ) -> dict:
     """Score a model on clips ``seed`` to ``seed + count - 1``.
 
-    Three ways to follow: tracking from words on the first frame; tracking from the true box there, which tells
-    the tracker's part from the words'; and, naively, asking for the words on each frame by itself.
+    Four ways to follow: tracking from words on the first frame, which are asked again when the thing is out of sight;
+    the same by the memory alone, as published; tracking from the true box there, which tells the tracker's part from
+    the words'; and, naively, asking for the words on each frame by itself.
 
     Returns a JSON-ready dict. Raises VideoError if the checkpoint cannot track.
     """
     began = time.perf_counter()
     tracker = VideoTracker(predictor)
-    ways = {WORDS: ClipScores(), BOX: ClipScores(), NAIVE: ClipScores()}
+    ways = {way: ClipScores() for way in (WORDS, MEMORY, BOX, NAIVE)}
     clips = 0
     for clips, sample in enumerate(clip_samples(range(seed, seed + count)), start=1):
         box = VideoPrompt(1, clicks=Clicks(box_xyxy=_box(sample.targets[0])))
-        for way, prompt in ((WORDS, VideoPrompt(1, sample.phrase)), (BOX, box)):
-            frames = tracker.track(iter(sample.pictures_rgb), [prompt])
+        words = VideoPrompt(1, sample.phrase)
+        for way, prompt, find_again in ((WORDS, words, True), (MEMORY, words, False), (BOX, box, False)):
+            frames = tracker.track(iter(sample.pictures_rgb), [prompt], find_again=find_again)
             ways[way].add(np.stack([frame.objects[0].mask for frame in frames]), sample.targets)
         naive = [predictor.segment(picture, [sample.phrase])[0].mask for picture in sample.pictures_rgb]
         ways[NAIVE].add(np.stack(naive), sample.targets)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from evfsam.modeling.config import EvfConfig
 
-STAGES = ("segmenter", "grounding", "joint", "together", "photo", "memory", "finer", "save")
+STAGES = ("distil", "segmenter", "grounding", "joint", "together", "photo", "memory", "finer", "save")
 
 # Share of phrases of each kind in a batch: hard referring ones most, for they are what the model is for.
 KIND_SHARES = {
@@ -45,6 +45,7 @@ class Recipe:
         first_seed, scenes: the rendered scenes, ``scenes`` of them.
         aspects: their widths over their heights, taken in turn; other than 1 only for a segmenter that pads, for
             one that stretches sees a square in any case.
+        distil: the image encoder learns to see as that of the checkpoint that the recipe continues.
         segmenter: the segmenter learns from points and boxes, as SAM did.
         grounding: the encoder learns to ground words in pictures by itself, as BEIT-3 arrives knowing them.
         joint: encoder, projector and mask decoder learn from phrases on frozen image features, as EVF-SAM did.
@@ -56,8 +57,8 @@ class Recipe:
         coarse_size: side of the copy that the encoder reads in the stages before ``finer``, in pixels; None if it is
             the model's own from the start.
         photographs: samples made of photographs, for ``photo``.
-        continues: the checkpoint this one starts from: its words, and its segmenter if that is of the same build;
-            None to start from nothing.
+        continues: the checkpoint this one starts from: its words, and what of its segmenter is of the same build; None
+            to start from nothing.
         variety: the share of pictures that are learned from in other light or worse, and half as many phrases in
             other words. Features that are cached stay as they are.
         segmenter_rate: the segmenter's learning rate from ``joint`` on, relative to the encoder's.
@@ -70,6 +71,7 @@ class Recipe:
     vocabulary: int
     first_seed: int
     scenes: int
+    distil: StageConfig | None = None
     segmenter: StageConfig | None = None
     grounding: StageConfig | None = None
     joint: StageConfig | None = None

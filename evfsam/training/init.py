@@ -23,6 +23,13 @@ PROJECTOR_GAIN = 4.0
 # Of an axis' rotary frequencies, the fastest eight tell neighbouring tokens apart; with this bias on them attention
 # falls to a tenth about two tokens away.
 NEAR_FREQUENCIES, NEAR_BIAS = 8, 2.5
+# Where the two packages call the same tensor differently.
+SAM2_IN_SAM = {
+    "sam_prompt_encoder.": "prompt_encoder.",
+    "sam_mask_decoder.": "mask_decoder.",
+    ".mlp.layers.0.": ".mlp.lin1.",
+    ".mlp.layers.1.": ".mlp.lin2.",
+}
 
 
 @torch.no_grad()
@@ -67,14 +74,38 @@ def resize_positions(state: dict[str, torch.Tensor], encoder: Beit3Config) -> di
 
 
 def continue_from(model: EvfSam, source: EvfSam) -> None:
-    """Take over another model's encoder and projector, and its segmenter if all its tensors have the same shapes.
+    """Take over another model's encoder, projector and segmenter, as far as they are of the same build.
 
-    As the published models of both families start from one BEIT-3. Changes ``model`` in place.
+    As the published models of both families start from one BEIT-3. A SAM takes SAM-2's prompt embeddings and mask
+    decoder, which are its own but for presence and the finer features. Changes ``model`` in place.
     """
     state, own = resize_positions(source.state_dict(), model.config.encoder), model.state_dict()
-    if any(name not in own or own[name].shape != tensor.shape for name, tensor in state.items()):
-        state = {name: tensor for name, tensor in state.items() if not name.startswith("visual_model.")}
-    model.load_state_dict(state, strict=False)
+    if model.config.segmenter.kind == "sam" and source.config.segmenter.kind == "sam2":
+        state = {_in_sam(name): tensor for name, tensor in state.items()}
+    fits = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
+    model.load_state_dict(fits, strict=False)
+
+
+def _in_sam(name: str) -> str:
+    """What SAM calls a tensor of SAM-2's prompt encoder or mask decoder."""
+    for theirs, ours in SAM2_IN_SAM.items():
+        name = name.replace(theirs, ours)
+    return name
+
+
+@torch.no_grad()
+def fit_normalisation(norm: nn.Module, inputs: torch.Tensor, wanted: torch.Tensor) -> None:
+    """Set a layer normalisation's scale and offset so that ``inputs`` come out as near to ``wanted`` as they can.
+
+    Args:
+        norm: has ``weight`` and ``bias`` (C,).
+        inputs, wanted: (N, C), before the normalisation and after it.
+    """
+    normalised = nn.functional.layer_norm(inputs, inputs.shape[-1:])
+    centred = normalised - normalised.mean(0)
+    weight = (centred * (wanted - wanted.mean(0))).sum(0) / centred.square().sum(0)
+    norm.weight.copy_(weight)
+    norm.bias.copy_(wanted.mean(0) - weight * normalised.mean(0))
 
 
 @torch.no_grad()
@@ -104,8 +135,4 @@ def initialise_memory(segmenter: Sam2Segmenter, pixels: torch.Tensor) -> None:
     frame = memory.encode_frame(pixels)
     wanted = memory.without_memory(frame).image_embeddings.flatten(2).transpose(1, 2).flatten(0, 1)
     mixed = (frame.image.image_embeddings + 0.1 * frame.position).flatten(2).transpose(1, 2).flatten(0, 1)
-    normalised = nn.functional.layer_norm(mixed, mixed.shape[-1:])
-    centred = normalised - normalised.mean(0)
-    weight = (centred * (wanted - wanted.mean(0))).sum(0) / centred.square().sum(0)
-    attention.norm.weight.copy_(weight)
-    attention.norm.bias.copy_(wanted.mean(0) - weight * normalised.mean(0))
+    fit_normalisation(attention.norm, mixed, wanted)

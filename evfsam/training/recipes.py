@@ -81,8 +81,8 @@ EVF_SAM_TINY = Recipe(
     aspects=(1.0, 1.0, 4 / 3, 3 / 4, 16 / 9, 2 / 3),
     variety=0.3,
     continues="evf-sam2-tiny",
-    segmenter=StageConfig(steps=2400, learning_rate=8e-4, scenes=4, prompts=8),
-    joint=StageConfig(steps=800, learning_rate=4e-4, scenes=4, prompts=6, warmup=100),
+    distil=StageConfig(steps=1200, learning_rate=1e-3, scenes=8, prompts=1, warmup=100),
+    together=StageConfig(steps=1800, learning_rate=4e-4, scenes=4, prompts=4, warmup=100),
 )
 
 RECIPES = {

@@ -27,6 +27,7 @@ from evfsam.modeling.evf_sam import EvfSam
 from evfsam.training.calibration import presence_threshold
 from evfsam.training.clip_cache import open_clip_cache
 from evfsam.training.config import STAGES, Recipe
+from evfsam.training.distillation import DistilStage
 from evfsam.training.feature_cache import FeatureCache, open_feature_cache
 from evfsam.training.init import continue_from, initialise, resize_positions
 from evfsam.training.loop import train
@@ -121,7 +122,15 @@ def _run_stage(
         continue_from(model, load_model(source))
     size = config.segmenter.image_size
     reader = PhraseReader(config, cache, load_tokenizer(folder / "tokenizer"), recipe.variety)
-    if name == "segmenter":
+    if name == "distil":
+        teacher = load_model(source).eval().to(accelerator.device)
+
+        @torch.no_grad()
+        def teach(pixels: torch.Tensor) -> torch.Tensor:
+            return teacher.encode_image(pixels).image_embeddings
+
+        kept = stage = DistilStage(model, recipe, cache, teach, accelerator.device)
+    elif name == "segmenter":
         kept, stage = model.visual_model, SegmenterStage(model, recipe, cache)
     elif name == "memory":
         model.load_state_dict(_model_state(folder / "together.safetensors"))
@@ -139,7 +148,10 @@ def _run_stage(
         kept = stage = JointStage(model, recipe, stage.heads, reader, features)
     if name == "together":
         kept = stage = TogetherStage(model, recipe, stage.heads, reader, None)
-        stage.load_state_dict(load_file(folder / "joint.safetensors"))
+        if recipe.joint:
+            stage.load_state_dict(load_file(folder / "joint.safetensors"))
+        else:
+            model.load_state_dict(_model_state(folder / "distil.safetensors"))
     if name == "photo":
         kept = stage = PhotoStage(model, recipe, stage.heads, reader, None)
         if not source:

@@ -68,12 +68,13 @@ def track(
     direction: str,
     start_s: float,
     end_s: float,
+    find_again: bool,
     model: str,
 ) -> tuple[dict[str, Any], list[str]]:
     """Objects followed through a clip, (JSON, files)."""
     clip = video.clip_of(path, start_s, end_s, max(video.SIDES))
     prompts = video.name_objects(phrases, frame)
-    job = Job(clip, model or bench.default_model, prompts, direction)
+    job = Job(clip, model or bench.default_model, prompts, direction, find_again)
     *_, outcome = video.track(bench, job)
     objects = [{"object_id": i, "phrase": name, "scores": list(outcome.scores[i])} for i, name in job.names.items()]
     return {"model": job.model, "times_s": list(outcome.times_s), "objects": objects}, list(outcome.files)
@@ -133,7 +134,7 @@ def layout(bench: Workbench) -> None:
         threshold = gr.Slider(0.05, 0.95, 0.5, step=0.05)
         film, frame = gr.Video(format=None, sources=["upload"]), gr.Number(0, precision=0)
         direction = gr.Radio(list(DIRECTIONS), value="forward")
-        start, end = gr.Number(0), gr.Number(0)
+        start, end, again = gr.Number(0), gr.Number(0), gr.Checkbox(True)
         document, files, call = gr.JSON(), gr.Files(), gr.Button()
 
     def on_segment(picture, phrases, model="", threshold=0.5):
@@ -180,7 +181,7 @@ def layout(bench: Workbench) -> None:
         """
         return compare_(bench, picture, phrases, by, of, model)
 
-    def on_track(video, phrases, frame=0, direction="forward", start_s=0, end_s=0, model=""):
+    def on_track(video, phrases, frame=0, direction="forward", start_s=0, end_s=0, find_again=True, model=""):
         """Follow objects through a video; the files are the overlaid video, masks as PNG and COCO JSON.
 
         Args:
@@ -190,9 +191,10 @@ def layout(bench: Workbench) -> None:
             direction: "forward", "backward" or "both" from that frame.
             start_s: where the clip begins, in seconds.
             end_s: where it ends, 0 for the end of the video.
+            find_again: look for what went out of sight by its words.
             model: a name from /models, or empty for the default one.
         """
-        return track(bench, video, phrases, int(frame), direction, start_s, end_s, model)
+        return track(bench, video, phrases, int(frame), direction, start_s, end_s, bool(find_again), model)
 
     def on_models():
         """The checkpoints on offer and what each can do."""
@@ -208,5 +210,5 @@ def layout(bench: Workbench) -> None:
     offer(on_semantic, "semantic", [picture, text, model], found, **PUBLIC)
     offer(on_parts, "parts", [picture, text, names, model], found, **PUBLIC)
     offer(on_compare, "compare", [picture, text, by, of, model], found, **PUBLIC)
-    offer(on_track, "track", [film, text, frame, direction, start, end, model], found, **PUBLIC)
+    offer(on_track, "track", [film, text, frame, direction, start, end, again, model], found, **PUBLIC)
     offer(on_models, "models", None, document, api_visibility="public")

@@ -59,6 +59,7 @@ class Job:
     model: str
     prompts: tuple[VideoPrompt, ...]
     direction: Direction = "forward"
+    find_again: bool = True
     transparent: bool = False
     ident: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -132,7 +133,7 @@ def _follow(tracker: VideoTracker, reader: VideoReader, job: Job, folder: Path) 
     scores: dict[int, list[float | None]] = {object_id: [] for object_id in names}
     with ExitStack() as stack:
         paths, sinks = _open_sinks(stack, reader, job, folder)
-        for step in follow(tracker, reader, job.prompts, job.direction):
+        for step in follow(tracker, reader, job.prompts, job.direction, find_again=job.find_again):
             if step.in_order:
                 for sink in sinks:
                     sink.add(step.frame, *reader.time_of(step.frame.index))

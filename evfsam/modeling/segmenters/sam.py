@@ -67,28 +67,28 @@ class SamSegmenter(Sam):
     def decode(self, features: ImageFeatures, sparse, dense, multimask: bool) -> MaskLogits:
         """Masks of P prompts on one picture (``len(features) == 1``) or on P pictures, one each.
 
-        The package's decoder takes one picture a call, hence the loop for the second form, which only
+        The package's decoder takes one picture a call, hence the map for the second form, which only
         training uses.
         """
         if len(features) == 1:
-            return self._decode_one(features.image_embeddings, sparse, dense, multimask)
-        dense = dense.expand(len(sparse), -1, -1, -1)
-        rows = [
-            self._decode_one(features.image_embeddings[i : i + 1], sparse[i : i + 1], dense[i : i + 1], multimask)
-            for i in range(len(sparse))
-        ]
-        return MaskLogits(
-            torch.cat([row.low_res_masks for row in rows]), torch.cat([row.iou_predictions for row in rows])
-        )
+            return _best(*self._decode_one(features.image_embeddings, sparse, dense, multimask))
+        decode_each = torch.vmap(lambda *row: self._decode_one(*(part[None] for part in row), multimask))
+        masks, ious = decode_each(features.image_embeddings, sparse, dense.expand(len(sparse), -1, -1, -1))
+        return _best(masks[:, 0], ious[:, 0])
 
-    def _decode_one(self, image_embedding, sparse, dense, multimask: bool) -> MaskLogits:
-        masks, ious = self.mask_decoder(
+    def _decode_one(self, image_embedding, sparse, dense, multimask: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Masks (P, 1 or 3, 4h, 4w) of P prompts on one picture and their predicted IoU (P, 1 or 3)."""
+        return self.mask_decoder(
             image_embeddings=image_embedding,
             image_pe=self.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=multimask,
         )
-        best = ious.argmax(-1)
-        rows = torch.arange(len(best), device=best.device)
-        return MaskLogits(masks[rows, best], ious[rows, best])
+
+
+def _best(masks: torch.Tensor, ious: torch.Tensor) -> MaskLogits:
+    """Of each prompt's masks the one with the highest predicted IoU."""
+    best = ious.argmax(-1)
+    rows = torch.arange(len(best), device=best.device)
+    return MaskLogits(masks[rows, best], ious[rows, best])

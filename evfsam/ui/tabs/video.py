@@ -153,6 +153,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                     end = gr.Number(0, minimum=0, label="End (s), 0 for the end", min_width=100, elem_id="video-end")
                 side = gr.Radio(list(SIDES), value=720, label="Long side, at most (pixels)")
                 direction = gr.Radio(list(DIRECTIONS), value="forward", label="Follow from that frame")
+                again = gr.Checkbox(True, label="Look for what went out of sight by its words", elem_id="video-again")
                 transparent = gr.Checkbox(label="Also make a transparent WebM of the cut-outs (slow)")
             with gr.Row():
                 look = gr.Button("Preview", min_width=120, elem_id="video-look")
@@ -224,12 +225,12 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                 return
         raise VideoError(f"{phrase!r} was found on no frame: choose other words or another clip.")
 
-    def on_start(path, start, end, side, model, text, frame, prompts, direction, transparent):
+    def on_start(path, start, end, side, model, text, frame, prompts, direction, again, transparent):
         require_video(bench, model)
         clip = clip_of(path, start, end, side)
         asked = name_objects(text, frame)
         same = [p.phrase for p in asked] == [p.phrase for p in prompts if p.phrase]
-        job = Job(clip, model, prompts if same else asked, direction, bool(transparent))
+        job = Job(clip, model, prompts if same else asked, direction, bool(again), bool(transparent))
         return job, job.prompts, gr.update(visible=True), gr.update(interactive=False)
 
     def on_go(job):
@@ -279,7 +280,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     scanned.success(told(on_look), [*clip_inputs, model, phrases, frame], previewed, **quick)
     started = go.click(
         told(on_start),
-        [*clip_inputs, model, phrases, frame, prompts, direction, transparent],
+        [*clip_inputs, model, phrases, frame, prompts, direction, again, transparent],
         [running, prompts, cancel, go],
         queue=False,
         **common.FREE,
