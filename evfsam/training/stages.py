@@ -1,5 +1,6 @@
 """The stages of the lineage, each a module whose forward turns a step's number into losses.
 
+0. ``DistilStage`` (in ``distillation``), in the place of 1 to 3 for a model that continues one of another family.
 1. ``SegmenterStage`` (in ``pointing``): points and boxes -> masks (SAM). Learns *where* -> *what outline*, no words.
 2. ``GroundingStage``: words + picture -> which image tokens are meant (in BEIT-3's place). No segmenter.
 3. ``JointStage``: words + picture -> prompt token -> mask (EVF-SAM), image features frozen and cached.

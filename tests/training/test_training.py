@@ -22,6 +22,7 @@ from evfsam.predictor import Predictor
 from evfsam.processing.inputs import prepare
 from evfsam.runtime import choose_runtime
 from evfsam.training.config import STAGES, StageConfig
+from evfsam.training.distillation import DistilStage
 from evfsam.training.init import continue_from, initialise_memory, resize_positions
 from evfsam.training.loop import train
 from evfsam.training.pointing import SegmenterStage
@@ -92,22 +93,47 @@ def cache(trained):
 def test_every_stage_reports_and_the_checkpoint_answers(trained_folder):
     recipe = json.loads((trained_folder / "recipe.json").read_text())
     wanted = {f"{stage}.safetensors" for stage in STAGES[:-1] if recipe[stage]}
-    assert (
-        {"segmenter.safetensors", "joint.safetensors"}
-        <= wanted
-        == {path.name for path in trained_folder.glob("*.safetensors")}
-    )
+    assert "together.safetensors" in wanted == {path.name for path in trained_folder.glob("*.safetensors")}
     predictor = Predictor(load_checkpoint(trained_folder / "checkpoint"), choose_runtime("cpu"))
     picture = render(make_scene(3), (90, 120)).picture_rgb
     (found,) = predictor.segment(picture, ["the red car"])
     assert found.mask_logits.shape == (90, 120) and np.isfinite(found.mask_logits).all()
 
 
-def test_the_decoder_learns_and_the_image_encoder_stays_as_it_was(trained_folder):
-    before = load_file(trained_folder / "segmenter.safetensors")
-    after = load_file(trained_folder / "joint.safetensors")
+def test_the_decoder_learns_and_the_image_encoder_stays_as_it_was(trained):
+    before, after = load_file(trained / "segmenter.safetensors"), load_file(trained / "joint.safetensors")
     changed = {name for name, value in before.items() if not torch.equal(value, after[f"model.visual_model.{name}"])}
-    assert changed and all(name.startswith(("sam_mask_decoder.", "mask_decoder.")) for name in changed)
+    assert changed and all(name.startswith("sam_mask_decoder.") for name in changed)
+
+
+def test_the_image_encoder_alone_learns_to_see_as_the_teacher(trained, trained_sam):
+    start = new_model(small("evf-sam-tiny").model, 0)
+    continue_from(start, load_checkpoint(trained / "checkpoint").model)
+    before, after = start.state_dict(), load_file(trained_sam / "distil.safetensors")
+    assert after.keys() == {f"model.{name}" for name in before}
+    changed = {name for name in before if not torch.equal(before[name], after[f"model.{name}"])}
+    assert changed and all(name.startswith("visual_model.image_encoder.") for name in changed)
+
+
+def test_distillation_brings_the_student_nearer_to_the_teacher(trained, cache):
+    recipe = small("evf-sam-tiny")
+    recipe = replace(recipe, variety=0.0, distil=replace(STAGE, scenes=4))
+    teacher = load_checkpoint(trained / "checkpoint").model
+
+    @torch.no_grad()
+    def teach(pixels):
+        return teacher.encode_image(pixels).image_embeddings
+
+    stage = DistilStage(new_model(recipe.model, 0), recipe, cache, teach, torch.device("cpu"))
+    optimizer = torch.optim.AdamW(stage.parameter_groups(), lr=2e-3)
+    losses = []
+    for step in range(60):
+        loss = stage(step)["loss"]
+        losses.append(loss.item())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert np.mean(losses[-5:]) < 0.5 * losses[0]
 
 
 def test_a_segmenter_that_pads_learns_from_pictures_that_are_no_square(trained_sam):
@@ -157,15 +183,21 @@ def test_positions_of_a_finer_copy_say_the_same_of_the_same_place():
     assert resize_positions(state, small_one) is state
 
 
-def test_words_are_taken_over_by_another_family_and_all_of_it_by_the_same(trained):
-    source = load_checkpoint(trained / "checkpoint").model
-    for recipe, whole in ((small(), True), (small("evf-sam-tiny"), False)):
-        model, fresh = new_model(recipe.model, 1), new_model(recipe.model, 1)
-        continue_from(model, source)
+def test_words_and_prompts_are_taken_over_by_another_family_and_all_of_it_by_the_same(trained):
+    source = load_checkpoint(trained / "checkpoint").model.state_dict()
+    of_prompts = ("visual_model.prompt_encoder.", "visual_model.mask_decoder.")
+    for recipe in (small(), small("evf-sam-tiny"), small("evf-effi-sam-tiny")):
+        model, fresh = new_model(recipe.model, 1), new_model(recipe.model, 1).state_dict()
+        continue_from(model, load_checkpoint(trained / "checkpoint").model)
         for name, tensor in model.state_dict().items():
-            of_segmenter = name.startswith("visual_model.")
-            expected = source if whole or not of_segmenter else fresh
-            assert torch.equal(tensor, expected.state_dict()[name]), name
+            if name.startswith(of_prompts) and recipe.name == "evf-sam-tiny":
+                theirs = name.replace("visual_model.", "visual_model.sam_")
+                theirs = theirs.replace(".mlp.lin1.", ".mlp.layers.0.").replace(".mlp.lin2.", ".mlp.layers.1.")
+                assert torch.equal(tensor, source[theirs]), name
+            elif name.startswith("visual_model.") and recipe.name != "evf-sam2-tiny":
+                assert torch.equal(tensor, fresh[name]), name
+            else:
+                assert torch.equal(tensor, source[name]), name
 
 
 def test_a_picture_whose_things_are_all_tiny_is_asked_for_its_largest_part(cache):
