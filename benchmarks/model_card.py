@@ -3,8 +3,8 @@
     python -m evfsam evaluate --model evf-sam2-tiny --exchange --floor --ceiling --json scores.json
     python -m benchmarks.model_card evf-sam2-tiny --scores scores.json --run runs/evf-sam2-tiny
 
-Further measures may be given as well: ``--photos``, ``--clips``, ``--robustness`` and ``--clicks``, each what
-``evaluate --json`` wrote. All inputs are kept beside the weights (``scores.json``, ``training.json`` ...), so that the
+Further measures may be given as well: ``--again`` (the scores on other scenes, ``evaluate --seed 910000``),
+``--photos``, ``--clips``, ``--robustness`` and ``--clicks``, each what ``evaluate --json`` wrote. All inputs are kept beside the weights (``scores.json``, ``training.json`` ...), so that the
 card can be written again without them: ``python -m benchmarks.model_card evf-sam2-tiny``.
 """
 
@@ -16,7 +16,13 @@ from collections import defaultdict
 from pathlib import Path
 
 CHECKPOINTS = Path(__file__).parents[1] / "assets" / "checkpoints"
-MORE = {"photos": "--data ccp", "clips": "--data clips", "robustness": "--robustness", "clicks": "--clicks"}
+MORE = {
+    "again": "--seed 910000",
+    "photos": "--data ccp",
+    "clips": "--data clips",
+    "robustness": "--robustness",
+    "clicks": "--clicks",
+}
 FEWEST_PHOTOS = 10  # with a prompt, for its row to be in the card
 
 KINDS = {
@@ -188,14 +194,18 @@ def card(name: str, config: dict, scores: dict, training: dict, notes: str, more
     rows = scores["scores"]
     columns = [who for who in ("model", "exchanged", "floor", "ceiling") if any(who in row for row in rows.values())]
     titles = {"model": "gIoU", "exchanged": "picture exchanged", "floor": "floor", "ceiling": "ceiling"}
+    again = more["again"]
+    titles_shown = [titles["model"], *(["other scenes"] if again else []), *(titles[c] for c in columns[1:])]
     table = [
-        f"| phrases | number | {' | '.join(titles[c] for c in columns)} | cIoU |",
-        f"|---|---|{'---|' * (len(columns) + 1)}",
+        f"| phrases | number | {' | '.join(titles_shown)} | cIoU |",
+        f"|---|---|{'---|' * (len(titles_shown) + 1)}",
     ]
     for kind, title in KINDS.items():
         if kind in rows:
             row = rows[kind]
             cells = [f"{row[c]['giou']:.3f}" if row.get(c, {}).get("giou") is not None else "" for c in columns]
+            if again:
+                cells.insert(1, f"{again['scores'][kind]['model']['giou']:.3f}")
             table.append(f"| {title} | {row['model']['samples']} | {' | '.join(cells)} | {row['model']['ciou']:.3f} |")
     absent = rows.get("absent", {}).get("model", {}).get("absent_answered_empty")
     denied = rows["referring"]["model"]["present_denied"]
@@ -216,7 +226,10 @@ def card(name: str, config: dict, scores: dict, training: dict, notes: str, more
         f"python -m evfsam evaluate --model {name} --data scenes --seed {scores['seed']} --count {scores['count']} "
         f"--size {scores['size_hw'][0]} {measures} --json scores.json"
     )
-    glossary = "\n".join(GLOSSARY[column] for column in columns)
+    glossary = [GLOSSARY[column] for column in columns]
+    if again:
+        seeds = f"{again['count']} others, seeds {again['seed']} to {again['seed'] + again['count'] - 1}"
+        glossary.insert(1, f"*Other scenes*: gIoU on {seeds}, the same command with `--seed {again['seed']}`.")
     return f"""---
 license: apache-2.0
 pipeline_tag: image-segmentation
@@ -240,7 +253,7 @@ On {scores["count"]} scenes of the rendered world that no training command can r
 
 {chr(10).join(table)}
 
-{glossary}
+{chr(10).join(glossary)}
 
 Of phrases that name nothing in the picture, {absent:.1%} were answered with an empty mask; of referring phrases whose
 target is there, {denied:.1%} were.
