@@ -138,7 +138,8 @@ def clicks_section(name: str, clicks: dict | None) -> str:
     return f"""
 ### Clicks
 
-Mean IoU of {things} single things; each click goes into the middle of the largest error
+Mean IoU of {things} single things; the first click goes into the middle of the thing, each further one, and a correction
+of what the words gave, into the middle of the largest error
 (`python -m evfsam evaluate --model {name} --clicks`).
 
 | prompt | IoU |
@@ -166,13 +167,13 @@ def clips_section(name: str, clips: dict | None) -> str:
         f"| {titles[way]} | {' | '.join(cell(row[measure]) for measure in measures)} |"
         for way, row in clips["scores"].items()
     ]
-    words = clips["scores"]["words"]
+    frames = next(iter(clips["scores"].values()))
     return f"""
 ### Clips
 
 One thing in each of {clips["clips_with_a_target"]} clips of {clips["frames"]} frames, seeds {clips["seed"]} to
 {clips["seed"] + clips["count"] - 1} (`python -m evfsam evaluate --model {name} --data clips`). J: mean IoU over the
-{words["visible_frames"]} frames on which it can be seen; after occlusion: over the {words["frames_after_occlusion"]}
+{frames["visible_frames"]} frames on which it can be seen; after occlusion: over the {frames["frames_after_occlusion"]}
 that come after it was out of sight; hidden: the share of the frames without it that were answered with an empty mask.
 
 | prompt | J | J after occlusion | hidden answered empty |

@@ -16,17 +16,19 @@ from evfsam.types import Clicks
 
 SIZE_HW = (320, 320)
 TOLD_AFTER = (1, 3, 5)  # clicks
-WORDS, BOTH = "words", "words + 1 click"
+WORDS, BOTH, CORRECTED = "words", "words + 1 click", "words + 1 correction"
 CLICKS = {count: f"{count} click{'s' * (count > 1)}" for count in TOLD_AFTER}
-WAYS = (WORDS, BOTH, *CLICKS.values())
+WAYS = (WORDS, BOTH, CORRECTED, *CLICKS.values())
 THINGS_A_SCENE = 4
 
 
 def evaluate_clicks(
     predictor: Predictor, seed: int = 900_000, count: int = 50, on_scene: Callable[[int], None] | None = None
 ) -> dict:
-    """Mean IoU of single things after words, words and one click, and one, three and five clicks without words.
+    """Mean IoU of single things after words, words and a click, and one, three and five clicks without words.
 
+    The one click beside the words is the first one without them, into the middle of the thing; a correction goes into
+    the middle of what the words alone got most wrong, and so may say "not here".
     On scenes ``seed`` to ``seed + count - 1``, up to four things each. Returns a JSON-ready dict. Raises
     InputError if there are no such scenes.
     """
@@ -79,8 +81,10 @@ def _one_phrase_a_thing(sample: SceneSample) -> list[tuple[str, np.ndarray]]:
 def _ask(predictor: Predictor, picture_rgb: np.ndarray, phrase: str, target: np.ndarray, ious: dict) -> None:
     worded = predictor.segment(picture_rgb, [phrase])[0].mask
     ious[WORDS].append(_iou(worded, target))
-    ious[BOTH].append(_iou(_clicked(predictor, picture_rgb, phrase, worded, target, 1)[0], target))
-    masks = _clicked(predictor, picture_rgb, "", np.zeros_like(target), target, max(TOLD_AFTER))
+    nothing = np.zeros_like(target)
+    for way, before in ((BOTH, nothing), (CORRECTED, worded)):
+        ious[way].append(_iou(_clicked(predictor, picture_rgb, phrase, before, target, 1)[0], target))
+    masks = _clicked(predictor, picture_rgb, "", nothing, target, max(TOLD_AFTER))
     for count in TOLD_AFTER:
         ious[CLICKS[count]].append(_iou(masks[count - 1], target))
 
@@ -104,6 +108,6 @@ def _iou(mask: np.ndarray, target: np.ndarray) -> float:
 
 
 def to_table(result: dict) -> str:
-    lines = [f"{'prompt':16} {'things':>7} {'IoU':>7}"]
-    lines += [f"{way:16} {row['samples']:>7} {row['iou']:>7.3f}" for way, row in result["scores"].items()]
+    lines = [f"{'prompt':20} {'things':>7} {'IoU':>7}"]
+    lines += [f"{way:20} {row['samples']:>7} {row['iou']:>7.3f}" for way, row in result["scores"].items()]
     return "\n".join(lines)
