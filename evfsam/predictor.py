@@ -14,7 +14,7 @@ from evfsam.checkpoints.load import LoadedCheckpoint
 from evfsam.checkpoints.registry import semantic_warning
 from evfsam.errors import InputError
 from evfsam.processing.inputs import prepare, prepare_clicks
-from evfsam.processing.masks import restore
+from evfsam.processing.masks import presence_logits, restore
 from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, tokenize, unknown_words
 from evfsam.runtime import Runtime, model_step
 from evfsam.types import Clicks, Geometry, ImageFeatures, MaskLogits, Segmentation
@@ -163,9 +163,13 @@ class Predictor:
     def is_absent(self, masks: MaskLogits) -> bool:
         """Whether an answer to words (a batch of one) says that they name nothing here."""
         threshold = self.checkpoint.info.presence_threshold
-        if masks.object_score_logits is None or threshold is None:
-            return False
-        return float(masks.object_score_logits[0].float().sigmoid()) < threshold
+        return threshold is not None and self._presence(masks) < threshold
+
+    def _presence(self, masks: MaskLogits) -> float | None:
+        """0..1; None from a segmenter that neither has such an output nor learned to say it with the mask."""
+        if masks.object_score_logits is None and self.checkpoint.info.presence_threshold is None:
+            return None
+        return float(presence_logits(masks)[0].sigmoid())
 
     def _segmentation(
         self, prompt: str, masks: MaskLogits, geometry: Geometry, warnings, by_words: bool
@@ -173,13 +177,11 @@ class Predictor:
         logits = restore(masks.low_res_masks, geometry)[0].cpu().numpy()
         if by_words and self.is_absent(masks):
             logits = np.full_like(logits, ABSENT_LOGIT)
-        presence = masks.object_score_logits
-        presence = None if presence is None else float(presence[0].float().sigmoid())
         return Segmentation(
             prompt=prompt,
             mask_logits=logits,
             score=float(masks.iou_predictions[0].float().clamp(0, 1)),
-            presence=presence,
+            presence=self._presence(masks),
             warnings=warnings,
         )
 

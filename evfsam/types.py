@@ -130,8 +130,8 @@ class Segmentation:
         prompt: the phrase as the user wrote it.
         mask_logits: float32 (H, W) at the picture's own size.
         score: the decoder's predicted IoU, 0..1.
-        presence: SAM-2's probability that the thing is there at all, 0..1; None where the segmenter has no
-            such output. The published weights were never trained for it on phrases.
+        presence: the probability that the thing is there at all, 0..1: SAM-2's own output, or what a mask trained for
+            it says; None from other segmenters. The published weights were never trained for it on phrases.
         warnings: sentences for the user: an unknown word, a prefix this checkpoint was not trained for.
     """
 

@@ -10,9 +10,11 @@ import pytest
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.checkpoints.registry import default_model
 from evfsam.data.scenes import make_scene, render
+from evfsam.modeling.config import SamConfig
 from evfsam.predictor import Predictor
 from evfsam.runtime import choose_runtime
 from evfsam.types import Clicks
+from tests.random_model import CONFIG, save_random_model
 
 PHRASE = "[semantic] sky"
 
@@ -46,3 +48,27 @@ def test_who_clicks_is_believed(bundled, picture_rgb):
     clicks = Clicks(points_xy=np.array([[60.0, 10.0]]), labels=np.array([1]))
     (found,) = at_threshold(bundled, 1.0).segment(picture_rgb, [PHRASE], [clicks])
     assert found.mask.any()
+
+
+def test_without_an_output_for_presence_the_mask_says_it_if_it_was_trained_to(tmp_path, picture_rgb):
+    """SAM: the published ones learned nothing of the kind; their presence is not known."""
+    segmenter = SamConfig(
+        image_size=64,
+        width=32,
+        depth=1,
+        heads=2,
+        global_attention_blocks=(0,),
+        embedding_width=32,
+        decoder_feed_forward=32,
+    )
+    folder = save_random_model(tmp_path / "sam", config=replace(CONFIG, segmenter=segmenter))
+    published = Predictor(load_checkpoint(folder), choose_runtime("cpu"))
+    (found,) = published.segment(picture_rgb, [PHRASE])
+    assert found.presence is None
+    (believed,) = at_threshold(published, 0.0).segment(picture_rgb, [PHRASE])
+    np.testing.assert_array_equal(believed.mask_logits, found.mask_logits)
+    low = published.answers(published.encode(picture_rgb), [PHRASE])[0][0].low_res_masks
+    surest = low.flatten().sort(descending=True).values[: low.numel() // 100]
+    assert believed.presence == pytest.approx(float(surest.mean().sigmoid()))
+    (denied,) = at_threshold(published, 1.0).segment(picture_rgb, [PHRASE])
+    assert not denied.mask.any()

@@ -1,11 +1,25 @@
-"""Mask logits <-> pixels of the original picture. The one way back."""
+"""Mask logits <-> pixels of the original picture, the one way back; and whether there is anything at all."""
 
 from __future__ import annotations
 
 import torch
 from torch.nn import functional as F
 
-from evfsam.types import Geometry
+from evfsam.types import Geometry, MaskLogits
+
+SURE_SHARE = 0.01  # of a mask's cells: the ones it is most sure of
+
+
+def presence_logits(masks: MaskLogits) -> torch.Tensor:
+    """(P,) logits that a prompt names anything at all: SAM-2's own output for it.
+
+    A segmenter without one says it with the mask: the mean of the logits that it is most sure of. Training here teaches
+    SAM that (``evfsam.training.losses``), nobody else's does.
+    """
+    if masks.object_score_logits is not None:
+        return masks.object_score_logits.float()
+    cells = masks.low_res_masks.float().flatten(1)
+    return cells.topk(max(1, int(SURE_SHARE * cells.shape[1])), dim=1).values.mean(1)
 
 
 def restore(low_res_masks: torch.Tensor, geometry: Geometry) -> torch.Tensor:

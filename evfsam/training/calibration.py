@@ -11,6 +11,7 @@ from evfsam.data.scenes import VALIDATION
 from evfsam.evaluation.runner import SIZE_HW
 from evfsam.evaluation.samples import scene_samples
 from evfsam.predictor import Predictor
+from evfsam.processing.masks import presence_logits
 from evfsam.runtime import choose_runtime
 
 # Of the phrases that name something, at most this share may be denied: half of the 5 % that users are promised, for
@@ -19,8 +20,8 @@ from evfsam.runtime import choose_runtime
 DENIED = 0.025
 
 
-def presence_threshold(checkpoint: Path, scenes: int) -> float | None:
-    """The highest threshold that denies at most :data:`DENIED` of what is there; None without such an output.
+def presence_threshold(checkpoint: Path, scenes: int) -> float:
+    """The highest threshold that denies at most :data:`DENIED` of what is there.
 
     Args:
         checkpoint: folder of the published layout.
@@ -30,7 +31,6 @@ def presence_threshold(checkpoint: Path, scenes: int) -> float | None:
     presences = []
     for sample in scene_samples(VALIDATION[:scenes], SIZE_HW):
         there = [phrase.text for phrase, target in zip(sample.phrases, sample.targets, strict=True) if target.any()]
-        presences += [found.presence for found in predictor.segment(sample.picture_rgb, there)]
-    if None in presences:
-        return None
+        answers = predictor.answers(predictor.encode(sample.picture_rgb), there)
+        presences += [presence_logits(masks).sigmoid().item() for masks, _ in answers]
     return round(float(np.quantile(presences, DENIED)), 4)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
+from evfsam.processing.masks import presence_logits
 from evfsam.types import MaskLogits
 
 IOU_HEAD_WEIGHT = 0.1
 PRESENCE_WEIGHT = 0.5
-SURE_SHARE = 0.01  # of a mask's cells: the ones it is most sure of
 
 
 def bce_loss(mask_logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -40,7 +40,7 @@ def mask_losses(decoded: MaskLogits, targets: torch.Tensor) -> dict[str, torch.T
     on an empty target its gradient would say the same for any mask. Predicted IoU learns with a small weight: it
     judges the mask, it should not bend it. Presence gets more, because whether something is there has to come out
     of the words and the picture, and an empty target's BCE alone hardly taught it.
-    A segmenter without that output (SAM) says it with the mask itself: the cells it is most sure of.
+    A segmenter without that output (SAM) says it with the mask itself (:func:`presence_logits`).
     """
     logits = decoded.low_res_masks.float()
     present = (targets.flatten(1).amax(1) > 0.5).float()
@@ -55,11 +55,7 @@ def mask_losses(decoded: MaskLogits, targets: torch.Tensor) -> dict[str, torch.T
         iou = torch.where(union == 0, 1.0, iou)  # an empty mask where nothing is meant is right
     losses["iou_head"] = F.mse_loss(decoded.iou_predictions.float(), iou)
     losses["loss"] = losses["bce"] + losses["dice"] + IOU_HEAD_WEIGHT * losses["iou_head"]
-    presence_logits = decoded.object_score_logits
-    if presence_logits is None:
-        cells = logits.flatten(1)
-        presence_logits = cells.topk(max(1, int(SURE_SHARE * cells.shape[1])), dim=1).values.mean(1)
-    losses["presence"] = F.binary_cross_entropy_with_logits(presence_logits.float(), present)
+    losses["presence"] = F.binary_cross_entropy_with_logits(presence_logits(decoded), present)
     losses["loss"] = losses["loss"] + PRESENCE_WEIGHT * losses["presence"]
     losses["iou"] = (iou * present).sum() / present.sum().clamp(min=1)
     return losses
