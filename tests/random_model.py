@@ -10,7 +10,7 @@ from evfsam.checkpoints.save import save_checkpoint
 from evfsam.checkpoints.tokenizer import train_tokenizer
 from evfsam.data.scenes import expressions, make_scene
 from evfsam.modeling.build import build_model
-from evfsam.modeling.config import Beit3Config, EvfConfig, Sam2Config
+from evfsam.modeling.config import Beit3Config, EvfConfig, Sam2Config, SamConfig
 
 CONFIG = EvfConfig(
     Beit3Config(width=32, layers=2, heads=2, feed_forward=64, vocabulary=512, image_size=32, text_positions=64),
@@ -27,6 +27,16 @@ CONFIG = EvfConfig(
         memory=False,
     ),
     multimask=False,
+)
+SMALL_SAM = SamConfig(
+    image_size=64,
+    width=32,
+    depth=2,
+    heads=2,
+    global_attention_blocks=(1,),
+    window=2,
+    embedding_width=32,
+    decoder_feed_forward=64,
 )
 
 

@@ -10,11 +10,10 @@ import pytest
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.checkpoints.registry import default_model
 from evfsam.data.scenes import make_scene, render
-from evfsam.modeling.config import SamConfig
 from evfsam.predictor import Predictor
 from evfsam.runtime import choose_runtime
 from evfsam.types import Clicks
-from tests.random_model import CONFIG, save_random_model
+from tests.random_model import CONFIG, SMALL_SAM, save_random_model
 
 PHRASE = "[semantic] sky"
 
@@ -52,16 +51,7 @@ def test_who_clicks_is_believed(bundled, picture_rgb):
 
 def test_without_an_output_for_presence_the_mask_says_it_if_it_was_trained_to(tmp_path, picture_rgb):
     """SAM: the published ones learned nothing of the kind; their presence is not known."""
-    segmenter = SamConfig(
-        image_size=64,
-        width=32,
-        depth=1,
-        heads=2,
-        global_attention_blocks=(0,),
-        embedding_width=32,
-        decoder_feed_forward=32,
-    )
-    folder = save_random_model(tmp_path / "sam", config=replace(CONFIG, segmenter=segmenter))
+    folder = save_random_model(tmp_path / "sam", config=replace(CONFIG, segmenter=SMALL_SAM))
     published = Predictor(load_checkpoint(folder), choose_runtime("cpu"))
     (found,) = published.segment(picture_rgb, [PHRASE])
     assert found.presence is None

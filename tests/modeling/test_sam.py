@@ -6,26 +6,15 @@ import pytest
 import torch
 
 from evfsam.modeling.build import build_model
-from evfsam.modeling.config import EvfConfig, SamConfig
+from evfsam.modeling.config import EvfConfig
 from evfsam.types import ImageFeatures
-from tests.random_model import CONFIG
-
-SMALL = SamConfig(
-    image_size=64,
-    width=32,
-    depth=2,
-    heads=2,
-    global_attention_blocks=(1,),
-    window=2,
-    embedding_width=32,
-    decoder_feed_forward=64,
-)
+from tests.random_model import CONFIG, SMALL_SAM
 
 
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return build_model(EvfConfig(CONFIG.encoder, SMALL, multimask=False))
+    return build_model(EvfConfig(CONFIG.encoder, SMALL_SAM, multimask=False))
 
 
 @pytest.mark.parametrize("multimask", [False, True])
