@@ -13,6 +13,7 @@ import torch
 from evfsam.checkpoints.load import LoadedCheckpoint
 from evfsam.checkpoints.registry import semantic_warning
 from evfsam.errors import InputError
+from evfsam.processing.edges import EdgeGuide, follow_edges, guide_by
 from evfsam.processing.inputs import prepare, prepare_clicks
 from evfsam.processing.masks import presence_logits, restore
 from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, tokenize, unknown_words
@@ -25,11 +26,15 @@ REMEMBERED_PICTURES = 4  # features of SAM-2 at 1024 px take about 50 MB a pictu
 
 @dataclass(frozen=True)
 class EncodedPicture:
-    """A picture's features on the device, ready for any number of phrases."""
+    """A picture's features on the device, ready for any number of phrases.
+
+    ``guide`` is there if outlines are to follow the picture's edges.
+    """
 
     features: ImageFeatures
     encoder_pixels: torch.Tensor
     geometry: Geometry
+    guide: EdgeGuide | None = None
 
 
 class Predictor:
@@ -54,7 +59,8 @@ class Predictor:
             device = self.runtime.device
             with model_step(self.runtime):
                 features = self.model.encode_image(inputs.segmenter_pixels.to(device))
-            encoded = EncodedPicture(features, inputs.encoder_pixels.to(device), inputs.geometry)
+            guide = self.guide_by(picture_rgb, inputs.geometry)
+            encoded = EncodedPicture(features, inputs.encoder_pixels.to(device), inputs.geometry, guide)
         self._pictures[key] = encoded
         while len(self._pictures) > REMEMBERED_PICTURES:
             self._pictures.popitem(last=False)
@@ -84,7 +90,7 @@ class Predictor:
         encoded = picture_rgb if isinstance(picture_rgb, EncodedPicture) else self.encode(picture_rgb)
         answers = self.answers(encoded, prompts, clicks)
         return [
-            self._segmentation(prompt, masks, encoded.geometry, warnings, by_words=not (clicks and clicks[i]))
+            self._segmentation(prompt, masks, encoded, warnings, by_words=not (clicks and clicks[i]))
             for i, (prompt, (masks, warnings)) in enumerate(zip(prompts, answers, strict=True))
         ]
 
@@ -160,6 +166,10 @@ class Predictor:
             found.append("The phrase is longer than this checkpoint reads; its end was left out.")
         return tuple(found)
 
+    def guide_by(self, picture_rgb: np.ndarray, geometry: Geometry) -> EdgeGuide | None:
+        """What outlines are to follow in a picture, uint8 (H, W, 3); None if this checkpoint's do not."""
+        return guide_by(picture_rgb, geometry) if self.checkpoint.info.follows_edges else None
+
     def is_absent(self, masks: MaskLogits) -> bool:
         """Whether an answer to words (a batch of one) says that they name nothing here."""
         threshold = self.checkpoint.info.presence_threshold
@@ -172,9 +182,9 @@ class Predictor:
         return float(presence_logits(masks)[0].sigmoid())
 
     def _segmentation(
-        self, prompt: str, masks: MaskLogits, geometry: Geometry, warnings, by_words: bool
+        self, prompt: str, masks: MaskLogits, encoded: EncodedPicture, warnings, by_words: bool
     ) -> Segmentation:
-        logits = restore(masks.low_res_masks, geometry)[0].cpu().numpy()
+        logits = to_pixels(masks.low_res_masks, encoded)[0]
         if by_words and self.is_absent(masks):
             logits = np.full_like(logits, ABSENT_LOGIT)
         return Segmentation(
@@ -184,6 +194,13 @@ class Predictor:
             presence=self._presence(masks),
             warnings=warnings,
         )
+
+
+def to_pixels(low_res_masks: torch.Tensor, encoded: EncodedPicture) -> np.ndarray:
+    """Logits (P, h, w) at the picture's own size, float32 (P, H, W): the one way back."""
+    if encoded.guide is not None:
+        return follow_edges(low_res_masks, encoded.guide)
+    return restore(low_res_masks, encoded.geometry).cpu().numpy()
 
 
 def _some(words: Sequence[str], most: int = 8, letters: int = 40) -> str:

@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from evfsam.modeling.segmenters.sam2_memory import FrameFeatures, MemoryBank, Sam2Memory, hide_absent, join
-from evfsam.predictor import EncodedPicture, Predictor
+from evfsam.predictor import EncodedPicture, Predictor, to_pixels
 from evfsam.processing.inputs import prepare, prepare_clicks
-from evfsam.processing.masks import restore
 from evfsam.runtime import model_step
-from evfsam.types import Geometry, MaskLogits, TrackedObject, VideoPrompt
-
+from evfsam.types import MaskLogits, TrackedObject, VideoPrompt
 
 # An object that was named by words is looked for again by them on every so many frames that it is out of sight.
 LOOK_EVERY = 3
@@ -70,7 +67,10 @@ class Walk:
         with model_step(predictor.runtime):
             frame = self.memory.encode_frame(inputs.segmenter_pixels.to(device))
             encoded = EncodedPicture(
-                self.memory.without_memory(frame), inputs.encoder_pixels.to(device), inputs.geometry
+                self.memory.without_memory(frame),
+                inputs.encoder_pixels.to(device),
+                inputs.geometry,
+                predictor.guide_by(picture_rgb, inputs.geometry),
             )
             prompts = self.prompts.get(index, [])
             corrected = self._take_out({p.object_id for p in prompts})
@@ -79,7 +79,7 @@ class Walk:
                 answers = self._look_again(index, frame, encoded, answers)
             answers += self._prompt(index, frame, encoded, prompts, corrected)
             answers.sort(key=lambda answer: list(self.names).index(answer.object_id))
-            return tracked_objects(answers, inputs.geometry, allow_overlap)
+            return tracked_objects(answers, encoded, allow_overlap)
 
     def _follow(self, index: int, frame: FrameFeatures) -> list[Answer]:
         """The objects without a prompt here, a group at a time."""
@@ -182,14 +182,15 @@ def name_of(prompt: VideoPrompt) -> str:
     return prompt.phrase.strip() or f"object {prompt.object_id}"
 
 
-def tracked_objects(answers: Sequence[Answer], geometry: Geometry, allow_overlap: bool) -> tuple[TrackedObject, ...]:
+def tracked_objects(
+    answers: Sequence[Answer], encoded: EncodedPicture, allow_overlap: bool
+) -> tuple[TrackedObject, ...]:
     """Answers as the user gets them, at the size of the frame."""
     if not answers:
         return ()
     masks = hide_absent(join([answer.masks for answer in answers]))
-    logits = restore(masks.low_res_masks, geometry)
+    logits = to_pixels(masks.low_res_masks, encoded)
     logits = logits if allow_overlap else _without_overlap(logits)
-    logits = logits.cpu().numpy()
     scores = masks.iou_predictions.float().clamp(0, 1).tolist()
     presences = masks.object_score_logits.float().sigmoid().tolist()
     objects = []
@@ -212,8 +213,7 @@ def _with_not_found(found: TrackedObject) -> TrackedObject:
     return replace(found, warnings=(*found.warnings, warning))
 
 
-def _without_overlap(logits: torch.Tensor) -> torch.Tensor:
+def _without_overlap(logits: np.ndarray) -> np.ndarray:
     """(P, H, W): each pixel stays with its highest logit; elsewhere -10, sure enough of "outside"."""
-    owner = logits.argmax(dim=0, keepdim=True)
-    rows = torch.arange(len(logits), device=logits.device).view(-1, 1, 1)
-    return torch.where(owner == rows, logits, logits.clamp(max=-10.0))
+    rows = np.arange(len(logits)).reshape(-1, 1, 1)
+    return np.where(logits.argmax(0) == rows, logits, np.minimum(logits, np.float32(-10.0)))

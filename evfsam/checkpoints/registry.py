@@ -44,6 +44,7 @@ class CheckpointInfo:
         description: one line for a list.
         presence_threshold: a phrase whose presence (``Segmentation.presence``) is below it is answered with an
             empty mask, 0..1; None if the checkpoint was not trained to tell, as the published ones were not.
+        follows_edges: outlines follow the picture's edges (:mod:`evfsam.processing.edges`); not the published ones'.
     """
 
     name: str
@@ -59,6 +60,7 @@ class CheckpointInfo:
     pixels: PixelSpec | None = None
     description: str = ""
     presence_threshold: float | None = None
+    follows_edges: bool = False
     revision: str | None = None
 
     def memory_bytes(self, bytes_per_weight: int = 4) -> int | None:
@@ -177,6 +179,7 @@ def describe_folder(folder: Path) -> CheckpointInfo:
         "pixels": model.pixels,
         "file_bytes": _file_bytes(folder),
         "presence_threshold": config.get("presence_threshold"),
+        "follows_edges": bool(config.get("follows_edges")),
     }
     if "capabilities" not in config and model.segmenter.kind == "sam2" and "video" not in facts["capabilities"]:
         facts["capabilities"] += ("video",)

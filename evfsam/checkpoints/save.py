@@ -35,7 +35,7 @@ def save_checkpoint(
             ``train_tokenizer`` wrote); it may be ``folder`` itself.
         dtype: of the saved parameters; buffers are saved in float32.
         extra_config: further entries of ``config.json``, as ``evfsam.checkpoints.registry`` reads them:
-            capabilities, prompt_kinds, vocabulary, licence, description, presence_threshold.
+            capabilities, prompt_kinds, vocabulary, licence, description, presence_threshold, follows_edges.
         readme: text of ``README.md``.
 
     Returns ``folder``. Raises CheckpointError if a weight is not finite in ``dtype``.

@@ -29,12 +29,16 @@ def restore(low_res_masks: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     segmenter's square, from which the padding is cut (segment-anything ``postprocess_masks``); stretched ones
     go straight (official ``evf_sam2.py``).
     """
-    masks = low_res_masks.float().unsqueeze(1)
+    masks = low_res_masks.float()
     if geometry.resized_size_hw != geometry.input_size_hw:
-        masks = _resize(masks, geometry.input_size_hw)
-        height, width = geometry.resized_size_hw
-        masks = masks[..., :height, :width]
-    return _resize(masks, geometry.original_size_hw).squeeze(1)
+        masks = to_resized(masks, geometry)
+    return _resize(masks, geometry.original_size_hw)
+
+
+def to_resized(low_res_masks: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """(P, h, w) -> float32 (P, H', W') at the size of the picture inside the segmenter's square, padding cut off."""
+    height, width = geometry.resized_size_hw
+    return _resize(low_res_masks.float(), geometry.input_size_hw)[..., :height, :width]
 
 
 def to_low_res(masks: torch.Tensor, geometry: Geometry, low_res_size_hw: tuple[int, int]) -> torch.Tensor:
@@ -51,4 +55,4 @@ def to_low_res(masks: torch.Tensor, geometry: Geometry, low_res_size_hw: tuple[i
 
 
 def _resize(masks: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
-    return F.interpolate(masks, size_hw, mode="bilinear", align_corners=False)
+    return F.interpolate(masks.unsqueeze(1), size_hw, mode="bilinear", align_corners=False).squeeze(1)

@@ -215,6 +215,7 @@ def save(recipe: Recipe, folder: Path) -> Path:
     facts = {
         "capabilities": ["referring", "semantic", "parts", *(["video"] if memory else [])],
         "vocabulary": sorted({*vocabulary(), *(photo_words() if recipe.photo else ())}),
+        "follows_edges": True,  # so few cells a side cut corners
         "licence": "Apache-2.0",
         "description": f"A small model trained on {SEEN[bool(recipe.photo)]}; bundled with the project.",
     }

@@ -1,0 +1,69 @@
+"""Outlines that follow the picture's edges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from evfsam.processing.edges import follow_edges, guide_by
+from evfsam.processing.inputs import prepare
+from evfsam.processing.masks import restore, to_low_res
+from evfsam.types import PixelSpec
+
+STRETCHED, PADDED = PixelSpec(256, False), PixelSpec(256, True)
+
+
+def disc(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    return np.hypot(y - 0.45 * height, x - 0.6 * width) < 0.13 * min(height, width)
+
+
+def picture_of(mask: np.ndarray, noise: float = 0.0) -> np.ndarray:
+    """A red thing before a green background."""
+    picture = np.where(mask[..., None], (200.0, 60, 50), (60, 140, 70))
+    picture = picture + np.random.default_rng(0).normal(0, 1, picture.shape) * noise
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return (a & b).sum() / (a | b).sum()
+
+
+def coarse_logits(mask: np.ndarray, geometry) -> torch.Tensor:
+    """What a good model says of it: the share of each cell, a little out of place."""
+    low_res = to_low_res(torch.from_numpy(mask)[None], geometry, (64, 64))
+    return (torch.roll(low_res, (1, 1), (1, 2)) - 0.5) * 10
+
+
+@pytest.mark.parametrize("spec", [STRETCHED, PADDED], ids=["stretched", "padded"])
+@pytest.mark.parametrize("size_hw", [(256, 256), (320, 480), (700, 300), (97, 131)], ids=str)
+@pytest.mark.parametrize("noise", [0, 8], ids=["clean", "noisy"])
+def test_an_outline_beside_an_edge_moves_onto_it(spec, size_hw, noise):
+    thing = disc(*size_hw)
+    picture = picture_of(thing, noise)
+    geometry = prepare(picture, spec).geometry
+    low_res = coarse_logits(thing, geometry)
+    before = restore(low_res, geometry)[0].numpy() > 0
+    after = follow_edges(low_res, guide_by(picture, geometry))
+    assert after.shape == (1, *size_hw) and after.dtype == np.float32 and np.abs(after).max() < 7
+    assert iou(after[0] > 0, thing) > iou(before, thing) + 0.05
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (3, 200), (64, 64)], ids=str)
+def test_a_picture_without_edges_leaves_a_mask_where_it_was(size_hw):
+    picture = np.full((*size_hw, 3), 128, np.uint8)
+    geometry = prepare(picture, STRETCHED).geometry
+    low_res = torch.full((2, 64, 64), -5.0)
+    low_res[0] = 5.0
+    low_res[1, :, 40:] = 5.0
+    after = follow_edges(low_res, guide_by(picture, geometry))
+    assert (after[0] > 0).all()
+    before = restore(low_res[1:], geometry)[0].numpy() > 0
+    assert ((after[1] > 0) == before).mean() > 0.95
+
+
+def test_what_is_surely_absent_stays_so():
+    picture = picture_of(disc(100, 100))
+    geometry = prepare(picture, STRETCHED).geometry
+    assert (follow_edges(torch.full((1, 64, 64), -1024.0), guide_by(picture, geometry)) < -6).all()
