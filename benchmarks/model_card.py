@@ -4,8 +4,8 @@
     python -m benchmarks.model_card evf-sam2-tiny --scores scores.json --run runs/evf-sam2-tiny
 
 Further measures may be given as well: ``--again`` (the scores on other scenes, ``evaluate --seed 910000``),
-``--photos``, ``--clips``, ``--robustness`` and ``--clicks``, each what ``evaluate --json`` wrote. All inputs are kept beside the weights (``scores.json``, ``training.json`` ...), so that the
-card can be written again without them: ``python -m benchmarks.model_card evf-sam2-tiny``.
+``--photos``, ``--clips``, ``--robustness`` and ``--clicks``, each what ``evaluate --json`` wrote. All inputs are kept
+beside the weights (``scores.json``, ``training.json`` ...), so that the card can be written again without them: ``python -m benchmarks.model_card evf-sam2-tiny``.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ def clicks_section(name: str, clicks: dict | None) -> str:
     return f"""
 ### Clicks
 
-Mean IoU of {things} single things; the first click goes into the middle of the thing, each further one, and a correction
-of what the words gave, into the middle of the largest error
+Mean IoU of {things} single things; the first click goes into the middle of the thing, each further one, and a
+correction of what the words gave, into the middle of the largest error
 (`python -m evfsam evaluate --model {name} --clicks`).
 
 | prompt | IoU |
