@@ -5,7 +5,8 @@
 
 Further measures may be given as well: ``--again`` (the scores on other scenes, ``evaluate --seed 910000``),
 ``--photos``, ``--clips``, ``--robustness`` and ``--clicks``, each what ``evaluate --json`` wrote. All inputs are kept
-beside the weights (``scores.json``, ``training.json`` ...), so that the card can be written again without them: ``python -m benchmarks.model_card evf-sam2-tiny``.
+beside the weights (``scores.json``, ``training.json`` ...), so that the card can be written again without them:
+``python -m benchmarks.model_card evf-sam2-tiny``.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ the picture has an edge, so has the mask. The published checkpoints answer witho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -28,9 +29,9 @@ class EdgeGuide:
     Attributes:
         picture_rgb: uint8 (H, W, 3).
         geometry: of the picture in the segmenter's square.
-        colours: float32 (h, w, 3), 0..1, the picture at the segmenter's size, without padding.
-        means: (h, w, 3), of each neighbourhood.
-        precisions: (h, w, 3, 3), the inverse of each neighbourhood's covariance.
+        colours: float32 (3, h, w), 0..1, the picture at the segmenter's size, without padding.
+        means: (3, h, w), of each neighbourhood.
+        precisions: (3, 3, h, w), the inverse of each neighbourhood's covariance.
     """
 
     picture_rgb: np.ndarray
@@ -44,13 +45,22 @@ def guide_by(picture_rgb: np.ndarray, geometry: Geometry) -> EdgeGuide:
     """Look at a picture, uint8 (H, W, 3)."""
     height, width = geometry.resized_size_hw
     shrinks = height < picture_rgb.shape[0]
-    colours = cv2.resize(picture_rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    colours = colours.astype(np.float32) / 255
+    small = cv2.resize(picture_rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    colours = small.transpose(2, 0, 1).astype(np.float32) / 255
     means = _mean(colours)
-    products = (colours[..., :, None] * colours[..., None, :]).reshape(height, width, 9)
-    covariances = _mean(products).reshape(height, width, 3, 3) - means[..., :, None] * means[..., None, :]
-    precisions = np.linalg.inv(covariances + SMOOTHNESS * np.eye(3, dtype=np.float32))
-    return EdgeGuide(picture_rgb, geometry, colours, means, precisions)
+    first, second = [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]
+    covariances = _mean(colours[first] * colours[second]) - means[first] * means[second]
+    return EdgeGuide(picture_rgb, geometry, colours, means, _inverses(covariances))
+
+
+def _inverses(symmetric: np.ndarray) -> np.ndarray:
+    """(6, h, w), the upper triangles of 3 x 3 matrices, smoothed -> their inverses, (3, 3, h, w), by cofactors."""
+    rr, rg, rb, gg, gb, bb = symmetric
+    rr, gg, bb = rr + SMOOTHNESS, gg + SMOOTHNESS, bb + SMOOTHNESS
+    top = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
+    middle = rr * bb - rb * rb, rb * rg - rr * gb
+    cofactors = np.array([top, (top[1], *middle), (top[2], middle[1], rr * gg - rg * rg)])
+    return cofactors / (rr * top[0] + rg * top[1] + rb * top[2])
 
 
 def follow_edges(low_res_masks: torch.Tensor, guide: EdgeGuide) -> np.ndarray:
@@ -62,21 +72,25 @@ def follow_edges(low_res_masks: torch.Tensor, guide: EdgeGuide) -> np.ndarray:
     Returns float32 (P, H, W), between the logits of :data:`SUREST` and its opposite.
     """
     probabilities = to_resized(low_res_masks, guide.geometry).sigmoid().cpu().numpy()
-    followed = np.stack([_follow_edges(row, guide) for row in probabilities]).clip(1 - SUREST, SUREST)
-    return np.log(followed / (1 - followed))
+    return np.stack([_follow_edges(row, guide) for row in probabilities])
 
 
 def _follow_edges(probability: np.ndarray, guide: EdgeGuide) -> np.ndarray:
-    mean = _mean(probability)
-    covariance = _mean(guide.colours * probability[..., None]) - guide.means * mean[..., None]
-    slopes = np.einsum("hwij,hwj->hwi", guide.precisions, covariance)
-    offsets = mean - (slopes * guide.means).sum(-1)
-    line = _mean(np.concatenate([slopes, offsets[..., None]], -1))
+    (mean,) = _mean(probability[None])
+    covariance = _mean(guide.colours * probability) - guide.means * mean
+    slopes = (guide.precisions * covariance).sum(1)
+    offset = mean - (slopes * guide.means).sum(0)
     height, width = guide.geometry.original_size_hw
-    line = cv2.resize(line, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.einsum("hwi,hwi->hw", line[..., :3], guide.picture_rgb.astype(np.float32) / 255) + line[..., 3]
+    *slopes, followed = (
+        cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in _mean([*slopes, offset])
+    )
+    for slope, channel in zip(slopes, cv2.split(guide.picture_rgb), strict=True):
+        followed += slope * (channel * np.float32(1 / 255))
+    followed = np.clip(followed, 1 - SUREST, SUREST, out=followed)
+    return np.log(followed / (1 - followed))
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Of each neighbourhood, (h, w) or (h, w, C)."""
-    return cv2.blur(values, (2 * RADIUS_PX + 1, 2 * RADIUS_PX + 1), borderType=cv2.BORDER_REFLECT)
+def _mean(planes: Sequence[np.ndarray]) -> np.ndarray:
+    """Of each neighbourhood, (C, h, w)."""
+    size = (2 * RADIUS_PX + 1, 2 * RADIUS_PX + 1)
+    return np.stack([cv2.blur(plane, size, borderType=cv2.BORDER_REFLECT) for plane in planes])
