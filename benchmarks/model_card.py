@@ -46,6 +46,9 @@ the fusion of picture and words contributes.""",
     "floor": "*Floor*: the best constant mask of that kind of phrase, without any model.",
     "ceiling": "*Ceiling*: the segmenter told the true box and a true point instead of words.",
 }
+EDGES = """\
+In all of these outlines follow the picture's edges (`evfsam/processing/edges.py`), as they do for users.
+"""
 MEASURED_BY = {"exchanged": "--exchange", "floor": "--floor", "ceiling": "--ceiling"}
 
 
@@ -256,7 +259,7 @@ On {scores["count"]} scenes of the rendered world that no training command can r
 {chr(10).join(table)}
 
 {chr(10).join(glossary)}
-
+{EDGES if config.get("follows_edges") else ""}
 Of phrases that name nothing in the picture, {absent:.1%} were answered with an empty mask; of referring phrases whose
 target is there, {denied:.1%} were.
 
