@@ -1,0 +1,62 @@
+"""What outlines that follow edges cost beside smooth ones, and beside answering a phrase at all.
+
+    python -m benchmarks.edges
+
+Milliseconds a phrase, the best of several rounds, all in one run on one thread: machines are noisy, ratios less so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import cv2
+import torch
+
+from evfsam import load_model
+from evfsam.data.scenes import make_scene, render
+from evfsam.predictor import Predictor
+from evfsam.processing.edges import follow_edges, guide_by
+from evfsam.processing.masks import restore
+
+SIZES_HW = ((320, 320), (720, 960), (1500, 2000))
+PHRASES, ROUNDS = 8, 5
+
+
+def milliseconds(work: Callable[[], object], times: int = 1) -> float:
+    """The best of :data:`ROUNDS`, divided by ``times``."""
+    took = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        work()
+        took.append(time.perf_counter() - start)
+    return 1000 * min(took) / times
+
+
+def measure(predictor: Predictor, size_hw: tuple[int, int]) -> str:
+    """One line of the table."""
+    height, width = size_hw
+    phrases = ["the red car"] * PHRASES
+    picture = render(make_scene(900_005, width / height), size_hw).picture_rgb
+    encoded = predictor.encode(picture)
+    low_res = torch.cat([masks.low_res_masks for masks, _ in predictor.answers(encoded, phrases)])
+    guide = milliseconds(lambda: guide_by(picture, encoded.geometry))
+    answer = milliseconds(lambda: predictor.answers(encoded, phrases), PHRASES)
+    smooth = milliseconds(lambda: restore(low_res, encoded.geometry), PHRASES)
+    edges = milliseconds(lambda: follow_edges(low_res, encoded.guide), PHRASES)
+    return (
+        f"{width} x {height}".rjust(12) + f"{answer:9.1f}{smooth:9.1f}{edges:9.1f}{edges / answer:16.2f}{guide:18.1f}"
+    )
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    predictor = load_model("evf-sam2-tiny", device="cpu")
+    print(f"{'picture':>12}{'answer':>9}{'smooth':>9}{'edges':>9}{'edges / answer':>16}{'guide, a picture':>18}")
+    for size_hw in SIZES_HW:
+        print(measure(predictor, size_hw))
+
+
+if __name__ == "__main__":
+    main()
