@@ -41,11 +41,13 @@ class Walk:
 
     Args:
         find_again: look for what went out of sight by the words that it was named by, as on a picture. Beyond the
-            paper, where the memory alone may find it.
+            paper, where the memory alone may find it; and only with a checkpoint that learned to say that words name
+            nothing here, for another would take something else while the thing is hidden.
     """
 
     def __init__(self, predictor: Predictor, prompts: Sequence[VideoPrompt], reverse: bool, find_again: bool):
-        self.predictor, self.reverse, self.find_again = predictor, reverse, find_again
+        self.predictor, self.reverse = predictor, reverse
+        self.find_again = find_again and predictor.checkpoint.info.presence_threshold is not None
         self.memory = Sam2Memory(predictor.model.visual_model)
         self.prompts: dict[int, list[VideoPrompt]] = {}
         self.names: dict[int, str] = {}

@@ -225,35 +225,46 @@ def lost(monkeypatch):
     monkeypatch.setattr(Sam2Memory, "follow", forgetful)
 
 
+def at_threshold(tracker: VideoTracker, threshold: float | None) -> VideoTracker:
+    checkpoint = tracker.predictor.checkpoint
+    info = dataclasses.replace(checkpoint.info, presence_threshold=threshold)
+    return VideoTracker(Predictor(dataclasses.replace(checkpoint, info=info), tracker.predictor.runtime))
+
+
+@pytest.fixture
+def doubting(tracker):
+    """It can say that words name nothing, as the bundled checkpoints can."""
+    return at_threshold(tracker, 0.5)
+
+
 class TestLookingAgain:
-    def test_words_find_what_the_memory_lost(self, tracker, clip, lost):
-        frames = list(tracker.track(clip, ["the red car"]))
+    def test_words_find_what_the_memory_lost(self, doubting, clip, lost):
+        frames = list(doubting.track(clip, ["the red car"]))
         seen = [f.index for f in frames if f.objects[0].visible]
         assert seen == [0, 1, 2, 3, *range(6, 24, LOOK_EVERY)]
-        said = tracker.predictor.segment(clip[6], ["the red car"])[0]
+        said = doubting.predictor.segment(clip[6], ["the red car"])[0]
         assert np.allclose(frames[6].objects[0].mask_logits, said.mask_logits, atol=1e-4)
 
-    def test_not_if_nobody_wants_it(self, tracker, clip, lost):
-        frames = tracker.track(clip, ["the red car"], find_again=False)
+    def test_not_if_nobody_wants_it(self, doubting, clip, lost):
+        frames = doubting.track(clip, ["the red car"], find_again=False)
         assert [f.index for f in frames if f.objects[0].visible] == [0, 1, 2, 3]
 
-    def test_not_without_words(self, tracker, clip, lost):
-        frames = tracker.track(clip, [VideoPrompt(1, clicks=CLICK)])
+    def test_not_without_words(self, doubting, clip, lost):
+        frames = doubting.track(clip, [VideoPrompt(1, clicks=CLICK)])
         assert [f.index for f in frames if f.objects[0].visible] == [0, 1, 2, 3]
 
-    def test_not_if_the_words_are_not_believed(self, tracker, clip, lost):
-        checkpoint = tracker.predictor.checkpoint
-        doubtful = dataclasses.replace(checkpoint, info=dataclasses.replace(checkpoint.info, presence_threshold=1.0))
-        frames = VideoTracker(Predictor(doubtful, choose_runtime("cpu"))).track(clip, ["the red car"])
+    @pytest.mark.parametrize("threshold", [1.0, None], ids=["words not believed", "a checkpoint that never says no"])
+    def test_not_if_the_words_say_nothing(self, tracker, clip, lost, threshold):
+        frames = at_threshold(tracker, threshold).track(clip, ["the red car"])
         assert [f.index for f in frames if f.objects[0].visible] == [0, 1, 2, 3]
 
-    def test_the_others_go_on_as_they_were(self, tracker, clip, lost):
-        alone = list(tracker.track(clip, ["the red car"]))
-        beside = list(tracker.track(clip, [VideoPrompt(1, "the red car"), VideoPrompt(2, clicks=BOX)]))
+    def test_the_others_go_on_as_they_were(self, doubting, clip, lost):
+        alone = list(doubting.track(clip, ["the red car"]))
+        beside = list(doubting.track(clip, [VideoPrompt(1, "the red car"), VideoPrompt(2, clicks=BOX)]))
         assert_same(logits(alone), logits(beside))
 
-    def test_what_is_remembered_does_not_grow_with_every_find(self, tracker, clip, lost):
-        walk = Walk(tracker.predictor, [VideoPrompt(1, "the red car")], reverse=False, find_again=True)
+    def test_what_is_remembered_does_not_grow_with_every_find(self, doubting, clip, lost):
+        walk = Walk(doubting.predictor, [VideoPrompt(1, "the red car")], reverse=False, find_again=True)
         for index, picture in enumerate(clip):
             walk.step(index, picture, allow_overlap=True)
         assert [sorted(group.bank.prompted) for group in walk.groups] == [[0, 21]]

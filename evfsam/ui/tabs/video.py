@@ -153,7 +153,12 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                     end = gr.Number(0, minimum=0, label="End (s), 0 for the end", min_width=100, elem_id="video-end")
                 side = gr.Radio(list(SIDES), value=720, label="Long side, at most (pixels)")
                 direction = gr.Radio(list(DIRECTIONS), value="forward", label="Follow from that frame")
-                again = gr.Checkbox(True, label="Look for what went out of sight by its words", elem_id="video-again")
+                again = gr.Checkbox(
+                    True,
+                    label="Look for what went out of sight by its words",
+                    info="With checkpoints that can say that something is not there, as the bundled ones.",
+                    elem_id="video-again",
+                )
                 transparent = gr.Checkbox(label="Also make a transparent WebM of the cut-outs (slow)")
             with gr.Row():
                 look = gr.Button("Preview", min_width=120, elem_id="video-look")
