@@ -126,7 +126,7 @@ def robustness_section(name: str, robustness: dict | None) -> str:
 ### Worse pictures, other words
 
 gIoU of the same phrases with and without a change, {robustness["count"]} scenes
-(`python -m evfsam evaluate --model {name} --robustness`); of other shapes, other scenes.
+(`python -m evfsam evaluate --model {name} --robustness --count {robustness["count"]}`); of other shapes, other scenes.
 
 | change | phrases | gIoU | clean | drop |
 |---|---|---|---|---|
