@@ -26,7 +26,7 @@ pytestmark = pytest.mark.browser
 
 EXAMPLES = read_examples()
 BUNDLED = default_model()
-LONG_FILM_FRAMES, LONG_FILM_HW = 900, (192, 288)  # keeps the device busy for as long as a test looks elsewhere
+LONG_FILM_FRAMES, LONG_FILM_HW = 1700, (192, 288)  # keeps the device busy for as long as a test looks elsewhere
 
 
 @pytest.fixture(scope="module")
