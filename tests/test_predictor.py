@@ -11,7 +11,10 @@ from evfsam.checkpoints.load import load_checkpoint
 from evfsam.checkpoints.registry import default_model
 from evfsam.data.scenes import make_scene, render
 from evfsam.predictor import Predictor
+from evfsam.processing.edges import follow_edges
+from evfsam.processing.masks import restore
 from evfsam.runtime import choose_runtime
+from evfsam.tracker import VideoTracker
 from evfsam.types import Clicks
 from tests.random_model import CONFIG, SMALL_SAM, save_random_model
 
@@ -47,6 +50,23 @@ def test_who_clicks_is_believed(bundled, picture_rgb):
     clicks = Clicks(points_xy=np.array([[60.0, 10.0]]), labels=np.array([1]))
     (found,) = at_threshold(bundled, 1.0).segment(picture_rgb, [PHRASE], [clicks])
     assert found.mask.any()
+
+
+def test_outlines_follow_edges_where_the_checkpoint_says_so_on_pictures_and_in_clips(bundled, picture_rgb):
+    assert bundled.checkpoint.info.follows_edges
+    plain_info = replace(bundled.checkpoint.info, follows_edges=False)
+    plain = Predictor(replace(bundled.checkpoint, info=plain_info), bundled.runtime)
+    for predictor in (bundled, plain):
+        encoded = predictor.encode(picture_rgb)
+        low_res = predictor.answers(encoded, [PHRASE])[0][0].low_res_masks
+        wanted = restore(low_res, encoded.geometry).numpy()
+        if predictor is bundled:
+            assert not np.allclose(follow_edges(low_res, encoded.guide), wanted, atol=0.1)
+            wanted = follow_edges(low_res, encoded.guide)
+        (found,) = predictor.segment(picture_rgb, [PHRASE])
+        np.testing.assert_array_equal(found.mask_logits, wanted[0])
+        (frame,) = VideoTracker(predictor).track([picture_rgb], [PHRASE])
+        np.testing.assert_allclose(frame.objects[0].mask_logits, wanted[0], atol=1e-4)
 
 
 def test_without_an_output_for_presence_the_mask_says_it_if_it_was_trained_to(tmp_path, picture_rgb):

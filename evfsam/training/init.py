@@ -74,16 +74,24 @@ def resize_positions(state: dict[str, torch.Tensor], encoder: Beit3Config) -> di
 
 
 def continue_from(model: EvfSam, source: EvfSam) -> None:
-    """Take over another model's encoder, projector and segmenter, as far as they are of the same build.
+    """Take over another model's encoder and projector, and those modules of its segmenter that are of the same build.
 
     As the published models of both families start from one BEIT-3. A SAM takes SAM-2's prompt embeddings and mask
-    decoder, which are its own but for presence and the finer features. Changes ``model`` in place.
+    decoder, which are its own but for presence and the finer features. Changes ``model`` in place. Raises RuntimeError
+    if encoder or projector are of another size.
     """
     state, own = resize_positions(source.state_dict(), model.config.encoder), model.state_dict()
     if model.config.segmenter.kind == "sam" and source.config.segmenter.kind == "sam2":
         state = {_in_sam(name): tensor for name, tensor in state.items()}
-    fits = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
-    model.load_state_dict(fits, strict=False)
+    # A module is taken as a whole or not at all.
+    other = {_module(name) for name in own if name not in state or state[name].shape != own[name].shape}
+    taken = {name: t for name, t in state.items() if not name.startswith("visual_model.") or _module(name) not in other}
+    model.load_state_dict(taken, strict=False)
+
+
+def _module(name: str) -> str:
+    """visual_model.mask_decoder.iou_token.weight -> visual_model.mask_decoder."""
+    return ".".join(name.split(".")[:2])
 
 
 def _in_sam(name: str) -> str:

@@ -56,7 +56,7 @@ def run(
 
     Args:
         folder: of the run: scenes, tokenizer, states, metrics, and in the end ``checkpoint/``.
-        stages: in the order of :data:`STAGES`; the first two are independent of each other.
+        stages: in the order of :data:`STAGES`; "segmenter" and "grounding" are independent of each other.
         device: "cpu" to keep off a GPU; else accelerate chooses.
         workers: processes that render.
         photographs: the pack, for a recipe that has a stage ``photo``; see :mod:`evfsam.data.ccp`.

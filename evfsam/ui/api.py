@@ -68,8 +68,8 @@ def track(
     direction: str,
     start_s: float,
     end_s: float,
-    find_again: bool,
     model: str,
+    find_again: bool,
 ) -> tuple[dict[str, Any], list[str]]:
     """Objects followed through a clip, (JSON, files)."""
     clip = video.clip_of(path, start_s, end_s, max(video.SIDES))
@@ -181,7 +181,7 @@ def layout(bench: Workbench) -> None:
         """
         return compare_(bench, picture, phrases, by, of, model)
 
-    def on_track(video, phrases, frame=0, direction="forward", start_s=0, end_s=0, find_again=True, model=""):
+    def on_track(video, phrases, frame=0, direction="forward", start_s=0, end_s=0, model="", find_again=True):
         """Follow objects through a video; the files are the overlaid video, masks as PNG and COCO JSON.
 
         Args:
@@ -191,10 +191,10 @@ def layout(bench: Workbench) -> None:
             direction: "forward", "backward" or "both" from that frame.
             start_s: where the clip begins, in seconds.
             end_s: where it ends, 0 for the end of the video.
-            find_again: look for what went out of sight by its words.
             model: a name from /models, or empty for the default one.
+            find_again: look for what went out of sight by its words.
         """
-        return track(bench, video, phrases, int(frame), direction, start_s, end_s, bool(find_again), model)
+        return track(bench, video, phrases, int(frame), direction, start_s, end_s, model, bool(find_again))
 
     def on_models():
         """The checkpoints on offer and what each can do."""
@@ -210,5 +210,5 @@ def layout(bench: Workbench) -> None:
     offer(on_semantic, "semantic", [picture, text, model], found, **PUBLIC)
     offer(on_parts, "parts", [picture, text, names, model], found, **PUBLIC)
     offer(on_compare, "compare", [picture, text, by, of, model], found, **PUBLIC)
-    offer(on_track, "track", [film, text, frame, direction, start, end, again, model], found, **PUBLIC)
+    offer(on_track, "track", [film, text, frame, direction, start, end, model, again], found, **PUBLIC)
     offer(on_models, "models", None, document, api_visibility="public")

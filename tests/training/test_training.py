@@ -200,6 +200,20 @@ def test_words_and_prompts_are_taken_over_by_another_family_and_all_of_it_by_the
                 assert torch.equal(tensor, source[name]), name
 
 
+def test_modules_of_another_size_are_left_as_they_are_but_words_have_to_fit(trained):
+    source = load_checkpoint(trained / "checkpoint").model
+    recipe = small("evf-sam-tiny")
+    wide = replace(recipe.model, segmenter=replace(recipe.model.segmenter, decoder_feed_forward=96))
+    model, fresh = new_model(wide, 1), new_model(wide, 1).state_dict()
+    continue_from(model, source)
+    for name, tensor in model.state_dict().items():
+        if name.startswith("visual_model.mask_decoder."):
+            assert torch.equal(tensor, fresh[name]), name
+    other = replace(recipe.model, encoder=replace(recipe.model.encoder, feed_forward=96))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        continue_from(new_model(other, 1), source)
+
+
 def test_a_picture_whose_things_are_all_tiny_is_asked_for_its_largest_part(cache):
     part_map = np.full((1, 128, 128), 3, np.uint8)
     part_map[0, 0, 0] = 5
