@@ -46,9 +46,10 @@ the fusion of picture and words contributes.""",
     "floor": "*Floor*: the best constant mask of that kind of phrase, without any model.",
     "ceiling": "*Ceiling*: the segmenter told the true box and a true point instead of words.",
 }
-EDGES = """\
-In all of these outlines follow the picture's edges (`evfsam/processing/edges.py`), as they do for users.
-"""
+BEYOND_PAPER = {
+    "self_prompts": "A phrase for one thing is answered twice, as it is for users (`evfsam/predictor.py`).",
+    "follows_edges": "Outlines follow the picture's edges (`evfsam/processing/edges.py`), as they do for users.",
+}
 MEASURED_BY = {"exchanged": "--exchange", "floor": "--floor", "ceiling": "--ceiling"}
 
 
@@ -157,7 +158,7 @@ def clips_section(name: str, clips: dict | None) -> str:
     if clips is None:
         return ""
     titles = {
-        "words": "words on the first frame, then followed; asked again when it is out of sight",
+        "words": "words on the first frame, then followed; asked again on every frame",
         "memory": "words on the first frame, then followed by the memory alone",
         "box": "the true box on the first frame, then followed by the memory alone",
         "naive": "words on every frame by itself, nothing followed",
@@ -259,7 +260,7 @@ On {scores["count"]} scenes of the rendered world that no training command can r
 {chr(10).join(table)}
 
 {chr(10).join(glossary)}
-{EDGES if config.get("follows_edges") else ""}
+{"".join(f"{sentence}{chr(10)}" for fact, sentence in BEYOND_PAPER.items() if config.get(fact))}
 Of phrases that name nothing in the picture, {absent:.1%} were answered with an empty mask; of referring phrases whose
 target is there, {denied:.1%} were.
 

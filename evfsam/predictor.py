@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from evfsam.checkpoints.registry import semantic_warning
 from evfsam.errors import InputError
 from evfsam.processing.edges import EdgeGuide, follow_edges, guide_by
 from evfsam.processing.inputs import prepare, prepare_clicks
-from evfsam.processing.masks import presence_logits, restore
+from evfsam.processing.masks import presence_logits, restore, surest_points
 from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, tokenize, unknown_words
 from evfsam.runtime import Runtime, model_step
 from evfsam.types import Clicks, Geometry, ImageFeatures, MaskLogits, Segmentation
@@ -110,7 +110,11 @@ class Predictor:
         rows: dict[int, tuple[torch.Tensor | None, tuple[str, ...]]] = {i: (None, ()) for i in range(len(prompts))}
         for row, i in enumerate(words):
             rows[i] = (tokens[row : row + 1], self._warnings(phrases[row], cut[row]))
-        decoded = self._decode(encoded, [rows[i][0] for i in range(len(prompts))], clicks)
+        by_prompt = [rows[i][0] for i in range(len(prompts))]
+        decoded = self._decode(encoded, by_prompt, clicks)
+        if self.checkpoint.info.self_prompts:
+            one_thing = [i for row, i in enumerate(words) if not phrases[row].startswith(SEMANTIC_PREFIX)]
+            self._ask_again(encoded, by_prompt, decoded, [i for i in one_thing if clicks[i] is None])
         return [(masks, rows[i][1]) for i, masks in enumerate(decoded)]
 
     def cls_attention(self, picture_rgb: np.ndarray, prompt: str) -> np.ndarray:
@@ -154,6 +158,27 @@ class Predictor:
                     boxes = None if boxes is None else boxes.to(self.runtime.device)
                     decoded[i] = self.model.decode(features, tokens[i], points, boxes)
         return [decoded[i] for i in range(len(tokens))]
+
+    def _ask_again(
+        self, encoded: EncodedPicture, tokens: list, decoded: list[MaskLogits], one_thing: list[int]
+    ) -> None:
+        """Put a second answer in the place of the first where a phrase names one thing.
+
+        It has a click of the model's own besides the words, in the middle of what the first answer is surest of:
+        where that wavers between things it settles on one, and outlines are what a segmenter knows from clicks.
+        Whether there is anything at all stays with the first, for a click says that there is.
+        """
+        if not one_thing:
+            return
+        first = [decoded[i] for i in one_thing]
+        points = surest_points(torch.cat([masks.low_res_masks for masks in first]), encoded.geometry)
+        points = points.to(self.runtime.device)
+        labels = torch.ones(points.shape[:2], dtype=torch.int64, device=points.device)
+        with model_step(self.runtime, half=False):
+            words = torch.cat([tokens[i] for i in one_thing]).float()
+            again = self.model.decode(encoded.features.float(), words, (points, labels))
+        for row, (i, masks) in enumerate(zip(one_thing, first, strict=True)):
+            decoded[i] = replace(again.row(row), object_score_logits=presence_logits(masks))
 
     def _warnings(self, phrase: str, cut: bool) -> tuple[str, ...]:
         info = self.checkpoint.info

@@ -67,8 +67,8 @@ class VideoTracker:
             direction: "forward" goes through the whole clip; "backward" from the last object's first prompt
                 to the start; "both" goes backward, then forward. Corrections count on the way forward only.
             allow_overlap: False gives a pixel that several objects claim to the one with the highest logit.
-            find_again: look for an object that went out of sight by its words, beside what the memory says, if the
-                checkpoint learned to say that words name nothing (the published ones did not: nothing changes).
+            find_again: ask for objects by their words on every frame, beside what the memory says, if the checkpoint
+                learned to say that words name nothing (the published ones did not: nothing changes).
 
         Yields every frame of the way as soon as it is done, with the objects whose prompt has been met. With
         "both" the frames before the prompts come twice: on the way back with objects, then without them. An

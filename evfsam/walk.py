@@ -13,8 +13,7 @@ from evfsam.processing.inputs import prepare, prepare_clicks
 from evfsam.runtime import model_step
 from evfsam.types import MaskLogits, TrackedObject, VideoPrompt
 
-# An object that was named by words is looked for again by them on every so many frames that it is out of sight.
-LOOK_EVERY = 3
+SAME_THING = 0.3  # IoU from which the words' answer and the memory's speak of one thing
 
 
 @dataclass
@@ -40,9 +39,10 @@ class Walk:
     """One walk through a clip in one direction.
 
     Args:
-        find_again: look for what went out of sight by the words that it was named by, as on a picture. Beyond the
-            paper, where the memory alone may find it; and only with a checkpoint that learned to say that words name
-            nothing here, for another would take something else while the thing is hidden.
+        find_again: ask on every frame, as on a picture, for what was named by words: it may be back in sight, or the
+            memory may have gone over to something else. SAM 3 (arXiv 2511.16719) prompts its tracker anew by its
+            detector in this way; EVF-SAM leaves all to the memory. Only with a checkpoint that learned to say that
+            words name nothing here, for another would take something else while the thing is hidden.
     """
 
     def __init__(self, predictor: Predictor, prompts: Sequence[VideoPrompt], reverse: bool, find_again: bool):
@@ -56,7 +56,6 @@ class Walk:
             self.names.setdefault(prompt.object_id, name_of(prompt))
         self.phrases = {p.object_id: p.phrase for p in reversed(prompts) if p.phrase.strip()}
         self.groups: list[Group] = []
-        self.unseen: dict[int, int] = {}  # object id -> frames in a row without it
         self.found_again: dict[int, int] = {}  # object id -> the last frame on which its words found it again
 
     def step(self, index: int, picture_rgb: np.ndarray, allow_overlap: bool) -> tuple[TrackedObject, ...]:
@@ -78,7 +77,7 @@ class Walk:
             corrected = self._take_out({p.object_id for p in prompts})
             answers = self._follow(index, frame)
             if self.find_again:
-                answers = self._look_again(index, frame, encoded, answers)
+                answers = self._ask_again(index, frame, encoded, answers)
             answers += self._prompt(index, frame, encoded, prompts, corrected)
             answers.sort(key=lambda answer: list(self.names).index(answer.object_id))
             return tracked_objects(answers, encoded, allow_overlap)
@@ -92,31 +91,26 @@ class Walk:
             answers += [Answer(i, self.names[i], masks.row(row)) for row, i in enumerate(group.object_ids)]
         return answers
 
-    def _look_again(
+    def _ask_again(
         self, index: int, frame: FrameFeatures, encoded: EncodedPicture, answers: list[Answer]
     ) -> list[Answer]:
-        """The answers, those of objects found again by their words instead of the memory's.
+        """The answers, those of the words in the place of the memory's where the words are believed.
 
         Such an object goes on as from a prompt, but only the last find is kept: a bank does not grow by them.
         """
-        lost = []
-        for answer in answers:
-            gone = not is_visible(answer.masks)
-            self.unseen[answer.object_id] = self.unseen.get(answer.object_id, 0) + 1 if gone else 0
-            if gone and answer.object_id in self.phrases and self.unseen[answer.object_id] % LOOK_EVERY == 0:
-                lost.append(answer.object_id)
-        said = self.predictor.answers(encoded, [self.phrases[i] for i in lost]) if lost else []
+        asked = [answer for answer in answers if answer.object_id in self.phrases]
+        said = self.predictor.answers(encoded, [self.phrases[a.object_id] for a in asked]) if asked else []
         found = {
-            i: masks
-            for i, (masks, _) in zip(lost, said, strict=True)
-            if is_visible(masks) and not self.predictor.is_absent(masks)
+            answer.object_id: words
+            for answer, (words, _) in zip(asked, said, strict=True)
+            if not self.predictor.is_absent(words) and is_surer(words, answer.masks)
         }
         for i, bank in self._take_out(set(found)).items():
             bank = bank.only_prompted()
             bank.prompted.pop(self.found_again.get(i), None)
             self.memory.remember(bank, frame, index, found[i], prompted=True)
             self.groups.append(Group([i], bank))
-            self.found_again[i], self.unseen[i] = index, 0
+            self.found_again[i] = index
         return [replace(a, masks=found.get(a.object_id, a.masks)) for a in answers]
 
     def _take_out(self, object_ids: set[int]) -> dict[int, MemoryBank]:
@@ -177,6 +171,17 @@ class Walk:
 def is_visible(masks: MaskLogits) -> bool:
     """Whether one row's object is there and covers anything."""
     return bool(masks.object_score_logits[0] > 0) and bool((masks.low_res_masks > 0).any())
+
+
+def is_surer(words: MaskLogits, memory: MaskLogits) -> bool:
+    """Whether the words found something that the memory does not see, or something else with a higher score."""
+    if not is_visible(words):
+        return False
+    if not is_visible(memory):
+        return True
+    a, b = words.low_res_masks > 0, memory.low_res_masks > 0
+    overlap = (a & b).sum() / (a | b).sum()
+    return bool(overlap < SAME_THING) and bool(words.iou_predictions[0] > memory.iou_predictions[0])
 
 
 def name_of(prompt: VideoPrompt) -> str:

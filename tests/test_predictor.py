@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.checkpoints.registry import default_model
 from evfsam.data.scenes import make_scene, render
 from evfsam.predictor import Predictor
 from evfsam.processing.edges import follow_edges
-from evfsam.processing.masks import restore
+from evfsam.processing.masks import presence_logits, restore, surest_points
 from evfsam.runtime import choose_runtime
 from evfsam.tracker import VideoTracker
 from evfsam.types import Clicks
@@ -82,3 +83,37 @@ def test_without_an_output_for_presence_the_mask_says_it_if_it_was_trained_to(tm
     assert believed.presence == pytest.approx(float(surest.mean().sigmoid()))
     (denied,) = at_threshold(published, 1.0).segment(picture_rgb, [PHRASE])
     assert not denied.mask.any()
+
+
+THINGS = ["the red car", "[semantic] sky", "the tree on the left"]
+
+
+def answered(bundled: Predictor, picture_rgb, prompts, clicks=None, **facts):
+    predictor = Predictor(replace(bundled.checkpoint, info=replace(bundled.checkpoint.info, **facts)), bundled.runtime)
+    return [masks for masks, _ in predictor.answers(predictor.encode(picture_rgb), prompts, clicks)]
+
+
+@pytest.mark.parametrize("name", ["evf-sam2-tiny", "evf-sam-tiny"])
+def test_a_phrase_for_one_thing_is_answered_again_with_a_click_of_its_own(name, picture_rgb):
+    """The second answer is that of words and a click by hand in the same place, but for whether anything is there."""
+    bundled = Predictor(load_checkpoint(name), choose_runtime("cpu"))
+    assert bundled.checkpoint.info.self_prompts
+    once = answered(bundled, picture_rgb, THINGS, self_prompts=False)
+    twice = answered(bundled, picture_rgb, THINGS)
+    torch.testing.assert_close(twice[1].low_res_masks, once[1].low_res_masks)
+    geometry = bundled.encode(picture_rgb).geometry
+    scale_wh = np.array(geometry.original_size_hw[::-1]) / geometry.resized_size_hw[::-1]
+    for i in (0, 2):
+        assert not torch.allclose(twice[i].low_res_masks, once[i].low_res_masks, atol=1e-3)
+        point_xy = surest_points(once[i].low_res_masks, geometry)[0].numpy() * scale_wh
+        by_hand = [Clicks(points_xy=point_xy, labels=np.array([1]))]
+        (wanted,) = answered(bundled, picture_rgb, [THINGS[i]], by_hand)
+        torch.testing.assert_close(twice[i].low_res_masks, wanted.low_res_masks, atol=1e-3, rtol=0)
+        torch.testing.assert_close(presence_logits(twice[i]), presence_logits(once[i]))
+
+
+def test_what_a_person_clicked_on_is_not_clicked_on_again(bundled, picture_rgb):
+    clicks = [Clicks(points_xy=np.array([[60.0, 10.0]]), labels=np.array([1]))]
+    once = answered(bundled, picture_rgb, ["the red car"], clicks, self_prompts=False)
+    twice = answered(bundled, picture_rgb, ["the red car"], clicks)
+    torch.testing.assert_close(twice[0].low_res_masks, once[0].low_res_masks)

@@ -17,8 +17,8 @@ from evfsam.modeling.segmenters.sam2_memory import Sam2Memory
 from evfsam.predictor import Predictor
 from evfsam.runtime import choose_runtime
 from evfsam.tracker import VideoTracker, check_prompts
-from evfsam.types import Clicks, VideoPrompt
-from evfsam.walk import LOOK_EVERY, Walk
+from evfsam.types import Clicks, MaskLogits, VideoPrompt
+from evfsam.walk import Walk, is_surer
 from tests.random_tracker import save_random_tracker, set_presence
 
 CLICK = Clicks(points_xy=np.array([[20.0, 12.0]]), labels=np.array([1]))
@@ -237,11 +237,11 @@ def doubting(tracker):
     return at_threshold(tracker, 0.5)
 
 
-class TestLookingAgain:
+class TestAskingAgain:
     def test_words_find_what_the_memory_lost(self, doubting, clip, lost):
         frames = list(doubting.track(clip, ["the red car"]))
         seen = [f.index for f in frames if f.objects[0].visible]
-        assert seen == [0, 1, 2, 3, *range(6, 24, LOOK_EVERY)]
+        assert seen == list(range(24))
         said = doubting.predictor.segment(clip[6], ["the red car"])[0]
         assert np.allclose(frames[6].objects[0].mask_logits, said.mask_logits, atol=1e-4)
 
@@ -263,11 +263,29 @@ class TestLookingAgain:
         beside = list(doubting.track(clip, [VideoPrompt(1, "the red car"), VideoPrompt(2, clicks=BOX)]))
         assert_same(logits(alone), logits(beside))
 
+    @pytest.mark.parametrize(("score", "believed"), [(-1.0, "words"), (2.0, "memory")], ids=["unsure", "sure"])
+    def test_words_take_over_from_a_memory_that_is_elsewhere_and_less_sure(
+        self, doubting, clip, monkeypatch, score, believed
+    ):
+        follow = Sam2Memory.follow
+
+        def mistaken(self, frame, bank, index, reverse=False):
+            masks = follow(self, frame, bank, index, reverse)
+            low_res_masks = torch.full_like(masks.low_res_masks, -9.0)
+            low_res_masks[..., 0, 0] = 9.0
+            scores = torch.full_like(masks.iou_predictions, score)
+            return dataclasses.replace(masks, low_res_masks=low_res_masks, iou_predictions=scores)
+
+        monkeypatch.setattr(Sam2Memory, "follow", mistaken)
+        frame = list(doubting.track(clip[:2], ["the red car"]))[1]
+        said = doubting.predictor.segment(clip[1], ["the red car"])[0].mask_logits
+        assert np.allclose(frame.objects[0].mask_logits, said, atol=1e-4) == (believed == "words")
+
     def test_what_is_remembered_does_not_grow_with_every_find(self, doubting, clip, lost):
         walk = Walk(doubting.predictor, [VideoPrompt(1, "the red car")], reverse=False, find_again=True)
         for index, picture in enumerate(clip):
             walk.step(index, picture, allow_overlap=True)
-        assert [sorted(group.bank.prompted) for group in walk.groups] == [[0, 21]]
+        assert [sorted(group.bank.prompted) for group in walk.groups] == [[0, 23]]
 
 
 def test_the_bundled_checkpoint_finds_what_comes_back():
@@ -316,3 +334,25 @@ def test_phrases_are_objects_on_the_first_frame():
 def test_a_checkpoint_without_memory_is_refused(random_checkpoint):
     with pytest.raises(VideoError, match="was not made for video; use evf-sam2"):
         VideoTracker(Predictor(load_checkpoint(random_checkpoint), choose_runtime("cpu")))
+
+
+def answer(cells: slice, score: float, presence: float = 5.0) -> MaskLogits:
+    """One row that covers some columns."""
+    low_res_masks = torch.full((1, 8, 8), -5.0)
+    low_res_masks[..., cells] = 5.0
+    return MaskLogits(low_res_masks, torch.tensor([score]), torch.tensor([presence]))
+
+
+@pytest.mark.parametrize(
+    ("words", "memory", "surer"),
+    [
+        pytest.param(answer(slice(0, 3), 0.9), answer(slice(5, 8), 0.5), True, id="elsewhere, higher score"),
+        pytest.param(answer(slice(0, 3), 0.4), answer(slice(5, 8), 0.5), False, id="elsewhere, lower score"),
+        pytest.param(answer(slice(0, 3), 0.9), answer(slice(0, 4), 0.5), False, id="the same thing"),
+        pytest.param(answer(slice(0, 3), 0.1), answer(slice(0, 4), 0.5, -5.0), True, id="the memory lost it"),
+        pytest.param(answer(slice(0, 3), 0.9, -5.0), answer(slice(5, 8), 0.5), False, id="the words see nothing"),
+        pytest.param(answer(slice(0, 0), 0.9), answer(slice(5, 8), 0.5), False, id="the words cover nothing"),
+    ],
+)
+def test_whom_to_believe(words, memory, surer):
+    assert is_surer(words, memory) is surer

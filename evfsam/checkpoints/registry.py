@@ -45,6 +45,8 @@ class CheckpointInfo:
         presence_threshold: a phrase whose presence (``Segmentation.presence``) is below it is answered with an
             empty mask, 0..1; None if the checkpoint was not trained to tell, as the published ones were not.
         follows_edges: outlines follow the picture's edges (:mod:`evfsam.processing.edges`); not the published ones'.
+        self_prompts: a phrase for one thing is answered twice, the second time with a click into the first answer
+            (:class:`evfsam.predictor.Predictor`); not the published ones'.
     """
 
     name: str
@@ -61,6 +63,7 @@ class CheckpointInfo:
     description: str = ""
     presence_threshold: float | None = None
     follows_edges: bool = False
+    self_prompts: bool = False
     revision: str | None = None
 
     def memory_bytes(self, bytes_per_weight: int = 4) -> int | None:
@@ -180,6 +183,7 @@ def describe_folder(folder: Path) -> CheckpointInfo:
         "file_bytes": _file_bytes(folder),
         "presence_threshold": config.get("presence_threshold"),
         "follows_edges": bool(config.get("follows_edges")),
+        "self_prompts": bool(config.get("self_prompts")),
     }
     if "capabilities" not in config and model.segmenter.kind == "sam2" and "video" not in facts["capabilities"]:
         facts["capabilities"] += ("video",)

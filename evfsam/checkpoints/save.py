@@ -35,7 +35,8 @@ def save_checkpoint(
             ``train_tokenizer`` wrote); it may be ``folder`` itself.
         dtype: of the saved parameters; buffers are saved in float32.
         extra_config: further entries of ``config.json``, as ``evfsam.checkpoints.registry`` reads them:
-            capabilities, prompt_kinds, vocabulary, licence, description, presence_threshold, follows_edges.
+            capabilities, prompt_kinds, vocabulary, licence, description, presence_threshold, follows_edges,
+            self_prompts.
         readme: text of ``README.md``.
 
     Returns ``folder``. Raises CheckpointError if a weight is not finite in ``dtype``.

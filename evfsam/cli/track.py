@@ -49,7 +49,9 @@ def add_parser(subparsers) -> None:
     which.add_argument("--max-side", type=int, metavar="PIXELS", help="scale larger frames down")
     which.add_argument("--no-overlap", action="store_true", help="a pixel belongs to one object at most")
     which.add_argument(
-        "--no-find-again", action="store_true", help="what went out of sight is left to the memory, not asked for again"
+        "--no-find-again",
+        action="store_true",
+        help="things are left to the memory, their words not asked again on every frame",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_model_options(parser)

@@ -91,7 +91,7 @@ def evaluate_clips(
 ) -> dict:
     """Score a model on clips ``seed`` to ``seed + count - 1``.
 
-    Four ways to follow: tracking from words on the first frame, which are asked again when the thing is out of sight;
+    Four ways to follow: tracking from words on the first frame, which are asked again on every frame;
     the same by the memory alone, as published; tracking from the true box there, which tells the tracker's part from
     the words'; and, naively, asking for the words on each frame by itself.
 

@@ -20,7 +20,8 @@ Spoil = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 CLEAN_SIZE_HW = (320, 320)
 SIZES = (160, 640, 1000, 2000)  # pixels a side
 ODD_SIZES_HW = ((160, 480), (480, 160), (240, 426), (426, 240))
-SMOOTH = "outlines that do not follow edges"
+# What a checkpoint's config asks for on top of the paper, taken away.
+WITHOUT = {"outlines that do not follow edges": "follows_edges", "phrases for one thing answered once": "self_prompts"}
 PHRASES_AT_ONCE = 8  # masks of 2000 px take 16 MB each
 
 
@@ -118,10 +119,11 @@ def _change_one_scene(predictor: Predictor, sample: SceneSample, kept: _Kept) ->
     texts = [phrase.text for phrase in phrases]
     clean = _ious(predictor, sample.picture_rgb, texts, targets)
     kept.add("clean", clean)
-    if predictor.checkpoint.info.follows_edges:
-        info = replace(predictor.checkpoint.info, follows_edges=False)
-        smooth = Predictor(replace(predictor.checkpoint, info=info), predictor.runtime)
-        kept.add(SMOOTH, _ious(smooth, sample.picture_rgb, texts, targets), clean)
+    for name, fact in WITHOUT.items():
+        if getattr(predictor.checkpoint.info, fact):
+            info = replace(predictor.checkpoint.info, **{fact: False})
+            plainer = Predictor(replace(predictor.checkpoint, info=info), predictor.runtime)
+            kept.add(name, _ious(plainer, sample.picture_rgb, texts, targets), clean)
     for number, (name, spoil) in enumerate(SPOILED.items()):
         rng = np.random.default_rng([sample.seed, number])
         kept.add(name, _ious(predictor, spoil(sample.picture_rgb, rng), texts, targets), clean)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -20,6 +22,31 @@ def presence_logits(masks: MaskLogits) -> torch.Tensor:
         return masks.object_score_logits.float()
     cells = masks.low_res_masks.float().flatten(1)
     return cells.topk(max(1, int(SURE_SHARE * cells.shape[1])), dim=1).values.mean(1)
+
+
+def surest_points(low_res_masks: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """The middle of what each mask is surest of, where a person would click on it.
+
+    Args:
+        low_res_masks: (P, h, w) logits.
+        geometry: of the picture; what pads it is left out.
+
+    Returns float32 (P, 1, 2), x and y in pixels of the segmenter's square: of the connected piece with the highest
+    logit the point farthest from any edge; the highest logit itself where a mask is empty.
+    """
+    cell = geometry.input_size_hw[0] / low_res_masks.shape[-2]
+    height, width = (max(1, int(side / cell)) for side in geometry.resized_size_hw)
+    points = []
+    for logits in low_res_masks[:, :height, :width].detach().float().cpu().numpy():
+        smooth = cv2.GaussianBlur(logits, (0, 0), 1.0)  # one cell by itself is noise
+        y, x = np.unravel_index(smooth.argmax(), smooth.shape)
+        _, pieces = cv2.connectedComponents((logits > 0).astype(np.uint8))
+        if logits[y, x] > 0:
+            piece = np.pad((pieces == pieces[y, x]).astype(np.uint8), 1)
+            depth = cv2.distanceTransform(piece, cv2.DIST_L2, 5)[1:-1, 1:-1]
+            y, x = np.unravel_index(depth.argmax(), depth.shape)
+        points.append([[(x + 0.5) * cell, (y + 0.5) * cell]])
+    return torch.tensor(points, dtype=torch.float32).reshape(len(points), 1, 2)
 
 
 def restore(low_res_masks: torch.Tensor, geometry: Geometry) -> torch.Tensor:

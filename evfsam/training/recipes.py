@@ -78,7 +78,7 @@ EVF_SAM_TINY = Recipe(
     vocabulary=TINY_VOCABULARY,
     first_seed=0,
     scenes=5000,
-    aspects=(1.0, 1.0, 4 / 3, 3 / 4, 16 / 9, 2 / 3),
+    aspects=(1.0, 1.0, 1.0, 4 / 3, 3 / 4, 16 / 9, 2 / 3, 3.0, 1 / 3),
     variety=0.3,
     continues="evf-sam2-tiny",
     distil=StageConfig(steps=1200, learning_rate=1e-3, scenes=8, prompts=1, warmup=100),

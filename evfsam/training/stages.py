@@ -23,21 +23,23 @@ from evfsam.modeling.encoders.beit3 import FIRST_POSITION, Beit3
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.modeling.segmenters.sam2_memory import memory_parameters
 from evfsam.processing.inputs import prepare
-from evfsam.processing.text import PAD_ID
+from evfsam.processing.masks import surest_points
+from evfsam.processing.text import PAD_ID, SEMANTIC_PREFIX
 from evfsam.training.config import Recipe, StageConfig
 from evfsam.training.feature_cache import FeatureCache
 from evfsam.training.losses import dice_loss, mask_losses
 from evfsam.training.phrases import PhraseReader
 from evfsam.training.pointing import pointing_losses
-from evfsam.training.sampling import generator, read_pictures, sample_corrections, sample_targets
-from evfsam.types import ImageFeatures
+from evfsam.training.sampling import PhraseBatch, generator, read_pictures, sample_corrections, sample_targets
+from evfsam.types import Geometry, ImageFeatures
 
 # From the joint stage on, beside the words' own loss. Pointing goes on beside the words, on the same pictures: without
 # it the decoder forgot boxes, and most of what answers to words lacked was the outline of a thing that they had found.
 # A target that is pointed at teaches outlines without the cost of the encoder.
 GROUNDING_WEIGHT = 0.3
-CORRECTION_WEIGHT = 0.2
+CORRECTION_WEIGHT = 0.5
 POINTING_WEIGHT = 0.5
+ASKED_AGAIN = 3  # one phrase in so many
 
 
 class GroundingHeads(nn.Module):
@@ -155,7 +157,7 @@ class JointStage(nn.Module):
         losses = mask_losses(decoded, coverage)
         grounding = self.heads(self.model.mm_extractor.beit3, tokens, pixels, rows, coverage)
         losses["cls_hit"], losses["token_hit"] = grounding["cls_hit"], grounding["token_hit"]
-        corrected = self._corrected(features, rows, prompt_tokens, batch.coverage, decoded, rng)
+        corrected = self._corrected(features, rows, prompt_tokens, batch, decoded, rng)
         losses["loss"] = losses["loss"] + GROUNDING_WEIGHT * grounding["loss"] + CORRECTION_WEIGHT * corrected
         if self.segmenter_parameters:
             targets = sample_targets(self.reader.cache, batch.scenes, self.config.prompts, rng, coverage.shape[-1])
@@ -165,18 +167,27 @@ class JointStage(nn.Module):
             losses["loss"] = losses["loss"] + POINTING_WEIGHT * pointed["loss"]
         return losses
 
-    def _corrected(self, features, rows, prompt_tokens, coverage, decoded, rng) -> torch.Tensor:
-        """The loss of some phrases asked again, with a click into what the words alone got wrong."""
-        present = (coverage.flatten(1).amax(1) > 0.95).nonzero().flatten().numpy()
-        chosen = torch.from_numpy(rng.permutation(present)[: max(1, len(rows) // 6)])
+    def _corrected(self, features, rows, prompt_tokens, batch: PhraseBatch, decoded, rng) -> torch.Tensor:
+        """The loss of some phrases asked again with a click.
+
+        Half of those that name one thing click into their own first answer, as such phrases are answered
+        (:class:`~evfsam.predictor.Predictor`), right or wrong; the others into what it got wrong, as a person does.
+        """
+        present = (batch.coverage.flatten(1).amax(1) > 0.95).nonzero().flatten().numpy()
+        chosen = torch.from_numpy(rng.permutation(present)[: max(1, len(rows) // ASKED_AGAIN)])
         if not len(chosen):
             return torch.zeros((), device=rows.device)
-        answered = decoded.low_res_masks.detach().float().cpu()[chosen]
-        clicks = sample_corrections(coverage[chosen], answered, rng, self.reader.spec.image_size)
-        points = tuple(part.to(rows.device) for part in clicks)
+        answered, size = decoded.low_res_masks.detach().float().cpu()[chosen], self.reader.spec.image_size
+        points, labels = sample_corrections(batch.coverage[chosen], answered, rng, size)
+        own = torch.tensor([not batch.phrases[i].startswith(SEMANTIC_PREFIX) for i in chosen])
+        own &= torch.from_numpy(rng.random(len(chosen)) < 0.5)
+        square = Geometry((size, size), (size, size), (size, size))
+        points = torch.where(own.view(-1, 1, 1), surest_points(answered, square), points)
+        labels = torch.where(own.view(-1, 1), 1, labels)
         chosen = chosen.to(rows.device)
-        again = self.model.decode(features.select(rows[chosen]), prompt_tokens[chosen], points, multimask=False)
-        return mask_losses(again, coverage.to(rows.device)[chosen])["loss"]
+        clicks = points.to(rows.device), labels.to(rows.device)
+        again = self.model.decode(features.select(rows[chosen]), prompt_tokens[chosen], clicks, multimask=False)
+        return mask_losses(again, batch.coverage.to(rows.device)[chosen])["loss"]
 
 
 class TogetherStage(JointStage):

@@ -192,7 +192,7 @@ def layout(bench: Workbench) -> None:
             start_s: where the clip begins, in seconds.
             end_s: where it ends, 0 for the end of the video.
             model: a name from /models, or empty for the default one.
-            find_again: look for what went out of sight by its words.
+            find_again: ask for things by their words on every frame, to find what comes back into sight.
         """
         return track(bench, video, phrases, int(frame), direction, start_s, end_s, model, bool(find_again))
 

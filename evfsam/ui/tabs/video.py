@@ -155,8 +155,8 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                 direction = gr.Radio(list(DIRECTIONS), value="forward", label="Follow from that frame")
                 again = gr.Checkbox(
                     True,
-                    label="Look for what went out of sight by its words",
-                    info="With checkpoints that can say that something is not there, as the bundled ones.",
+                    label="Keep asking for things by their words",
+                    info="Finds what comes back into sight. For checkpoints that can tell that something is not there, as the bundled ones.",
                     elem_id="video-again",
                 )
                 transparent = gr.Checkbox(label="Also make a transparent WebM of the cut-outs (slow)")
