@@ -51,7 +51,7 @@ def add_parser(subparsers) -> None:
     which.add_argument(
         "--no-find-again",
         action="store_true",
-        help="things are left to the memory, their words not asked again on every frame",
+        help="the words are not asked again on every frame: all is left to the memory",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_model_options(parser)

@@ -156,7 +156,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
                 again = gr.Checkbox(
                     True,
                     label="Keep asking for things by their words",
-                    info="Finds what comes back into sight. For checkpoints that can tell that something is not there, as the bundled ones.",
+                    info="Finds what comes back into sight, with checkpoints that can say that something is not there.",
                     elem_id="video-again",
                 )
                 transparent = gr.Checkbox(label="Also make a transparent WebM of the cut-outs (slow)")
