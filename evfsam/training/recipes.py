@@ -82,7 +82,7 @@ EVF_SAM_TINY = Recipe(
     variety=0.3,
     continues="evf-sam2-tiny",
     distil=StageConfig(steps=1200, learning_rate=1e-3, scenes=8, prompts=1, warmup=100),
-    together=StageConfig(steps=1700, learning_rate=2e-4, scenes=4, prompts=4, warmup=100),
+    together=StageConfig(steps=3300, learning_rate=3e-4, scenes=4, prompts=4, warmup=100),
     segmenter_rate=2.0,  # the words were learned before, the outlines were not
 )
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from evfsam.processing.masks import surest_points
+from evfsam.processing.text import SEMANTIC_PREFIX
 from evfsam.training.config import KIND_SHARES, StageConfig
 from evfsam.training.scene_cache import OUTSIDE, SceneCache, coverage_of
 from evfsam.training.variety import vary_phrase, vary_picture
+from evfsam.types import Geometry
 
 SMALLEST_TARGET = 0.002  # of the picture; below this a click could hardly hit it
 
@@ -148,6 +151,22 @@ def sample_corrections(coverage: torch.Tensor, mask_logits: torch.Tensor, rng: n
         labels[row] = wanted[row, cells[row]] if len(wrong) else 1
     xy = np.stack([cells % grid, cells // grid], -1) + rng.uniform(0.2, 0.8, (len(coverage), 1, 2))
     return torch.from_numpy(xy * (image_size / grid)).float(), torch.from_numpy(labels)
+
+
+def sample_second_clicks(
+    phrases: list[str], coverage: torch.Tensor, mask_logits: torch.Tensor, rng: np.random.Generator, image_size: int
+):
+    """One click a row besides the words, which have been answered once.
+
+    Half of the phrases that name one thing click into their own answer, right or wrong, as users' phrases do
+    (:class:`evfsam.predictor.Predictor`); all others as :func:`sample_corrections`, which says the rest.
+    """
+    points, labels = sample_corrections(coverage, mask_logits, rng, image_size)
+    one_thing = np.array([not phrase.startswith(SEMANTIC_PREFIX) for phrase in phrases])
+    own = torch.from_numpy(one_thing & (rng.random(len(phrases)) < 0.5))
+    square = Geometry(*[(image_size, image_size)] * 3)
+    points = torch.where(own.view(-1, 1, 1), surest_points(mask_logits, square), points)
+    return points, torch.where(own.view(-1, 1), 1, labels)
 
 
 def boxes_of(coverage: torch.Tensor, rng: np.random.Generator, image_size: int) -> torch.Tensor:

@@ -23,15 +23,14 @@ from evfsam.modeling.encoders.beit3 import FIRST_POSITION, Beit3
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.modeling.segmenters.sam2_memory import memory_parameters
 from evfsam.processing.inputs import prepare
-from evfsam.processing.masks import surest_points
-from evfsam.processing.text import PAD_ID, SEMANTIC_PREFIX
+from evfsam.processing.text import PAD_ID
 from evfsam.training.config import Recipe, StageConfig
 from evfsam.training.feature_cache import FeatureCache
 from evfsam.training.losses import dice_loss, mask_losses
 from evfsam.training.phrases import PhraseReader
 from evfsam.training.pointing import pointing_losses
-from evfsam.training.sampling import PhraseBatch, generator, read_pictures, sample_corrections, sample_targets
-from evfsam.types import Geometry, ImageFeatures
+from evfsam.training.sampling import PhraseBatch, generator, read_pictures, sample_second_clicks, sample_targets
+from evfsam.types import ImageFeatures
 
 # From the joint stage on, beside the words' own loss. Pointing goes on beside the words, on the same pictures: without
 # it the decoder forgot boxes, and most of what answers to words lacked was the outline of a thing that they had found.
@@ -168,24 +167,16 @@ class JointStage(nn.Module):
         return losses
 
     def _corrected(self, features, rows, prompt_tokens, batch: PhraseBatch, decoded, rng) -> torch.Tensor:
-        """The loss of some phrases asked again with a click.
-
-        Half of those that name one thing click into their own first answer, as such phrases are answered
-        (:class:`~evfsam.predictor.Predictor`), right or wrong; the others into what it got wrong, as a person does.
-        """
+        """The loss of some phrases asked again, with a click that follows from the first answer."""
         present = (batch.coverage.flatten(1).amax(1) > 0.95).nonzero().flatten().numpy()
         chosen = torch.from_numpy(rng.permutation(present)[: max(1, len(rows) // ASKED_AGAIN)])
         if not len(chosen):
             return torch.zeros((), device=rows.device)
-        answered, size = decoded.low_res_masks.detach().float().cpu()[chosen], self.reader.spec.image_size
-        points, labels = sample_corrections(batch.coverage[chosen], answered, rng, size)
-        own = torch.tensor([not batch.phrases[i].startswith(SEMANTIC_PREFIX) for i in chosen])
-        own &= torch.from_numpy(rng.random(len(chosen)) < 0.5)
-        square = Geometry((size, size), (size, size), (size, size))
-        points = torch.where(own.view(-1, 1, 1), surest_points(answered, square), points)
-        labels = torch.where(own.view(-1, 1), 1, labels)
+        answered = decoded.low_res_masks.detach().float().cpu()[chosen]
+        phrases = [batch.phrases[i] for i in chosen]
+        clicks = sample_second_clicks(phrases, batch.coverage[chosen], answered, rng, self.reader.spec.image_size)
+        clicks = tuple(part.to(rows.device) for part in clicks)
         chosen = chosen.to(rows.device)
-        clicks = points.to(rows.device), labels.to(rows.device)
         again = self.model.decode(features.select(rows[chosen]), prompt_tokens[chosen], clicks, multimask=False)
         return mask_losses(again, batch.coverage.to(rows.device)[chosen])["loss"]
 

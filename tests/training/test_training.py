@@ -34,6 +34,7 @@ from evfsam.training.sampling import (
     sample_clicks,
     sample_corrections,
     sample_phrases,
+    sample_second_clicks,
     sample_targets,
 )
 from evfsam.training.scene_cache import OUTSIDE, open_cache
@@ -336,6 +337,22 @@ def test_corrections_hit_what_is_wrong():
         x, y = (points[:, 0] / 4).long().T
         assert labels.flatten().tolist() == [1, 0, 1] and ((y >= 4) & (y < 12)).all()
         assert 26 <= x[0] < 30 and 15 <= x[1] < 20 and 20 <= x[2] < 30
+
+
+def test_words_for_one_thing_are_also_clicked_on_where_they_were_answered_and_words_for_many_never():
+    rng = np.random.default_rng(0)
+    coverage = torch.zeros(2, 32, 32)
+    coverage[:, 20:30, 4:12] = 1
+    answer = torch.full((2, 32, 32), -1.0)
+    answer[:, 4:13, 20:29] = 3  # another thing
+    own = {phrase: [] for phrase in ("the red car", "[semantic] car")}
+    for _ in range(60):
+        points, labels = sample_second_clicks(list(own), coverage, answer, rng, image_size=128)
+        assert points.shape == (2, 1, 2) and labels.shape == (2, 1) and labels.dtype == torch.int64
+        for phrase, (x, y), label in zip(own, (points[:, 0] / 4).long().tolist(), labels[:, 0].tolist(), strict=True):
+            own[phrase].append(label == 1 and (x, y) == (24, 8))  # else "here" on the truth, or "not here"
+            assert own[phrase][-1] or label == (coverage[0, y, x] > 0.5)
+    assert 15 < sum(own["the red car"]) < 45 and not any(own["[semantic] car"])
 
 
 def words_share(model) -> float:
