@@ -48,6 +48,7 @@ the fusion of picture and words contributes.""",
 }
 BEYOND_PAPER = {
     "self_prompts": "A phrase for one thing is answered twice, as it is for users (`evfsam/predictor.py`).",
+    "iou_thresholds": "A mask ends where its expected IoU is best, by the IoU that it predicts for itself.",
     "follows_edges": "Outlines follow the picture's edges (`evfsam/processing/edges.py`), as they do for users.",
 }
 MEASURED_BY = {"exchanged": "--exchange", "floor": "--floor", "ceiling": "--ceiling"}

@@ -15,7 +15,7 @@ from evfsam.checkpoints.registry import semantic_warning
 from evfsam.errors import InputError
 from evfsam.processing.edges import EdgeGuide, follow_edges, guide_by
 from evfsam.processing.inputs import prepare, prepare_clicks
-from evfsam.processing.masks import presence_logits, restore, surest_points
+from evfsam.processing.masks import presence_logits, restore, surest_points, worth_including
 from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, tokenize, unknown_words
 from evfsam.runtime import Runtime, model_step
 from evfsam.types import Clicks, Geometry, ImageFeatures, MaskLogits, Segmentation
@@ -191,6 +191,21 @@ class Predictor:
             found.append("The phrase is longer than this checkpoint reads; its end was left out.")
         return tuple(found)
 
+    def to_pixels(self, masks: MaskLogits, encoded: EncodedPicture) -> np.ndarray:
+        """Logits (P, h, w) at the picture's own size, float32 (P, H, W): the one way back.
+
+        If the checkpoint asks for it, 0 is where a pixel begins to be worth its risk to the IoU, and no longer where
+        it is as likely in as out: see :func:`~evfsam.processing.masks.worth_including`.
+        """
+        low_res_masks = masks.low_res_masks
+        if encoded.guide is not None:
+            logits = follow_edges(low_res_masks, encoded.guide)
+        else:
+            logits = restore(low_res_masks, encoded.geometry).cpu().numpy()
+        if self.checkpoint.info.iou_thresholds:
+            logits += worth_including(masks.iou_predictions).cpu().numpy()[:, None, None]
+        return logits
+
     def guide_by(self, picture_rgb: np.ndarray, geometry: Geometry) -> EdgeGuide | None:
         """What outlines are to follow in a picture, uint8 (H, W, 3); None if this checkpoint's do not."""
         return guide_by(picture_rgb, geometry) if self.checkpoint.info.follows_edges else None
@@ -209,7 +224,7 @@ class Predictor:
     def _segmentation(
         self, prompt: str, masks: MaskLogits, encoded: EncodedPicture, warnings, by_words: bool
     ) -> Segmentation:
-        logits = to_pixels(masks.low_res_masks, encoded)[0]
+        logits = self.to_pixels(masks, encoded)[0]
         if by_words and self.is_absent(masks):
             logits = np.full_like(logits, ABSENT_LOGIT)
         return Segmentation(
@@ -219,13 +234,6 @@ class Predictor:
             presence=self._presence(masks),
             warnings=warnings,
         )
-
-
-def to_pixels(low_res_masks: torch.Tensor, encoded: EncodedPicture) -> np.ndarray:
-    """Logits (P, h, w) at the picture's own size, float32 (P, H, W): the one way back."""
-    if encoded.guide is not None:
-        return follow_edges(low_res_masks, encoded.guide)
-    return restore(low_res_masks, encoded.geometry).cpu().numpy()
 
 
 def _some(words: Sequence[str], most: int = 8, letters: int = 40) -> str:

@@ -92,7 +92,7 @@ class VideoTracker:
             Answer(p.object_id, name_of(p), masks, warnings, prompted=True)
             for p, (masks, warnings) in zip(prompts, said, strict=True)
         ]
-        objects = tracked_objects(answers, encoded, allow_overlap=True)
+        objects = tracked_objects(self.predictor, answers, encoded, allow_overlap=True)
         return TrackedFrame(prompts[0].frame_index, picture_rgb, objects)
 
     def scan(self, frames: Iterable[np.ndarray], phrase: str, every: int = 1) -> Iterator[TrackedFrame]:

@@ -128,7 +128,8 @@ class Segmentation:
 
     Attributes:
         prompt: the phrase as the user wrote it.
-        mask_logits: float32 (H, W) at the picture's own size.
+        mask_logits: float32 (H, W) at the picture's own size, above 0 inside; how sure, but for a shift where a
+            checkpoint asks for masks of the best expected IoU (``Predictor.to_pixels``).
         score: the decoder's predicted IoU, 0..1.
         presence: the probability that the thing is there at all, 0..1: SAM-2's own output, or what a mask trained for
             it says; None from other segmenters. The published weights were never trained for it on phrases.
@@ -143,7 +144,7 @@ class Segmentation:
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """bool (H, W): where the probability is above one half."""
+        """bool (H, W): where the logits are above 0."""
         return self.mask_logits > 0
 
     def mask_at(self, threshold: float) -> np.ndarray:

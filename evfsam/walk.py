@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evfsam.modeling.segmenters.sam2_memory import FrameFeatures, MemoryBank, Sam2Memory, hide_absent, join
-from evfsam.predictor import EncodedPicture, Predictor, to_pixels
+from evfsam.predictor import EncodedPicture, Predictor
 from evfsam.processing.inputs import prepare, prepare_clicks
 from evfsam.runtime import model_step
 from evfsam.types import MaskLogits, TrackedObject, VideoPrompt
@@ -80,7 +80,7 @@ class Walk:
                 answers = self._ask_again(index, frame, encoded, answers)
             answers += self._prompt(index, frame, encoded, prompts, corrected)
             answers.sort(key=lambda answer: list(self.names).index(answer.object_id))
-            return tracked_objects(answers, encoded, allow_overlap)
+            return tracked_objects(predictor, answers, encoded, allow_overlap)
 
     def _follow(self, index: int, frame: FrameFeatures) -> list[Answer]:
         """The objects without a prompt here, a group at a time."""
@@ -190,13 +190,13 @@ def name_of(prompt: VideoPrompt) -> str:
 
 
 def tracked_objects(
-    answers: Sequence[Answer], encoded: EncodedPicture, allow_overlap: bool
+    predictor: Predictor, answers: Sequence[Answer], encoded: EncodedPicture, allow_overlap: bool
 ) -> tuple[TrackedObject, ...]:
     """Answers as the user gets them, at the size of the frame."""
     if not answers:
         return ()
     masks = hide_absent(join([answer.masks for answer in answers]))
-    logits = to_pixels(masks.low_res_masks, encoded)
+    logits = predictor.to_pixels(masks, encoded)
     logits = logits if allow_overlap else _without_overlap(logits)
     scores = masks.iou_predictions.float().clamp(0, 1).tolist()
     presences = masks.object_score_logits.float().sigmoid().tolist()

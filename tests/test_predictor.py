@@ -13,7 +13,7 @@ from evfsam.checkpoints.registry import default_model
 from evfsam.data.scenes import make_scene, render
 from evfsam.predictor import Predictor
 from evfsam.processing.edges import follow_edges
-from evfsam.processing.masks import presence_logits, restore, surest_points
+from evfsam.processing.masks import presence_logits, restore, surest_points, worth_including
 from evfsam.runtime import choose_runtime
 from evfsam.tracker import VideoTracker
 from evfsam.types import Clicks
@@ -59,15 +59,29 @@ def test_outlines_follow_edges_where_the_checkpoint_says_so_on_pictures_and_in_c
     plain = Predictor(replace(bundled.checkpoint, info=plain_info), bundled.runtime)
     for predictor in (bundled, plain):
         encoded = predictor.encode(picture_rgb)
-        low_res = predictor.answers(encoded, [PHRASE])[0][0].low_res_masks
+        masks = predictor.answers(encoded, [PHRASE])[0][0]
+        low_res, raised = masks.low_res_masks, float(worth_including(masks.iou_predictions))
         wanted = restore(low_res, encoded.geometry).numpy()
         if predictor is bundled:
             assert not np.allclose(follow_edges(low_res, encoded.guide), wanted, atol=0.1)
             wanted = follow_edges(low_res, encoded.guide)
         (found,) = predictor.segment(picture_rgb, [PHRASE])
-        np.testing.assert_array_equal(found.mask_logits, wanted[0])
+        wanted = wanted + raised
+        np.testing.assert_allclose(found.mask_logits, wanted[0], atol=1e-5)
         (frame,) = VideoTracker(predictor).track([picture_rgb], [PHRASE])
         np.testing.assert_allclose(frame.objects[0].mask_logits, wanted[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["evf-sam2-tiny", "evf-sam-tiny", "evf-sam2-tiny-photo"])
+def test_a_doubtful_mask_is_larger_where_the_checkpoint_says_so(name, picture_rgb):
+    bundled = Predictor(load_checkpoint(name), choose_runtime("cpu"))
+    assert bundled.checkpoint.info.iou_thresholds
+    plain_info = replace(bundled.checkpoint.info, iou_thresholds=False)
+    plain = Predictor(replace(bundled.checkpoint, info=plain_info), bundled.runtime)
+    before, after = (p.segment(picture_rgb, ["[semantic] sky", "[semantic] window"]) for p in (plain, bundled))
+    for first, then in zip(before, after, strict=True):
+        np.testing.assert_allclose(then.mask_logits - first.mask_logits, -np.log(max(first.score, 0.3)), atol=1e-4)
+        assert (then.score, then.presence) == (first.score, first.presence)
 
 
 def test_without_an_output_for_presence_the_mask_says_it_if_it_was_trained_to(tmp_path, picture_rgb):

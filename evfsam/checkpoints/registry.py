@@ -47,6 +47,7 @@ class CheckpointInfo:
         follows_edges: outlines follow the picture's edges (:mod:`evfsam.processing.edges`); not the published ones'.
         self_prompts: a phrase for one thing is answered twice, the second time with a click into the first answer
             (:class:`evfsam.predictor.Predictor`); not the published ones'.
+        iou_thresholds: a mask ends where its expected IoU is best (``Predictor.to_pixels``); not the published ones'.
     """
 
     name: str
@@ -64,6 +65,7 @@ class CheckpointInfo:
     presence_threshold: float | None = None
     follows_edges: bool = False
     self_prompts: bool = False
+    iou_thresholds: bool = False
     revision: str | None = None
 
     def memory_bytes(self, bytes_per_weight: int = 4) -> int | None:
@@ -184,6 +186,7 @@ def describe_folder(folder: Path) -> CheckpointInfo:
         "presence_threshold": config.get("presence_threshold"),
         "follows_edges": bool(config.get("follows_edges")),
         "self_prompts": bool(config.get("self_prompts")),
+        "iou_thresholds": bool(config.get("iou_thresholds")),
     }
     if "capabilities" not in config and model.segmenter.kind == "sam2" and "video" not in facts["capabilities"]:
         facts["capabilities"] += ("video",)

@@ -21,7 +21,11 @@ CLEAN_SIZE_HW = (320, 320)
 SIZES = (160, 640, 1000, 2000)  # pixels a side
 ODD_SIZES_HW = ((160, 480), (480, 160), (240, 426), (426, 240))
 # What a checkpoint's config asks for on top of the paper, taken away.
-WITHOUT = {"outlines that do not follow edges": "follows_edges", "phrases for one thing answered once": "self_prompts"}
+WITHOUT = {
+    "outlines that do not follow edges": "follows_edges",
+    "phrases for one thing answered once": "self_prompts",
+    "masks where they are likely, not where IoU is best": "iou_thresholds",
+}
 PHRASES_AT_ONCE = 8  # masks of 2000 px take 16 MB each
 
 

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from evfsam.types import Geometry, MaskLogits
 
+LEAST_IOU = 0.3  # a predicted IoU below it is hardly a prediction
 SURE_SHARE = 0.01  # of a mask's cells: the ones it is most sure of
 
 
@@ -47,6 +48,15 @@ def surest_points(low_res_masks: torch.Tensor, geometry: Geometry) -> torch.Tens
             y, x = np.unravel_index(depth.argmax(), depth.shape)
         points.append([[(x + 0.5) * cell, (y + 0.5) * cell]])
     return torch.tensor(points, dtype=torch.float32).reshape(len(points), 1, 2)
+
+
+def worth_including(iou_predictions: torch.Tensor) -> torch.Tensor:
+    """How far logits are to be raised for masks of the best expected IoU: (P,) predicted IoU -> float32 (P,), >= 0.
+
+    The best threshold on a probability is half of the Dice that it leads to (Lipton et al., arXiv 1402.1892). For an
+    IoU of s that is s / (1 + s), whose logit is log s: one half for a mask that will be right, less for a doubtful one.
+    """
+    return -iou_predictions.float().clamp(LEAST_IOU, 1.0).log()
 
 
 def restore(low_res_masks: torch.Tensor, geometry: Geometry) -> torch.Tensor:

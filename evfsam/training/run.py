@@ -216,7 +216,8 @@ def save(recipe: Recipe, folder: Path) -> Path:
         "capabilities": ["referring", "semantic", "parts", *(["video"] if memory else [])],
         "vocabulary": sorted({*vocabulary(), *(photo_words() if recipe.photo else ())}),
         "follows_edges": True,  # so few cells a side cut corners
-        "self_prompts": True,  # and so few lessons in words leave outlines to clicks
+        "self_prompts": True,  # so few lessons in words leave outlines to clicks
+        "iou_thresholds": True,  # and doubts where a larger one would be sure
         "licence": "Apache-2.0",
         "description": f"A small model trained on {SEEN[bool(recipe.photo)]}; bundled with the project.",
     }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from evfsam.processing.masks import surest_points
+from evfsam.processing.masks import surest_points, worth_including
 from evfsam.types import Geometry
 
 SQUARE = Geometry((256, 256), (256, 256), (256, 256))
@@ -52,3 +53,25 @@ def test_what_pads_a_picture_is_not_clicked_on():
 
 def test_a_picture_of_one_row_of_cells():
     assert surest_points(logits((0, 30, 2, 33, 3)), Geometry((2, 256), (2, 256), (256, 256))).isfinite().all()
+
+
+def test_logits_are_raised_to_where_the_expected_iou_is_best():
+    """Pixels in or out by chance, with known probabilities: no other threshold gives a better IoU on average."""
+    rng = np.random.default_rng(0)
+    chances = rng.beta(0.3, 0.7, 400)
+    truths = rng.random((3000, 400)) < chances
+    thresholds = np.linspace(0.05, 0.95, 91)
+
+    def iou(threshold: float) -> float:
+        mask = chances > threshold
+        return float(((truths & mask).sum(1) / (truths | mask).sum(1)).mean())
+
+    best = thresholds[np.argmax([iou(t) for t in thresholds])]
+    raised = worth_including(torch.tensor([iou(best)])).item()
+    chosen = 1 / (1 + np.exp(raised))  # the probability whose logit is now 0
+    assert chosen < 0.45 and iou(chosen) == pytest.approx(iou(best), abs=0.002) and iou(0.5) < iou(best) - 0.005
+
+
+@pytest.mark.parametrize(("predicted", "raised"), [(1.0, 0.0), (1.3, 0.0), (0.5, 0.6931), (0.1, 1.204), (-0.2, 1.204)])
+def test_a_predicted_iou_out_of_bounds_raises_no_more_than_its_bound(predicted, raised):
+    assert worth_including(torch.tensor([predicted])).item() == pytest.approx(raised, abs=1e-3)
