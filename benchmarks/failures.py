@@ -97,9 +97,18 @@ def page(cases: list[Case]) -> Image.Image:
     for number, case in enumerate(cases):
         x, y = GAP + number % COLUMNS * cell_w, GAP + number // COLUMNS * cell_h
         sheet.paste(Image.fromarray(overlay(case.picture_rgb, [case.target, case.mask], [TRUTH, ANSWER])), (x, y))
-        draw.text((x, y + height + 2), f"{number + 1}. {case.phrase}", INK, font)
+        draw.text((x, y + height + 2), _fitted(f"{number + 1}. {case.phrase}", font, width), INK, font)
         draw.text((x, y + height + 2 + LINE), f"{case.kind}, IoU {case.iou:.2f}", INK, font)
     return sheet
+
+
+def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """As much of a caption as is no wider; the list below the page has it whole."""
+    if font.getlength(text) <= width:
+        return text
+    while font.getlength(f"{text}...") > width:
+        text = text[:-1]
+    return f"{text.rstrip()}..."
 
 
 def listing(name: str, cases: list[Case], seed: int, count: int, seen: str) -> str:
