@@ -72,7 +72,7 @@ def test_outlines_follow_edges_where_the_checkpoint_says_so_on_pictures_and_in_c
         np.testing.assert_allclose(frame.objects[0].mask_logits, wanted[0], atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["evf-sam2-tiny", "evf-sam-tiny", "evf-sam2-tiny-photo"])
+@pytest.mark.parametrize("name", ["evf-sam2-tiny", "evf-sam-tiny"])
 def test_a_doubtful_mask_is_larger_where_the_checkpoint_says_so(name, picture_rgb):
     bundled = Predictor(load_checkpoint(name), choose_runtime("cpu"))
     assert bundled.checkpoint.info.iou_thresholds
