@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import cv2
 import torch
@@ -41,8 +40,7 @@ def measure(predictor: Predictor, size_hw: tuple[int, int]) -> str:
     height, width = size_hw
     phrases = ["the red car"] * PHRASES
     picture = render(make_scene(900_005, width / height), size_hw).picture_rgb
-    plain_info = replace(predictor.checkpoint.info, self_prompts=False)
-    plain = Predictor(replace(predictor.checkpoint, info=plain_info), predictor.runtime)
+    plain = predictor.with_facts(self_prompts=False)
     encoded = predictor.encode(picture)
     low_res = torch.cat([masks.low_res_masks for masks, _ in predictor.answers(encoded, phrases)])
     guide = milliseconds(lambda: guide_by(picture, encoded.geometry))

@@ -50,6 +50,13 @@ class Predictor:
         self.model = checkpoint.model
         self._pictures: OrderedDict[bytes, EncodedPicture] = OrderedDict()
 
+    def with_facts(self, **facts) -> Predictor:
+        """The same model, taken for one of other facts (:class:`~evfsam.checkpoints.registry.CheckpointInfo`).
+
+        To tell what ``self_prompts=False`` or ``presence_threshold=None`` would change, say.
+        """
+        return Predictor(replace(self.checkpoint, info=replace(self.checkpoint.info, **facts)), self.runtime)
+
     def encode(self, picture_rgb: np.ndarray) -> EncodedPicture:
         """Encode a picture, uint8 (H, W, 3), or find it among those encoded before."""
         key = hashlib.blake2b(np.ascontiguousarray(picture_rgb), digest_size=16, salt=_shape_salt(picture_rgb)).digest()

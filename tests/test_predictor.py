@@ -33,8 +33,7 @@ def picture_rgb():
 
 
 def at_threshold(bundled: Predictor, threshold: float | None) -> Predictor:
-    info = replace(bundled.checkpoint.info, presence_threshold=threshold)
-    return Predictor(replace(bundled.checkpoint, info=info), bundled.runtime)
+    return bundled.with_facts(presence_threshold=threshold)
 
 
 def test_a_phrase_below_the_presence_threshold_gets_an_empty_mask(bundled, picture_rgb):
@@ -55,8 +54,7 @@ def test_who_clicks_is_believed(bundled, picture_rgb):
 
 def test_outlines_follow_edges_where_the_checkpoint_says_so_on_pictures_and_in_clips(bundled, picture_rgb):
     assert bundled.checkpoint.info.follows_edges
-    plain_info = replace(bundled.checkpoint.info, follows_edges=False)
-    plain = Predictor(replace(bundled.checkpoint, info=plain_info), bundled.runtime)
+    plain = bundled.with_facts(follows_edges=False)
     for predictor in (bundled, plain):
         encoded = predictor.encode(picture_rgb)
         masks = predictor.answers(encoded, [PHRASE])[0][0]
@@ -76,8 +74,7 @@ def test_outlines_follow_edges_where_the_checkpoint_says_so_on_pictures_and_in_c
 def test_a_doubtful_mask_is_larger_where_the_checkpoint_says_so(name, picture_rgb):
     bundled = Predictor(load_checkpoint(name), choose_runtime("cpu"))
     assert bundled.checkpoint.info.iou_thresholds
-    plain_info = replace(bundled.checkpoint.info, iou_thresholds=False)
-    plain = Predictor(replace(bundled.checkpoint, info=plain_info), bundled.runtime)
+    plain = bundled.with_facts(iou_thresholds=False)
     before, after = (p.segment(picture_rgb, ["[semantic] sky", "[semantic] window"]) for p in (plain, bundled))
     for first, then in zip(before, after, strict=True):
         np.testing.assert_allclose(then.mask_logits - first.mask_logits, -np.log(max(first.score, 0.3)), atol=1e-4)
@@ -103,7 +100,7 @@ THINGS = ["the red car", "[semantic] sky", "the tree on the left"]
 
 
 def answered(bundled: Predictor, picture_rgb, prompts, clicks=None, **facts):
-    predictor = Predictor(replace(bundled.checkpoint, info=replace(bundled.checkpoint.info, **facts)), bundled.runtime)
+    predictor = bundled.with_facts(**facts)
     return [masks for masks, _ in predictor.answers(predictor.encode(picture_rgb), prompts, clicks)]
 
 

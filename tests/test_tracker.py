@@ -226,9 +226,7 @@ def lost(monkeypatch):
 
 
 def at_threshold(tracker: VideoTracker, threshold: float | None) -> VideoTracker:
-    checkpoint = tracker.predictor.checkpoint
-    info = dataclasses.replace(checkpoint.info, presence_threshold=threshold)
-    return VideoTracker(Predictor(dataclasses.replace(checkpoint, info=info), tracker.predictor.runtime))
+    return VideoTracker(tracker.predictor.with_facts(presence_threshold=threshold))
 
 
 @pytest.fixture

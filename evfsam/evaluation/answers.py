@@ -39,8 +39,7 @@ def exchanged_answer(predictor: Predictor) -> Answer:
     If that changes little, the words alone do the work and early fusion is unused. Nothing is denied here, so
     that what falls is the pointing, not the trust in an answer.
     """
-    info = replace(predictor.checkpoint.info, presence_threshold=None)
-    predictor = Predictor(replace(predictor.checkpoint, info=info), predictor.runtime)
+    predictor = predictor.with_facts(presence_threshold=None)
 
     def answer(sample: SceneSample) -> list[np.ndarray]:
         other = predictor.encode(sample.other_picture_rgb)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -125,8 +124,7 @@ def _change_one_scene(predictor: Predictor, sample: SceneSample, kept: _Kept) ->
     kept.add("clean", clean)
     for name, fact in WITHOUT.items():
         if getattr(predictor.checkpoint.info, fact):
-            info = replace(predictor.checkpoint.info, **{fact: False})
-            plainer = Predictor(replace(predictor.checkpoint, info=info), predictor.runtime)
+            plainer = predictor.with_facts(**{fact: False})
             kept.add(name, _ious(plainer, sample.picture_rgb, texts, targets), clean)
     for number, (name, spoil) in enumerate(SPOILED.items()):
         rng = np.random.default_rng([sample.seed, number])

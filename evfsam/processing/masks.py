@@ -33,7 +33,7 @@ def surest_points(low_res_masks: torch.Tensor, geometry: Geometry) -> torch.Tens
         geometry: of the picture; what pads it is left out.
 
     Returns float32 (P, 1, 2), x and y in pixels of the segmenter's square: of the connected piece with the highest
-    logit the point farthest from any edge; the highest logit itself where a mask is empty.
+    logit the point farthest from any edge; the place of the highest logit itself where that is outside the mask.
     """
     cell = geometry.input_size_hw[0] / low_res_masks.shape[-2]
     height, width = (max(1, int(side / cell)) for side in geometry.resized_size_hw)
