@@ -24,7 +24,7 @@ def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Acce
     """Run a stage to its end, from where an earlier run left off.
 
     Writes ``folder/<stage>/`` (state to resume from) and appends to ``folder/metrics.jsonl``: one line every
-    50 steps with means of all losses, the learning rate and phrases a second.
+    50 steps and one at the end with means of all losses, the learning rate and phrases a second.
     """
     optimizer = torch.optim.AdamW(
         stage.parameter_groups(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
@@ -55,10 +55,11 @@ def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Acce
             for key, value in losses.items():
                 sums[key] += value.detach().item()
             bar.update()
-            if (step + 1) % LOG_EVERY == 0 and accelerator.is_main_process:
+            if ((step + 1) % LOG_EVERY == 0 or step + 1 == config.steps) and accelerator.is_main_process:
                 seconds, since = time.monotonic() - since, time.monotonic()
-                row = {key: round(value / LOG_EVERY, 4) for key, value in sums.items()}
-                prompts = LOG_EVERY * config.scenes * config.prompts * accelerator.num_processes
+                steps = step + 1 - max(start, step // LOG_EVERY * LOG_EVERY)
+                row = {key: round(value / steps, 4) for key, value in sums.items()}
+                prompts = steps * config.scenes * config.prompts * accelerator.num_processes
                 row |= {
                     "stage": name,
                     "step": step + 1,
