@@ -4,8 +4,9 @@
     python -m benchmarks.model_card evf-sam2-tiny --scores scores.json --run runs/evf-sam2-tiny
 
 Further measures may be given as well: ``--again`` (the scores on other scenes, ``evaluate --seed 910000``),
-``--photos``, ``--clips``, ``--robustness`` and ``--clicks``, each what ``evaluate --json`` wrote. All inputs are kept
-beside the weights (``scores.json``, ``training.json`` ...), so that the card can be written again without them:
+``--once`` (of first answers), ``--photos``, ``--clips``, ``--robustness`` and ``--clicks``, each what
+``evaluate --json`` wrote. All inputs are kept beside the weights (``scores.json``, ``training.json`` ...), so that the
+card can be written again without them:
 ``python -m benchmarks.model_card evf-sam2-tiny``.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 CHECKPOINTS = Path(__file__).parents[1] / "assets" / "checkpoints"
 MORE = {
     "again": "--seed 910000",
+    "once": "--once --exchange",
     "photos": "--data ccp",
     "clips": "--data clips",
     "robustness": "--robustness",
@@ -116,6 +118,29 @@ def photos_section(name: str, photos: dict | None) -> str:
 """
 
 
+def once_section(name: str, once: dict | None) -> str:
+    """What the fusion of picture and words is worth to first answers, which no click of the model's own has mended."""
+    if once is None:
+        return ""
+    rows = []
+    for kind, title in KINDS.items():
+        if kind in once["scores"]:
+            own, exchanged = (once["scores"][kind][who]["giou"] for who in ("model", "exchanged"))
+            rows.append(f"| {title} | {own:.3f} | {exchanged:.3f} | {exchanged - own:+.3f} |")
+    return f"""
+### Is the fusion real?
+
+gIoU of first answers, as the paper has them, with the scene's own picture in the multimodal encoder and with another
+scene's, on {once["count"]} scenes (seeds {once["seed"]} to {once["seed"] + once["count"] - 1};
+`python -m evfsam evaluate --model {name} --once --exchange --count {once["count"]}`). The second answer, with a click
+into the first, wins back some of what a wrong picture costs.
+
+| phrases | gIoU | picture exchanged | difference |
+|---|---|---|---|
+{chr(10).join(rows)}
+"""
+
+
 def robustness_section(name: str, robustness: dict | None) -> str:
     if robustness is None:
         return ""
@@ -189,6 +214,7 @@ that come after it was out of sight; hidden: the share of the frames without it 
 
 
 SECTIONS = {
+    "once": once_section,
     "photos": photos_section,
     "clips": clips_section,
     "robustness": robustness_section,

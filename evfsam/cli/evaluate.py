@@ -43,6 +43,11 @@ def add_parser(subparsers) -> None:
         action="store_true",
         help="the segmenter told the true box and a true point instead of words",
     )
+    compare.add_argument(
+        "--once",
+        action="store_true",
+        help="a phrase for one thing is answered once, as in the paper, by a checkpoint that would answer it twice",
+    )
     instead = parser.add_argument_group("instead of scores by kind of phrase").add_mutually_exclusive_group()
     instead.add_argument("--robustness", action="store_true", help="what worse pictures and other wordings cost")
     instead.add_argument("--clicks", action="store_true", help="words, clicks and both")
@@ -57,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     if measure and args.data != "scenes":
         raise InputError(f"--{measure} is measured on scenes: leave --data {args.data} out.")
     predictor = load_predictor(args)
+    if args.once:
+        predictor = predictor.with_facts(self_prompts=False)
     result, table = {**DATA, **MEASURES}[measure or args.data](predictor, args)
     if args.json != "-":
         print(table)

@@ -33,6 +33,17 @@ def test_scores_are_printed_and_written(random_checkpoint, tmp_path, capsys):
         assert f"{row['model']['giou']:.3f}" in line and f"{row['exchanged']['giou']:.3f}" in line
 
 
+def test_answered_once_is_what_the_checkpoint_says_without_a_click_of_its_own(tmp_path, capsys):
+    paths = [tmp_path / "twice.json", tmp_path / "once.json"]
+    command = ["evaluate", "--seed", "900000", "--count", "1", "--model", "evf-sam2-tiny"]
+    for path, options in zip(paths, ([], ["--once"]), strict=True):
+        assert main([*command, *options, "--json", str(path)]) == 0
+    twice, once = (json.loads(path.read_text())["scores"] for path in paths)
+    plain = evaluate_scenes(load_model("evf-sam2-tiny").with_facts(self_prompts=False), 900_000, 1)
+    assert once == to_json(plain)["scores"]
+    assert once["referring"] != twice["referring"] and once["stuff"] == twice["stuff"]
+
+
 def test_json_alone_on_standard_output(random_checkpoint, capsys):
     assert main([*SCENES, "--model", str(random_checkpoint), "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["data"] == "scenes"
