@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     if args.steps:
         recipe = shortened(recipe, args.steps)
     if args.scenes:
-        fewer = {name: min(getattr(recipe, name), args.scenes) for name in ("photographs", "clips")}
+        fewer = {name: min(getattr(recipe, name), args.scenes) for name in ("photographs", "clips", "clip_frames")}
         recipe = replace(recipe, scenes=args.scenes, **fewer)
     if args.seed is not None:
         recipe = replace(recipe, seed=args.seed)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from evfsam.modeling.config import EvfConfig
 
@@ -32,6 +33,7 @@ class StageConfig:
     prompts: int  # a scene
     warmup: int = 200
     weight_decay: float = 0.01
+    shares: Mapping[str, float] = field(default_factory=KIND_SHARES.copy)  # of phrases, by kind
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Recipe:
         model: what is trained.
         vocabulary: size of the tokenizer that is trained on the world's phrases.
         first_seed, scenes: the rendered scenes, ``scenes`` of them.
+        clip_frames: frames of rendered clips, one a clip, learned from as scenes are.
         aspects: their widths over their heights, taken in turn; other than 1 only for a segmenter that pads, for
             one that stretches sees a square in any case.
         distil: the image encoder learns to see as that of the checkpoint that the recipe continues.
@@ -56,6 +59,7 @@ class Recipe:
         finer: encoder and projector go on with a finer copy of the picture, the segmenter frozen.
         coarse_size: side of the copy that the encoder reads in the stages before ``finer``, in pixels; None if it is
             the model's own from the start.
+        coarse_layers: layers of the encoder in those stages; None as well.
         photographs: samples made of photographs, for ``photo``.
         continues: the checkpoint this one starts from: its words, and what of its segmenter is of the same build; None
             to start from nothing.
@@ -71,6 +75,7 @@ class Recipe:
     vocabulary: int
     first_seed: int
     scenes: int
+    clip_frames: int = 0
     distil: StageConfig | None = None
     segmenter: StageConfig | None = None
     grounding: StageConfig | None = None
@@ -80,6 +85,7 @@ class Recipe:
     memory: StageConfig | None = None
     finer: StageConfig | None = None
     coarse_size: int | None = None
+    coarse_layers: int | None = None
     clips: int = 0
     photographs: int = 0
     continues: str | None = None
@@ -91,6 +97,8 @@ class Recipe:
 
     def model_of(self, stage: str) -> EvfConfig:
         """The model that a stage trains."""
-        if stage == "finer" or self.coarse_size is None:
+        if stage == "finer":
             return self.model
-        return replace(self.model, encoder=replace(self.model.encoder, image_size=self.coarse_size))
+        own = self.model.encoder
+        size, layers = self.coarse_size or own.image_size, self.coarse_layers or own.layers
+        return replace(self.model, encoder=replace(own, image_size=size, layers=layers))

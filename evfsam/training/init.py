@@ -73,6 +73,51 @@ def resize_positions(state: dict[str, torch.Tensor], encoder: Beit3Config) -> di
     return {**state, name: torch.cat([kept, grid.flatten(1).T])}
 
 
+def deepen(state: dict[str, torch.Tensor], encoder: Beit3Config) -> dict[str, torch.Tensor]:
+    """A model's state for an encoder of more layers that computes the same.
+
+    Layers just before the last are doubled; the second of a pair starts by adding nothing, for the projections that end
+    its two blocks are zero, but with what it looks at learned already (as in StackBERT, Gong et al., ICML 2019, that
+    deepens by copies, and bert2BERT, arXiv 2110.07143, that keeps the function).
+
+    Args:
+        state: holds ``...encoder.layers.0.`` to those of L layers.
+        encoder: has L to 2 L - 1 layers.
+
+    Returns the same tensors under new numbers, and the copies; ``state`` itself if there is nothing to add. Raises
+    ValueError if the encoder has fewer layers than that, or more.
+    """
+    marker = "mm_extractor.beit3.encoder.layers."
+    layers = [{} for _ in {name.removeprefix(marker).split(".")[0] for name in state if name.startswith(marker)}]
+    others = {}
+    for name, tensor in state.items():
+        if name.startswith(marker):
+            number, own = name.removeprefix(marker).split(".", 1)
+            layers[int(number)][own] = tensor
+        else:
+            others[name] = tensor
+    more = encoder.layers - len(layers)
+    if not 0 <= more < len(layers):
+        raise ValueError(f"cannot make {encoder.layers} layers out of {len(layers)}")
+    if not more:
+        return state
+    deeper = []
+    for number, layer in enumerate(layers):
+        deeper.append(layer)
+        if len(layers) - 1 - more <= number < len(layers) - 1:
+            deeper.append({own: torch.zeros_like(t) if _ends_block(own) else t.clone() for own, t in layer.items()})
+    return others | {f"{marker}{i}.{own}": t for i, layer in enumerate(deeper) for own, t in layer.items()}
+
+
+def _ends_block(name: str) -> bool:
+    return ".out_proj." in name or ".fc2." in name
+
+
+def fit_encoder(state: dict[str, torch.Tensor], encoder: Beit3Config) -> dict[str, torch.Tensor]:
+    """A model's state for an encoder of a finer copy of the picture and of more layers, each if it differs."""
+    return deepen(resize_positions(state, encoder), encoder)
+
+
 def continue_from(model: EvfSam, source: EvfSam) -> None:
     """Take over another model's encoder and projector, and those modules of its segmenter that are of the same build.
 
@@ -80,7 +125,7 @@ def continue_from(model: EvfSam, source: EvfSam) -> None:
     decoder, which are its own but for presence and the finer features. Changes ``model`` in place. Raises RuntimeError
     if encoder or projector are of another size.
     """
-    state, own = resize_positions(source.state_dict(), model.config.encoder), model.state_dict()
+    state, own = fit_encoder(source.state_dict(), model.config.encoder), model.state_dict()
     if model.config.segmenter.kind == "sam" and source.config.segmenter.kind == "sam2":
         state = {_in_sam(name): tensor for name, tensor in state.items()}
     # A module is taken as a whole or not at all.

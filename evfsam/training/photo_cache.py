@@ -1,8 +1,7 @@
-"""Samples made of photographs on disk, and both worlds as one cache."""
+"""Samples made of photographs on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -30,25 +29,6 @@ def open_photo_cache(folder: Path, photographs: Path, count: int, size: int, wor
         [[tuple(ids) for ids in row["people"]] for row in rows],
         [(size, size)] * count,
     )
-
-
-def joined(first: SceneCache, second: SceneCache) -> SceneCache:
-    """Two caches of one size as one: the rows of the second follow those of the first."""
-    fields = ("pictures_rgb", "part_maps", "expressions", "things", "sizes_hw")
-    return SceneCache(*(_Joined(getattr(first, name), getattr(second, name)) for name in fields))
-
-
-class _Joined(Sequence):
-    """One after the other, without a copy."""
-
-    def __init__(self, first: Sequence, second: Sequence):
-        self.first, self.second = first, second
-
-    def __len__(self) -> int:
-        return len(self.first) + len(self.second)
-
-    def __getitem__(self, i: int):
-        return self.first[i] if i < len(self.first) else self.second[i - len(self.first)]
 
 
 _pack = lru_cache(maxsize=1)(read_pack)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from evfsam.modeling.config import Beit3Config, EfficientSamConfig, EvfConfig, Sam2Config, SamConfig
-from evfsam.training.config import Recipe, StageConfig
+from evfsam.training.config import KIND_SHARES, Recipe, StageConfig
 
 TINY_VOCABULARY = 256  # pieces; the world says about 150 words
 
 TINY_ENCODER = Beit3Config(
     width=160,
-    layers=5,
+    layers=7,
     heads=4,
     feed_forward=640,
     vocabulary=TINY_VOCABULARY + 8,  # pieces, and the special tokens around them
@@ -19,7 +19,18 @@ TINY_ENCODER = Beit3Config(
     patch_size=16,
     text_positions=66,
 )
-COARSE_SIZE = 128  # px, side of the encoder's copy until the last stage
+COARSE_SIZE, COARSE_LAYERS = 128, 5  # of the encoder until the last stage; the size is of its copy, in px
+
+# For the end: what is good by then is asked less, what is not more.
+HARD_SHARES = KIND_SHARES | {
+    "colour": 0.12,
+    "place": 0.18,
+    "relation": 0.18,
+    "name": 0.04,
+    "stuff": 0.03,
+    "things": 0.12,
+    "parts": 0.15,
+}
 
 TINY_SAM2 = Sam2Config(
     image_size=256,
@@ -60,6 +71,7 @@ EVF_SAM2_TINY = Recipe(
     vocabulary=TINY_VOCABULARY,
     first_seed=0,
     scenes=9000,
+    clip_frames=4500,
     variety=0.3,
     segmenter=StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
     grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
@@ -67,8 +79,9 @@ EVF_SAM2_TINY = Recipe(
     together=StageConfig(steps=6000, learning_rate=4e-4, scenes=3, prompts=6, warmup=100),
     memory=StageConfig(steps=700, learning_rate=8e-4, scenes=1, prompts=4, warmup=50),
     clips=500,
-    finer=StageConfig(steps=1400, learning_rate=4e-4, scenes=4, prompts=6, warmup=100),
+    finer=StageConfig(steps=2000, learning_rate=2e-4, scenes=4, prompts=6, warmup=100, shares=HARD_SHARES),
     coarse_size=COARSE_SIZE,
+    coarse_layers=COARSE_LAYERS,
 )
 
 # The published models of both families start from one BEIT-3; these from one tiny encoder that knows the words.

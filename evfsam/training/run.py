@@ -29,13 +29,13 @@ from evfsam.training.clip_cache import open_clip_cache
 from evfsam.training.config import STAGES, Recipe
 from evfsam.training.distillation import DistilStage
 from evfsam.training.feature_cache import FeatureCache, open_feature_cache
-from evfsam.training.init import continue_from, initialise, resize_positions
+from evfsam.training.init import continue_from, fit_encoder, initialise
 from evfsam.training.loop import train
 from evfsam.training.memory_stage import MemoryStage
-from evfsam.training.photo_cache import joined, open_photo_cache
+from evfsam.training.photo_cache import open_photo_cache
 from evfsam.training.phrases import PhraseReader
 from evfsam.training.pointing import SegmenterStage
-from evfsam.training.scene_cache import SceneCache, open_cache
+from evfsam.training.scene_cache import SceneCache, joined, open_cache
 from evfsam.training.stages import FinerStage, GroundingStage, JointStage, PhotoStage, TogetherStage
 
 SEEN = {False: "rendered scenes", True: "rendered scenes and street photographs"}
@@ -102,6 +102,9 @@ def _prepare(recipe: Recipe, folder: Path, workers: int, source: Path | None) ->
     folder.mkdir(parents=True, exist_ok=True)
     size = recipe.model.segmenter.image_size
     cache = open_cache(folder / "scenes", recipe.first_seed, recipe.scenes, size, workers, recipe.aspects)
+    if recipe.clip_frames:
+        frames = (recipe.first_seed, recipe.clip_frames, size, workers, recipe.aspects)
+        cache = joined(cache, open_cache(folder / "clip_frames", *frames, moving=True))
     tokenizer_folder = folder / "tokenizer"
     if source:
         tokenizer_folder.mkdir(exist_ok=True)
@@ -160,7 +163,7 @@ def _run_stage(
         # The memory's state holds no heads.
         heads, last = (_last(recipe, folder, (*more, "together", "joint")) for more in ((), ("memory",)))
         stage.heads.load_state_dict(_part(load_file(folder / f"{heads}.safetensors"), "heads."))
-        model.load_state_dict(resize_positions(_model_state(folder / f"{last}.safetensors"), config.encoder))
+        model.load_state_dict(fit_encoder(_model_state(folder / f"{last}.safetensors"), config.encoder))
         model.to(accelerator.device)
         features = _features(folder, model, cache, accelerator, last)
         kept = stage = FinerStage(model, recipe, stage.heads, reader, features)

@@ -10,7 +10,7 @@ import torch
 
 from evfsam.processing.masks import surest_points
 from evfsam.processing.text import SEMANTIC_PREFIX
-from evfsam.training.config import KIND_SHARES, StageConfig
+from evfsam.training.config import StageConfig
 from evfsam.training.scene_cache import OUTSIDE, SceneCache, coverage_of
 from evfsam.training.variety import vary_phrase, vary_picture
 from evfsam.types import Geometry
@@ -65,7 +65,7 @@ def sample_phrases(
         for expression in cache.expressions[scene]:
             by_kind.setdefault(expression.kind, []).append(expression)
         kinds = sorted(by_kind)
-        shares = np.array([KIND_SHARES[kind] for kind in kinds])
+        shares = np.array([config.shares[kind] for kind in kinds])
         for kind in rng.choice(kinds, size=config.prompts, p=shares / shares.sum()):
             expression = by_kind[kind][rng.integers(len(by_kind[kind]))]
             varied = variety and rng.random() < variety

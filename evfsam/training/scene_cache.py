@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from evfsam.data.scenes import Expression, expressions, make_scene, render
+from evfsam.data.scenes import Expression, Scene, expressions, make_clip, make_scene, render
 from evfsam.training.cache_files import render_arrays
 
 OUTSIDE = 255  # in a part map: beyond the picture's edge
+FRAMES = 48  # of a clip that a frame is taken from
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,28 @@ def coverage_of(part_map: np.ndarray, part_ids: Sequence[int], grid: int) -> np.
 
 
 def open_cache(
-    folder: Path, first_seed: int, count: int, size: int, workers: int, aspects: tuple[float, ...] = (1.0,)
+    folder: Path,
+    first_seed: int,
+    count: int,
+    size: int,
+    workers: int,
+    aspects: tuple[float, ...] = (1.0,),
+    moving: bool = False,
 ) -> SceneCache:
     """The cache in ``folder``, rendered first if it is not there (again if it was of other seeds or size).
 
     Args:
         size: the longer side of the pictures, in pixels.
         aspects: widths over heights, taken in turn by seed.
+        moving: a frame out of the seed's clip instead of its scene. Things are smaller there, hide each other and are
+            cut by the picture's edge.
 
     Raises InputError for seeds that are kept for validation and test.
     """
     shapes = {"pictures_rgb": (size, size, 3), "part_maps": (size, size)}
     more_facts = {} if aspects == (1.0,) else {"aspects": list(aspects)}
-    render_chunk = partial(_render_chunk, aspects)
+    more_facts |= {"moving": True} if moving else {}
+    render_chunk = partial(_render_chunk, aspects, moving)
     arrays, rows = render_arrays(folder, first_seed, count, size, shapes, render_chunk, workers, more_facts)
     return SceneCache(
         arrays["pictures_rgb"],
@@ -75,17 +85,40 @@ def open_cache(
     )
 
 
+def joined(first: SceneCache, second: SceneCache) -> SceneCache:
+    """Two caches of one size as one: the rows of the second follow those of the first."""
+    fields = ("pictures_rgb", "part_maps", "expressions", "things", "sizes_hw")
+    return SceneCache(*(_Joined(getattr(first, name), getattr(second, name)) for name in fields))
+
+
+class _Joined(Sequence):
+    """One after the other, without a copy."""
+
+    def __init__(self, first: Sequence, second: Sequence):
+        self.first, self.second = first, second
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def __getitem__(self, i: int):
+        return self.first[i] if i < len(self.first) else self.second[i - len(self.first)]
+
+
 def _size_hw(seed: int, size: int, aspects: tuple[float, ...]) -> tuple[int, int]:
     aspect = aspects[seed % len(aspects)]
     return (round(size / aspect), size) if aspect >= 1 else (size, round(size * aspect))
 
 
-def _render_chunk(aspects: tuple[float, ...], task: tuple[range, int]):
+def _scene(seed: int, aspect: float, moving: bool) -> Scene:
+    return make_clip(seed, FRAMES, aspect).frame(seed % FRAMES) if moving else make_scene(seed, aspect)
+
+
+def _render_chunk(aspects: tuple[float, ...], moving: bool, task: tuple[range, int]):
     seeds, size = task
     pictures, maps, rows = [], [], []
     for seed in seeds:
         height, width = size_hw = _size_hw(seed, size, aspects)
-        scene = make_scene(seed, width / height)
+        scene = _scene(seed, width / height, moving)
         rendering = render(scene, size_hw)
         if len(scene.parts) > OUTSIDE:
             raise ValueError(f"scene {seed} has {len(scene.parts)} parts; the cache keeps 8 bits")

@@ -15,10 +15,10 @@ from evfsam.data.ccp import read_pack, read_photo
 from evfsam.errors import CheckpointError, InputError
 from evfsam.predictor import Predictor
 from evfsam.runtime import choose_runtime
-from evfsam.training.photo_cache import joined, open_photo_cache
+from evfsam.training.photo_cache import open_photo_cache
 from evfsam.training.recipes import RECIPES
 from evfsam.training.run import run
-from evfsam.training.scene_cache import open_cache
+from evfsam.training.scene_cache import joined, open_cache
 from tests.data.photographs import make_pack
 from tests.training.test_training import STAGE, small, trained  # noqa: F401 - a fixture
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from sam2.modeling.position_encoding import apply_rotary_enc
 
 from evfsam.checkpoints.load import load_checkpoint
-from evfsam.data.scenes import TEST, VALIDATION, make_scene, render
+from evfsam.data.scenes import TEST, VALIDATION, make_clip, make_scene, render
 from evfsam.errors import InputError
 from evfsam.modeling.build import build_model
 from evfsam.modeling.config import Beit3Config
@@ -23,7 +23,7 @@ from evfsam.processing.inputs import prepare
 from evfsam.runtime import choose_runtime
 from evfsam.training.config import STAGES, StageConfig
 from evfsam.training.distillation import DistilStage
-from evfsam.training.init import continue_from, initialise_memory, resize_positions
+from evfsam.training.init import continue_from, deepen, initialise_memory, resize_positions
 from evfsam.training.loop import train
 from evfsam.training.pointing import SegmenterStage
 from evfsam.training.recipes import RECIPES
@@ -51,13 +51,14 @@ def small(name: str = "evf-sam2-tiny"):
     if segmenter.kind == "efficient_sam":
         segmenter = replace(segmenter, width=48, depth=2, heads=2)
     encoder = Beit3Config(
-        width=32, layers=2, heads=2, feed_forward=64, vocabulary=264, image_size=96, text_positions=66
+        width=32, layers=3, heads=2, feed_forward=64, vocabulary=264, image_size=96, text_positions=66
     )
     model = replace(recipe.model, segmenter=segmenter, encoder=encoder)
     short = {stage: STAGE for stage in STAGES[:-1] if getattr(recipe, stage)}
     if recipe.memory:
         short["memory"] = replace(STAGE, scenes=1, prompts=2)
-    return replace(recipe, model=model, scenes=4, clips=1, coarse_size=recipe.coarse_size and 64, **short)
+    coarse = {"coarse_size": 64, "coarse_layers": 2} if recipe.coarse_size else {}
+    return replace(recipe, model=model, scenes=4, clips=1, clip_frames=recipe.clip_frames and 2, **coarse, **short)
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +165,7 @@ def test_a_finer_copy_teaches_the_words_and_leaves_the_segmenter_as_it_was(train
     before, after = load_file(trained / "memory.safetensors"), load_file(trained / "finer.safetensors")
     positions = "model.mm_extractor.beit3.encoder.embed_positions.A.weight"
     assert len(before[positions]) == 3 + 4 * 4 and len(after[positions]) == 3 + 6 * 6
+    assert {int(name.split("layers.")[1][0]) for name in after if "encoder.layers." in name} == {0, 1, 2}
     changed = {name for name in before if name != positions and not torch.equal(before[name], after[name])}
     assert {name.split(".")[1] for name in changed} == {"mm_extractor", "text_hidden_fcs"}
     pixels = load_checkpoint(trained / "checkpoint").info.pixels
@@ -182,6 +184,38 @@ def test_positions_of_a_finer_copy_say_the_same_of_the_same_place():
     down, right = resized[3:].view(8, 8, 2).unbind(-1)
     assert (down.diff(dim=0) > 0).all() and (right.diff(dim=1) > 0).all()
     assert resize_positions(state, small_one) is state
+
+
+def test_a_deeper_encoder_starts_by_computing_the_same_and_all_its_layers_learn():
+    encoder = small().model.encoder
+    shallow = new_model(replace(small().model, encoder=replace(encoder, layers=4)), 0).eval()
+    deep_config = replace(small().model, encoder=replace(encoder, layers=6))
+    deep = build_model(deep_config).eval()
+    deep.load_state_dict(deepen(shallow.state_dict(), deep_config.encoder))
+    pixels, ids = torch.rand(2, 3, 96, 96) * 2 - 1, torch.tensor([[5, 6, 7], [8, 9, 10]])
+    torch.testing.assert_close(deep.encode_prompt(pixels, ids), shallow.encode_prompt(pixels, ids))
+    layers = deep.mm_extractor.beit3.encoder.layers
+    # 0, 1, 1', 2, 2', 3: the first and the last stay alone.
+    for old, copy in ((1, 2), (3, 4)):
+        old, copy = layers[old].ffn.A.fc1, layers[copy].ffn.A.fc1
+        assert torch.equal(old.weight, copy.weight) and old.weight is not copy.weight
+    deep.encode_prompt(pixels, ids).square().sum().backward()
+    assert all(layer.ffn.A.fc2.weight.grad.abs().max() > 0 for layer in layers)
+    assert deepen(shallow.state_dict(), shallow.config.encoder).keys() == shallow.state_dict().keys()
+    for layers in (3, 8):
+        with pytest.raises(ValueError, match=f"{layers} layers out of 4"):
+            deepen(shallow.state_dict(), replace(encoder, layers=layers))
+
+
+def test_frames_of_clips_are_learned_from_as_scenes_are(tmp_path):
+    cache = open_cache(tmp_path, 40, 3, 128, workers=1, moving=True)
+    for row, seed in enumerate(range(40, 43)):
+        drawn = render(make_clip(seed).frame(seed), (128, 128))
+        assert np.array_equal(cache.picture_rgb(row), drawn.picture_rgb)
+        assert np.array_equal(cache.part_maps[row], drawn.part_map)
+        assert cache.expressions[row]
+    with_scenes = open_cache(tmp_path, 40, 3, 128, workers=1)
+    assert not np.array_equal(with_scenes.picture_rgb(0), cache.picture_rgb(0))
 
 
 def test_words_and_prompts_are_taken_over_by_another_family_and_all_of_it_by_the_same(trained):
@@ -376,8 +410,18 @@ def test_words_matter_more_at_the_start_than_with_the_common_initialisation(name
 
 
 def test_metrics_are_lines_of_json(trained, tmp_path, cache, monkeypatch):
-    monkeypatch.setattr("evfsam.training.loop.LOG_EVERY", 1)
-    train(SegmenterStage(new_model(small().model, 0), small(), cache), STAGE, tmp_path, Accelerator(cpu=True))
-    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
-    assert [row["step"] for row in rows] == [1, 2, 3]
-    assert all(np.isfinite(row["loss"]) and row["stage"] == "segmenter" for row in rows)
+    def rows(every: int) -> list[dict]:
+        monkeypatch.setattr("evfsam.training.loop.LOG_EVERY", every)
+        folder = tmp_path / str(every)
+        folder.mkdir()
+        train(SegmenterStage(new_model(small().model, 0), small(), cache), STAGE, folder, Accelerator(cpu=True))
+        return [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+
+    singly, by_twos = rows(1), rows(2)
+    assert [row["step"] for row in singly] == [1, 2, 3]
+    assert all(np.isfinite(row["loss"]) and row["stage"] == "segmenter" for row in singly)
+    # The last line tells of the steps since the one before it, however few.
+    assert [row["step"] for row in by_twos] == [2, 3]
+    assert [row["prompts"] for row in by_twos] == [2 * 6, 6]
+    assert by_twos[0]["loss"] == pytest.approx((singly[0]["loss"] + singly[1]["loss"]) / 2, abs=2e-4)
+    assert by_twos[1]["loss"] == pytest.approx(singly[2]["loss"], abs=2e-4)
