@@ -51,9 +51,9 @@ TINY_SAM = SamConfig(
     image_size=256,
     patch_size=16,
     width=192,
-    depth=6,
+    depth=5,
     heads=6,
-    global_attention_blocks=(2, 5),
+    global_attention_blocks=(2, 4),
     window=8,
     embedding_width=128,
     decoder_feed_forward=512,
@@ -61,7 +61,7 @@ TINY_SAM = SamConfig(
 
 # EfficientSAM's Ti is 192 wide and 12 blocks deep; the authors of EVF-SAM released no weights with it.
 TINY_EFFICIENT_SAM = EfficientSamConfig(
-    image_size=256, width=192, depth=6, heads=3, embedding_width=128, decoder_feed_forward=512
+    image_size=256, width=192, depth=5, heads=3, embedding_width=128, decoder_feed_forward=512
 )
 
 # Hours on two cores; its card tells how many.
