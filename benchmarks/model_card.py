@@ -252,7 +252,8 @@ def card(name: str, config: dict, scores: dict, training: dict, notes: str, more
     last = recipe["first_seed"] + recipe["scenes"] - 1
     side = config["segmenter"]["image_size"]
     saw_photographs = bool(recipe.get("photographs"))
-    samples = f", {recipe['photographs']:,} samples made of photographs" if saw_photographs else ""
+    samples = f", {recipe['clip_frames']:,} frames of clips" if recipe.get("clip_frames") else ""
+    samples += f", {recipe['photographs']:,} samples made of photographs" if saw_photographs else ""
     continues = f", starting from `{recipe['continues']}`" if recipe.get("continues") else ""
     measures = " ".join(MEASURED_BY[column] for column in columns if column in MEASURED_BY)
     command = (
