@@ -220,7 +220,8 @@ def save(recipe: Recipe, folder: Path) -> Path:
         "vocabulary": sorted({*vocabulary(), *(photo_words() if recipe.photo else ())}),
         "follows_edges": True,  # so few cells a side cut corners
         "self_prompts": True,  # so few lessons in words leave outlines to clicks
-        "iou_thresholds": True,  # and doubts where a larger one would be sure
+        # And doubts where a larger one would be sure; on photographs it doubts too much, and masks grew too large.
+        "iou_thresholds": recipe.photo is None,
         "licence": "Apache-2.0",
         "description": f"A small model trained on {SEEN[bool(recipe.photo)]}; bundled with the project.",
     }

@@ -208,13 +208,13 @@ def test_a_deeper_encoder_starts_by_computing_the_same_and_all_its_layers_learn(
 
 
 def test_frames_of_clips_are_learned_from_as_scenes_are(tmp_path):
-    cache = open_cache(tmp_path, 40, 3, 128, workers=1, moving=True)
+    cache = open_cache(tmp_path / "frames", 40, 3, 128, workers=1, moving=True)
     for row, seed in enumerate(range(40, 43)):
         drawn = render(make_clip(seed).frame(seed), (128, 128))
         assert np.array_equal(cache.picture_rgb(row), drawn.picture_rgb)
         assert np.array_equal(cache.part_maps[row], drawn.part_map)
         assert cache.expressions[row]
-    with_scenes = open_cache(tmp_path, 40, 3, 128, workers=1)
+    with_scenes = open_cache(tmp_path / "scenes", 40, 3, 128, workers=1)
     assert not np.array_equal(with_scenes.picture_rgb(0), cache.picture_rgb(0))
 
 
