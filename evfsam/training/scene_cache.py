@@ -13,7 +13,6 @@ from evfsam.data.scenes import Expression, Scene, expressions, make_clip, make_s
 from evfsam.training.cache_files import render_arrays
 
 OUTSIDE = 255  # in a part map: beyond the picture's edge
-FRAMES = 48  # of a clip that a frame is taken from
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,10 @@ def _size_hw(seed: int, size: int, aspects: tuple[float, ...]) -> tuple[int, int
 
 
 def _scene(seed: int, aspect: float, moving: bool) -> Scene:
-    return make_clip(seed, FRAMES, aspect).frame(seed % FRAMES) if moving else make_scene(seed, aspect)
+    if not moving:
+        return make_scene(seed, aspect)
+    clip = make_clip(seed, aspect=aspect)
+    return clip.frame(seed % clip.frames)
 
 
 def _render_chunk(aspects: tuple[float, ...], moving: bool, task: tuple[range, int]):
