@@ -13,7 +13,7 @@ import math
 import torch
 from torch import nn
 
-from evfsam.modeling.config import Beit3Config
+from evfsam.modeling.config import Beit3Config, EvfConfig, SamConfig
 from evfsam.modeling.encoders.beit3 import FIRST_POSITION
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.modeling.segmenters.sam2 import Sam2Segmenter
@@ -113,9 +113,35 @@ def _ends_block(name: str) -> bool:
     return ".out_proj." in name or ".fc2." in name
 
 
-def fit_encoder(state: dict[str, torch.Tensor], encoder: Beit3Config) -> dict[str, torch.Tensor]:
-    """A model's state for an encoder of a finer copy of the picture and of more layers, each if it differs."""
-    return deepen(resize_positions(state, encoder), encoder)
+def resize_vit(state: dict[str, torch.Tensor], segmenter: SamConfig) -> dict[str, torch.Tensor]:
+    """A model's state for a SAM of another picture size.
+
+    Args:
+        state: holds SAM's ViT for n x n tokens: ``image_encoder.pos_embed`` (1, n, n, width) and, of each block that
+            looks at all of them, ``rel_pos_h`` and ``rel_pos_w`` (2 n - 1, width / heads).
+        segmenter: has N x N tokens.
+
+    Returns the state with these interpolated (bicubic, linear) to N; the same tensors otherwise, and ``state`` itself
+    if N is n.
+    """
+    prefix = "visual_model.image_encoder."
+    positions, side = state[f"{prefix}pos_embed"], segmenter.image_size // segmenter.patch_size
+    if positions.shape[1] == side:
+        return state
+    grid = nn.functional.interpolate(positions.permute(0, 3, 1, 2), (side, side), mode="bicubic", align_corners=False)
+    resized = {f"{prefix}pos_embed": grid.permute(0, 2, 3, 1)}
+    for block in segmenter.global_attention_blocks:
+        for axis in "hw":
+            name = f"{prefix}blocks.{block}.attn.rel_pos_{axis}"
+            resized[name] = nn.functional.interpolate(state[name].T[None], 2 * side - 1, mode="linear")[0].T
+    return state | resized
+
+
+def fit_state(state: dict[str, torch.Tensor], config: EvfConfig) -> dict[str, torch.Tensor]:
+    """A model's state for one whose encoder reads a finer copy or has more layers, or whose SAM reads a finer copy."""
+    if "visual_model.image_encoder.pos_embed" in state and config.segmenter.kind == "sam":
+        state = resize_vit(state, config.segmenter)
+    return deepen(resize_positions(state, config.encoder), config.encoder)
 
 
 def continue_from(model: EvfSam, source: EvfSam) -> None:
@@ -125,7 +151,7 @@ def continue_from(model: EvfSam, source: EvfSam) -> None:
     decoder, which are its own but for presence and the finer features. Changes ``model`` in place. Raises RuntimeError
     if encoder or projector are of another size.
     """
-    state, own = fit_encoder(source.state_dict(), model.config.encoder), model.state_dict()
+    state, own = fit_state(source.state_dict(), model.config), model.state_dict()
     if model.config.segmenter.kind == "sam" and source.config.segmenter.kind == "sam2":
         state = {_in_sam(name): tensor for name, tensor in state.items()}
     # A module is taken as a whole or not at all.

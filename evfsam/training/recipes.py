@@ -15,7 +15,7 @@ TINY_ENCODER = Beit3Config(
     heads=4,
     feed_forward=640,
     vocabulary=TINY_VOCABULARY + 8,  # pieces, and the special tokens around them
-    image_size=192,
+    image_size=256,
     patch_size=16,
     text_positions=66,
 )
@@ -47,8 +47,9 @@ TINY_SAM2 = Sam2Config(
     memory_feed_forward=256,
 )
 
+# Without SAM-2's finer features a plain ViT needs a finer picture to draw outlines as well.
 TINY_SAM = SamConfig(
-    image_size=256,
+    image_size=384,
     patch_size=16,
     width=192,
     depth=5,
@@ -79,7 +80,7 @@ EVF_SAM2_TINY = Recipe(
     together=StageConfig(steps=6000, learning_rate=4e-4, scenes=3, prompts=6, warmup=100),
     memory=StageConfig(steps=700, learning_rate=8e-4, scenes=1, prompts=4, warmup=50),
     clips=500,
-    finer=StageConfig(steps=2000, learning_rate=2e-4, scenes=4, prompts=6, warmup=100, shares=HARD_SHARES),
+    finer=StageConfig(steps=3600, learning_rate=2e-4, scenes=4, prompts=6, warmup=100, shares=HARD_SHARES),
     coarse_size=COARSE_SIZE,
     coarse_layers=COARSE_LAYERS,
 )

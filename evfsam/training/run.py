@@ -29,7 +29,7 @@ from evfsam.training.clip_cache import open_clip_cache
 from evfsam.training.config import STAGES, Recipe
 from evfsam.training.distillation import DistilStage
 from evfsam.training.feature_cache import FeatureCache, open_feature_cache
-from evfsam.training.init import continue_from, fit_encoder, initialise
+from evfsam.training.init import continue_from, fit_state, initialise
 from evfsam.training.loop import train
 from evfsam.training.memory_stage import MemoryStage
 from evfsam.training.photo_cache import open_photo_cache
@@ -120,13 +120,16 @@ def _run_stage(
     name: str, recipe: Recipe, folder: Path, cache: SceneCache, accelerator: Accelerator, source: Path | None
 ) -> None:
     config = recipe.model_of(name)
+    if name == "distil":
+        teacher = load_model(source).eval().to(accelerator.device)
+        # Cell for cell what the teacher sees, so at its size; a finer copy comes after.
+        config = replace(config, segmenter=replace(config.segmenter, image_size=teacher.config.segmenter.image_size))
     model = new_model(config, recipe.seed)
     if source:
         continue_from(model, load_model(source))
     size = config.segmenter.image_size
     reader = PhraseReader(config, cache, load_tokenizer(folder / "tokenizer"), recipe.variety)
     if name == "distil":
-        teacher = load_model(source).eval().to(accelerator.device)
 
         @torch.no_grad()
         def teach(pixels: torch.Tensor) -> torch.Tensor:
@@ -154,7 +157,7 @@ def _run_stage(
         if recipe.joint:
             stage.load_state_dict(load_file(folder / "joint.safetensors"))
         else:
-            model.load_state_dict(_model_state(folder / "distil.safetensors"))
+            model.load_state_dict(fit_state(_model_state(folder / "distil.safetensors"), config))
     if name == "photo":
         kept = stage = PhotoStage(model, recipe, stage.heads, reader, None)
         if not source:
@@ -163,7 +166,7 @@ def _run_stage(
         # The memory's state holds no heads.
         heads, last = (_last(recipe, folder, (*more, "together", "joint")) for more in ((), ("memory",)))
         stage.heads.load_state_dict(_part(load_file(folder / f"{heads}.safetensors"), "heads."))
-        model.load_state_dict(fit_encoder(_model_state(folder / f"{last}.safetensors"), config.encoder))
+        model.load_state_dict(fit_state(_model_state(folder / f"{last}.safetensors"), config))
         model.to(accelerator.device)
         features = _features(folder, model, cache, accelerator, last)
         kept = stage = FinerStage(model, recipe, stage.heads, reader, features)

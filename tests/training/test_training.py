@@ -23,10 +23,10 @@ from evfsam.processing.inputs import prepare
 from evfsam.runtime import choose_runtime
 from evfsam.training.config import STAGES, StageConfig
 from evfsam.training.distillation import DistilStage
-from evfsam.training.init import continue_from, deepen, initialise_memory, resize_positions
+from evfsam.training.init import continue_from, deepen, initialise_memory, resize_positions, resize_vit
 from evfsam.training.loop import train
 from evfsam.training.pointing import SegmenterStage
-from evfsam.training.recipes import RECIPES
+from evfsam.training.recipes import RECIPES, TINY_SAM
 from evfsam.training.run import new_model, run
 from evfsam.training.sampling import (
     boxes_of,
@@ -46,8 +46,8 @@ def small(name: str = "evf-sam2-tiny"):
     """A recipe of the bundled kind, shrunk until a step takes a fraction of a second."""
     recipe = RECIPES[name]
     segmenter = replace(recipe.model.segmenter, image_size=128)
-    if segmenter.kind == "sam":
-        segmenter = replace(segmenter, width=48, depth=2, heads=2, global_attention_blocks=(1,))
+    if segmenter.kind == "sam":  # a finer picture than its teacher's, as the bundled one
+        segmenter = replace(segmenter, image_size=192, width=48, depth=2, heads=2, global_attention_blocks=(1,))
     if segmenter.kind == "efficient_sam":
         segmenter = replace(segmenter, width=48, depth=2, heads=2)
     encoder = Beit3Config(
@@ -121,12 +121,13 @@ def test_distillation_brings_the_student_nearer_to_the_teacher(trained, cache):
     recipe = small("evf-sam-tiny")
     recipe = replace(recipe, variety=0.0, distil=replace(STAGE, scenes=4))
     teacher = load_checkpoint(trained / "checkpoint").model
+    config = replace(recipe.model, segmenter=replace(recipe.model.segmenter, image_size=128))  # as its teacher's
 
     @torch.no_grad()
     def teach(pixels):
         return teacher.encode_image(pixels).image_embeddings
 
-    stage = DistilStage(new_model(recipe.model, 0), recipe, cache, teach, torch.device("cpu"))
+    stage = DistilStage(new_model(config, 0), recipe, cache, teach, torch.device("cpu"))
     optimizer = torch.optim.AdamW(stage.parameter_groups(), lr=2e-3)
     losses = []
     for step in range(60):
@@ -140,10 +141,10 @@ def test_distillation_brings_the_student_nearer_to_the_teacher(trained, cache):
 
 def test_a_segmenter_that_pads_learns_from_pictures_that_are_no_square(trained_sam):
     recipe = replace(RECIPES["evf-sam-tiny"], scenes=4)
-    cache = open_cache(trained_sam / "scenes", 0, 4, 128, workers=1, aspects=recipe.aspects)
-    assert [cache.picture_rgb(i).shape[:2] for i in range(4)] == [(128, 128), (128, 128), (128, 128), (96, 128)]
-    assert (cache.part_maps[3][96:] == OUTSIDE).all() and (cache.part_maps[3][:96] != OUTSIDE).all()
-    assert (cache.picture_rgb(3) == render(make_scene(3, 4 / 3), (96, 128)).picture_rgb).all()
+    cache = open_cache(trained_sam / "scenes", 0, 4, 192, workers=1, aspects=recipe.aspects)
+    assert [cache.picture_rgb(i).shape[:2] for i in range(4)] == [(192, 192), (192, 192), (192, 192), (144, 192)]
+    assert (cache.part_maps[3][144:] == OUTSIDE).all() and (cache.part_maps[3][:144] != OUTSIDE).all()
+    assert (cache.picture_rgb(3) == render(make_scene(3, 4 / 3), (144, 192)).picture_rgb).all()
 
 
 def test_the_bundled_recipes_fit_into_16_mib():
@@ -184,6 +185,28 @@ def test_positions_of_a_finer_copy_say_the_same_of_the_same_place():
     down, right = resized[3:].view(8, 8, 2).unbind(-1)
     assert (down.diff(dim=0) > 0).all() and (right.diff(dim=1) > 0).all()
     assert resize_positions(state, small_one) is state
+
+
+def test_a_vit_for_a_finer_picture_says_the_same_of_the_same_place_and_distance():
+    coarse, fine = (
+        replace(small("evf-sam-tiny").model, segmenter=replace(TINY_SAM, image_size=side)) for side in (128, 256)
+    )
+    ramp = torch.linspace(0, 1, 8)
+    state = new_model(coarse, 0).state_dict()
+    prefix = "visual_model.image_encoder."
+    state[f"{prefix}pos_embed"] = torch.stack(torch.meshgrid(ramp, ramp, indexing="ij"), -1).repeat(1, 1, 1, 96)
+    state[f"{prefix}blocks.4.attn.rel_pos_w"] = torch.linspace(-1, 1, 15)[:, None].repeat(1, 32)
+    resized = resize_vit(state, fine.segmenter)
+    build_model(fine).load_state_dict(resized)
+    positions, distances = resized[f"{prefix}pos_embed"], resized[f"{prefix}blocks.4.attn.rel_pos_w"]
+    assert (positions[0, :, :, 0].diff(dim=0) > 0).all() and (positions[0, :, :, 1].diff(dim=1) > 0).all()
+    assert (distances.diff(dim=0) >= 0).all() and distances[15].abs().max() < 1e-6
+    assert all(resized[name] is state[name] for name in state if name not in changed_sizes(state, resized))
+    assert resize_vit(state, coarse.segmenter) is state
+
+
+def changed_sizes(before, after):
+    return {name for name in before if before[name].shape != after[name].shape}
 
 
 def test_a_deeper_encoder_starts_by_computing_the_same_and_all_its_layers_learn():
@@ -393,8 +416,8 @@ def words_share(model) -> float:
     """The words' share of the variance of the mask logits over eight phrases on one picture."""
     ids = torch.tensor([[0, 5 + i, 40 + 3 * i, 90 + i, 2] for i in range(8)])
     with torch.no_grad():
-        features = model.encode_image(torch.randn(1, 3, 256, 256))
-        size = model.config.encoder.image_size
+        side, size = model.config.segmenter.image_size, model.config.encoder.image_size
+        features = model.encode_image(torch.randn(1, 3, side, side))
         prompts = model.encode_prompt(torch.randn(1, 3, size, size), ids)
         logits = model.decode(features, prompts).low_res_masks.flatten(1)
     return float(logits.var(0).mean() / logits.var())
