@@ -116,11 +116,11 @@ RECIPES = {
             model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM2, multimask=False),
             vocabulary=TINY_VOCABULARY,
             first_seed=0,
-            scenes=2000,
+            scenes=3000,
             photographs=3000,
             continues="evf-sam2-tiny",
             variety=0.3,
-            photo=StageConfig(steps=700, learning_rate=3e-4, scenes=3, prompts=8, warmup=50),
+            photo=StageConfig(steps=700, learning_rate=2.5e-4, scenes=3, prompts=8, warmup=50),
         ),
     )
 }
