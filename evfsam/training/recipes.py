@@ -120,7 +120,7 @@ RECIPES = {
             photographs=3000,
             continues="evf-sam2-tiny",
             variety=0.3,
-            photo=StageConfig(steps=700, learning_rate=2.5e-4, scenes=3, prompts=8, warmup=50),
+            photo=StageConfig(steps=550, learning_rate=2.5e-4, scenes=3, prompts=8, warmup=50),
         ),
     )
 }
