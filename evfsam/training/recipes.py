@@ -80,7 +80,7 @@ EVF_SAM2_TINY = Recipe(
     together=StageConfig(steps=6000, learning_rate=4e-4, scenes=3, prompts=6, warmup=100),
     memory=StageConfig(steps=700, learning_rate=8e-4, scenes=1, prompts=4, warmup=50),
     clips=500,
-    finer=StageConfig(steps=3600, learning_rate=2e-4, scenes=4, prompts=6, warmup=100, shares=HARD_SHARES),
+    finer=StageConfig(steps=3200, learning_rate=2e-4, scenes=4, prompts=6, warmup=100, shares=HARD_SHARES),
     coarse_size=COARSE_SIZE,
     coarse_layers=COARSE_LAYERS,
 )
