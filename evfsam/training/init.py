@@ -121,8 +121,8 @@ def resize_vit(state: dict[str, torch.Tensor], segmenter: SamConfig) -> dict[str
             looks at all of them, ``rel_pos_h`` and ``rel_pos_w`` (2 n - 1, width / heads).
         segmenter: has N x N tokens.
 
-    Returns the state with these interpolated (bicubic, linear) to N; the same tensors otherwise, and ``state`` itself
-    if N is n.
+    Returns the state with these interpolated to N, bicubic and, as the package does it, linear; the same tensors
+    otherwise, and ``state`` itself if N is n.
     """
     prefix = "visual_model.image_encoder."
     positions, side = state[f"{prefix}pos_embed"], segmenter.image_size // segmenter.patch_size
@@ -133,13 +133,15 @@ def resize_vit(state: dict[str, torch.Tensor], segmenter: SamConfig) -> dict[str
     for block in segmenter.global_attention_blocks:
         for axis in "hw":
             name = f"{prefix}blocks.{block}.attn.rel_pos_{axis}"
-            resized[name] = nn.functional.interpolate(state[name].T[None], 2 * side - 1, mode="linear")[0].T
+            if name in state:  # of a ViT with fewer blocks nothing is taken over in the end
+                resized[name] = nn.functional.interpolate(state[name].T[None], 2 * side - 1, mode="linear")[0].T
     return state | resized
 
 
 def fit_state(state: dict[str, torch.Tensor], config: EvfConfig) -> dict[str, torch.Tensor]:
     """A model's state for one whose encoder reads a finer copy or has more layers, or whose SAM reads a finer copy."""
-    if "visual_model.image_encoder.pos_embed" in state and config.segmenter.kind == "sam":
+    # EfficientSAM has no relative positions, and its own are of another shape.
+    if "visual_model.image_encoder.blocks.0.attn.rel_pos_h" in state and config.segmenter.kind == "sam":
         state = resize_vit(state, config.segmenter)
     return deepen(resize_positions(state, config.encoder), config.encoder)
 

@@ -47,7 +47,7 @@ TINY_SAM2 = Sam2Config(
     memory_feed_forward=256,
 )
 
-# Without SAM-2's finer features a plain ViT needs a finer picture to draw outlines as well.
+# It has none of SAM-2's finer features for outlines, so it sees a finer picture instead.
 TINY_SAM = SamConfig(
     image_size=384,
     patch_size=16,

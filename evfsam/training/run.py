@@ -120,20 +120,20 @@ def _run_stage(
     name: str, recipe: Recipe, folder: Path, cache: SceneCache, accelerator: Accelerator, source: Path | None
 ) -> None:
     config = recipe.model_of(name)
+    origin = load_model(source).eval().to(accelerator.device) if source else None
     if name == "distil":
-        teacher = load_model(source).eval().to(accelerator.device)
         # Cell for cell what the teacher sees, so at its size; a finer copy comes after.
-        config = replace(config, segmenter=replace(config.segmenter, image_size=teacher.config.segmenter.image_size))
+        config = replace(config, segmenter=replace(config.segmenter, image_size=origin.config.segmenter.image_size))
     model = new_model(config, recipe.seed)
-    if source:
-        continue_from(model, load_model(source))
+    if origin:
+        continue_from(model, origin)
     size = config.segmenter.image_size
     reader = PhraseReader(config, cache, load_tokenizer(folder / "tokenizer"), recipe.variety)
     if name == "distil":
 
         @torch.no_grad()
         def teach(pixels: torch.Tensor) -> torch.Tensor:
-            return teacher.encode_image(pixels).image_embeddings
+            return origin.encode_image(pixels).image_embeddings
 
         kept = stage = DistilStage(model, recipe, cache, teach, accelerator.device)
     elif name == "segmenter":
