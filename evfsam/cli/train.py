@@ -20,7 +20,8 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--photos", type=Path, help="the pack of photographs, for a recipe that learns from them")
     parser.add_argument("--base", help="checkpoint that a recipe continues, by name or folder (default: the recipe's)")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
-    parser.add_argument("--workers", type=int, default=2, help="processes that render scenes")
+    parser.add_argument("--workers", type=int, default=2, help="processes that render and, for a GPU, prepare batches")
+    parser.add_argument("--batch", type=int, default=1, help="times the recipe's scenes a step: more for a GPU")
     parser.add_argument("--seed", type=int, help="of initialisation and sampling, instead of the recipe's")
     parser.add_argument("--steps", type=int, help="a stage, instead of the recipe's: to see that everything runs")
     parser.add_argument("--scenes", type=int, help="instead of the recipe's; at most as many photographs and clips")
@@ -32,8 +33,8 @@ def run(args: argparse.Namespace) -> int:
 
     from evfsam.errors import InputError
     from evfsam.training.recipes import RECIPES
+    from evfsam.training.run import enlarged, shortened
     from evfsam.training.run import run as run_recipe
-    from evfsam.training.run import shortened
 
     if args.recipe not in RECIPES:
         raise InputError(f"There is no recipe {args.recipe!r}; choose one of {', '.join(RECIPES)}.")
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.scenes:
         fewer = {name: min(getattr(recipe, name), args.scenes) for name in ("photographs", "clips", "clip_frames")}
         recipe = replace(recipe, scenes=args.scenes, **fewer)
+    recipe = enlarged(recipe, args.batch)
     if args.seed is not None:
         recipe = replace(recipe, seed=args.seed)
     folder = args.out or Path("runs") / recipe.name

@@ -19,13 +19,13 @@ def prepare(picture_rgb: np.ndarray, spec: PixelSpec) -> ModelInput:
 
     Values equal the official ``inference.py`` (``sam_preprocess``, ``beit3_preprocess``).
     """
-    segmenter_pixels, resized_size_hw = _segmenter_pixels(picture_rgb, spec)
+    pixels, resized_size_hw = segmenter_pixels(picture_rgb, spec)
     geometry = Geometry(
         original_size_hw=picture_rgb.shape[:2],
         resized_size_hw=resized_size_hw,
         input_size_hw=(spec.image_size, spec.image_size),
     )
-    return ModelInput(segmenter_pixels, encoder_pixels(picture_rgb, spec.encoder_image_size), geometry)
+    return ModelInput(pixels, encoder_pixels(picture_rgb, spec.encoder_image_size), geometry)
 
 
 def encoder_pixels(picture_rgb: np.ndarray, image_size: int) -> torch.Tensor:
@@ -37,7 +37,10 @@ def encoder_pixels(picture_rgb: np.ndarray, image_size: int) -> torch.Tensor:
     return F.interpolate(_channels_first(picture_rgb) / 255, (image_size, image_size), mode="bicubic") * 2 - 1
 
 
-def _segmenter_pixels(picture_rgb: np.ndarray, spec: PixelSpec) -> tuple[torch.Tensor, tuple[int, int]]:
+def segmenter_pixels(picture_rgb: np.ndarray, spec: PixelSpec) -> tuple[torch.Tensor, tuple[int, int]]:
+    """The segmenter's copy, float32 (1, 3, image_size, image_size), normalised; and (height, width) of what of it is
+    no padding.
+    """
     mean = torch.tensor(spec.mean).view(1, 3, 1, 1)
     std = torch.tensor(spec.std).view(1, 3, 1, 1)
     size = spec.image_size

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from evfsam.modeling.config import EvfConfig
 
-STAGES = ("distil", "segmenter", "grounding", "joint", "together", "photo", "memory", "finer", "save")
+STAGES = ("distil", "segmenter", "grounding", "joint", "together", "finer", "sharper", "photo", "memory", "save")
 
 # Share of phrases of each kind in a batch: hard referring ones most, for they are what the model is for.
 KIND_SHARES = {
@@ -54,12 +54,14 @@ class Recipe:
         joint: encoder, projector and mask decoder learn from phrases on frozen image features, as EVF-SAM did.
         together: the same, a little, with the image encoder learning as well.
         photo: ``together`` on rendered scenes and photographs.
+        finer: encoder and projector go on with a finer copy of the picture, the segmenter frozen.
+        sharper: ``together`` again, the segmenter with a finer picture too.
         memory: SAM-2's memory modules learn to follow things through clips, and the mask decoder to listen to them.
         clips: the rendered clips for ``memory``, of seeds from ``first_seed``.
-        finer: encoder and projector go on with a finer copy of the picture, the segmenter frozen.
         coarse_size: side of the copy that the encoder reads in the stages before ``finer``, in pixels; None if it is
             the model's own from the start.
         coarse_layers: layers of the encoder in those stages; None as well.
+        coarse_picture: side of the picture that the segmenter reads in the stages before ``sharper``; None as well.
         photographs: samples made of photographs, for ``photo``.
         continues: the checkpoint this one starts from: its words, and what of its segmenter is of the same build; None
             to start from nothing.
@@ -81,11 +83,13 @@ class Recipe:
     grounding: StageConfig | None = None
     joint: StageConfig | None = None
     together: StageConfig | None = None
+    finer: StageConfig | None = None
+    sharper: StageConfig | None = None
     photo: StageConfig | None = None
     memory: StageConfig | None = None
-    finer: StageConfig | None = None
     coarse_size: int | None = None
     coarse_layers: int | None = None
+    coarse_picture: int | None = None
     clips: int = 0
     photographs: int = 0
     continues: str | None = None
@@ -97,8 +101,10 @@ class Recipe:
 
     def model_of(self, stage: str) -> EvfConfig:
         """The model that a stage trains."""
-        if stage == "finer":
-            return self.model
-        own = self.model.encoder
-        size, layers = self.coarse_size or own.image_size, self.coarse_layers or own.layers
-        return replace(self.model, encoder=replace(own, image_size=size, layers=layers))
+        encoder, segmenter = self.model.encoder, self.model.segmenter
+        if STAGES.index(stage) < STAGES.index("finer"):
+            size, layers = self.coarse_size or encoder.image_size, self.coarse_layers or encoder.layers
+            encoder = replace(encoder, image_size=size, layers=layers)
+        if STAGES.index(stage) < STAGES.index("sharper"):
+            segmenter = replace(segmenter, image_size=self.coarse_picture or segmenter.image_size)
+        return replace(self.model, encoder=encoder, segmenter=segmenter)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from evfsam.modeling.evf_sam import EvfSam
-from evfsam.processing.inputs import prepare
+from evfsam.processing.inputs import segmenter_pixels
 from evfsam.training.config import Recipe
 from evfsam.training.init import fit_normalisation
 from evfsam.training.sampling import generator, read_pictures
@@ -46,25 +46,30 @@ class DistilStage(nn.Module):
     def parameter_groups(self) -> list[dict]:
         return [{"params": list(self.model.visual_model.image_encoder.parameters())}]
 
-    def forward(self, step: int) -> dict[str, torch.Tensor]:
-        """The share of the teacher's variance that is not explained, from a picture in any light.
+    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pictures as they were drawn and the same in any light, float32 (B, 3, image_size, image_size) each."""
+        rng = generator(self.recipe.seed, self.name, step)
+        scenes = rng.integers(len(self.cache), size=self.config.scenes)
+        return tuple(self._pixels(read_pictures(self.cache, scenes, rng, v)) for v in (0.0, self.recipe.variety))
+
+    def forward(self, batch: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The share of the teacher's variance that is not explained.
 
         The teacher looks at the picture as it was drawn, so the student learns to see through noise and darkness.
         """
-        rng = generator(self.recipe.seed, self.name, step)
-        scenes = rng.integers(len(self.cache), size=self.config.scenes)
-        wanted = self.teach(self._pixels(read_pictures(self.cache, scenes, rng)))
-        pixels = self._pixels(read_pictures(self.cache, scenes, rng, self.recipe.variety))
-        seen = self.model.encode_image(pixels).image_embeddings
+        as_drawn, varied = batch
+        wanted = self.teach(as_drawn)
+        seen = self.model.encode_image(varied).image_embeddings
         variance = (wanted - wanted.mean((0, 2, 3), keepdim=True)).square().mean()
         return {"loss": (seen - wanted).square().mean() / variance}
 
     def _pixels(self, pictures: list[np.ndarray]) -> torch.Tensor:
-        return torch.cat([prepare(picture, self.spec).segmenter_pixels for picture in pictures]).to(self.model.device)
+        return torch.cat([segmenter_pixels(picture, self.spec)[0] for picture in pictures])
 
     def _start(self) -> None:
         """Give the last normalisation the teacher's mean and scale of each channel, as near as it can come."""
         scenes = np.arange(min(FITTED_PICTURES, len(self.cache)))
-        wanted = self.teach(self._pixels(read_pictures(self.cache, scenes, np.random.default_rng(0))))
+        pixels = self._pixels(read_pictures(self.cache, scenes, np.random.default_rng(0)))
+        wanted = self.teach(pixels.to(self.model.device))
         cells = wanted.flatten(2).transpose(1, 2).flatten(0, 1)
         fit_normalisation(self.model.visual_model.image_encoder.neck[-1], cells, cells)

@@ -11,9 +11,8 @@ import torch
 from tqdm import trange
 
 from evfsam.modeling.evf_sam import EvfSam
-from evfsam.processing.inputs import prepare
+from evfsam.processing.inputs import segmenter_pixels
 from evfsam.training.scene_cache import SceneCache
-from evfsam.types import ImageFeatures
 
 BATCH = 16
 
@@ -24,10 +23,9 @@ class FeatureCache:
 
     levels: tuple[np.ndarray, ...]
 
-    def read(self, scenes: np.ndarray, device) -> ImageFeatures:
-        """Features of these rows as float32 on ``device``."""
-        levels = [torch.from_numpy(level[scenes]).to(device).float() for level in self.levels]
-        return ImageFeatures(levels[0], tuple(levels[1:]))
+    def read(self, scenes: torch.Tensor) -> list[torch.Tensor]:
+        """Features of these rows: a level each."""
+        return [torch.from_numpy(level[scenes.numpy()]) for level in self.levels]
 
 
 @torch.no_grad()
@@ -40,7 +38,7 @@ def open_feature_cache(folder: Path, model: EvfSam, cache: SceneCache, weights_i
         arrays = None
         for start in trange(0, len(cache), BATCH, desc="features"):
             scenes = range(start, min(start + BATCH, len(cache)))
-            pixels = [prepare(cache.picture_rgb(i), model.config.pixels).segmenter_pixels for i in scenes]
+            pixels = [segmenter_pixels(cache.picture_rgb(i), model.config.pixels)[0] for i in scenes]
             features = model.encode_image(torch.cat(pixels).to(model.device))
             levels = (features.image_embeddings, *features.high_res_features)
             arrays = arrays or [

@@ -7,10 +7,13 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+import cv2
 import torch
 from accelerate import Accelerator
 from accelerate.local_sgd import LocalSGD
+from accelerate.utils import send_to_device
 from torch import nn
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from evfsam.training.config import StageConfig
@@ -18,17 +21,22 @@ from evfsam.training.config import StageConfig
 SAVE_EVERY, LOG_EVERY = 500, 50  # steps
 # Processes on a CPU wait long for each other, so they average their weights every few steps instead of all gradients.
 LOCAL_STEPS = 10  # divides SAVE_EVERY
+PREPARED_AHEAD = 2  # batches a worker
 
 
-def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Accelerator) -> None:
+def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Accelerator, workers: int = 0) -> None:
     """Run a stage to its end, from where an earlier run left off.
+
+    Args:
+        workers: processes that prepare batches ahead; 0 to prepare them between the steps.
 
     Writes ``folder/<stage>/`` (state to resume from) and appends to ``folder/metrics.jsonl``: one line every
     50 steps and one at the end with means of all losses, the learning rate and phrases a second.
     """
-    optimizer = torch.optim.AdamW(
-        stage.parameter_groups(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
-    )
+    on_gpu = accelerator.device.type == "cuda"
+    rates = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "betas": (0.9, 0.98)}
+    stage.to(accelerator.device)  # before, for the fused optimizer wants to know where its parameters are
+    optimizer = torch.optim.AdamW(stage.parameter_groups(), **rates, fused=on_gpu)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / config.warmup, max(0.0, 1 - step / config.steps))
     )
@@ -42,10 +50,12 @@ def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Acce
     prepared.train()
     sums, since = defaultdict(float), time.monotonic()
     local = LocalSGD(accelerator, prepared, LOCAL_STEPS, enabled=accelerator.device.type == "cpu")
+    numbers = range(start * accelerator.num_processes, config.steps * accelerator.num_processes)
+    batches = _batches(stage, numbers[accelerator.process_index :: accelerator.num_processes], workers, on_gpu)
     bar = tqdm(total=config.steps, initial=start, desc=name, disable=not accelerator.is_main_process)
     with bar, local:
-        for step in range(start, config.steps):
-            losses = prepared(step * accelerator.num_processes + accelerator.process_index)
+        for step, batch in enumerate(batches, start):
+            losses = prepared(send_to_device(batch, accelerator.device, non_blocking=True))
             accelerator.backward(losses["loss"])
             accelerator.clip_grad_norm_(prepared.parameters(), 1.0)
             optimizer.step()
@@ -53,12 +63,12 @@ def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Acce
             optimizer.zero_grad()
             local.step()
             for key, value in losses.items():
-                sums[key] += value.detach().item()
+                sums[key] += value.detach()
             bar.update()
             if ((step + 1) % LOG_EVERY == 0 or step + 1 == config.steps) and accelerator.is_main_process:
                 seconds, since = time.monotonic() - since, time.monotonic()
                 steps = step + 1 - max(start, step // LOG_EVERY * LOG_EVERY)
-                row = {key: round(value / steps, 4) for key, value in sums.items()}
+                row = {key: round(value.item() / steps, 4) for key, value in sums.items()}
                 prompts = steps * config.scenes * config.prompts * accelerator.num_processes
                 row |= {
                     "stage": name,
@@ -77,3 +87,33 @@ def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Acce
                 if accelerator.is_main_process:
                     (state_folder / "step.json").write_text(json.dumps({"step": step + 1}))
     accelerator.free_memory()
+
+
+def _batches(stage: nn.Module, numbers: range, workers: int, on_gpu: bool) -> DataLoader:
+    """The stage's batches of these numbers, in order."""
+    ahead = {}
+    if workers:
+        # Forked, they share the caches and what is behind ``stage``, of which they touch nothing on the GPU.
+        ahead = {"multiprocessing_context": "fork", "prefetch_factor": PREPARED_AHEAD, "worker_init_fn": _one_thread}
+    return DataLoader(
+        _Batches(stage, numbers), None, num_workers=workers, collate_fn=_as_it_is, pin_memory=on_gpu, **ahead
+    )
+
+
+class _Batches:
+    def __init__(self, stage: nn.Module, numbers: range):
+        self.stage, self.numbers = stage, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, i: int):
+        return self.stage.batch(self.numbers[i])
+
+
+def _as_it_is(batch):
+    return batch
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(0)

@@ -9,31 +9,32 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.modeling.segmenters.sam2_memory import FrameFeatures, Sam2Memory, memory_parameters
-from evfsam.processing.inputs import prepare
+from evfsam.processing.inputs import segmenter_pixels
 from evfsam.processing.text import PAD_ID
 from evfsam.training.clip_cache import ClipCache
 from evfsam.training.config import Recipe
 from evfsam.training.init import initialise_memory
 from evfsam.training.losses import mask_losses
-from evfsam.training.phrases import PhraseReader
+from evfsam.training.phrases import PhraseReader, WordBatch
 from evfsam.training.pointing import pointing_losses
 from evfsam.training.sampling import (
     SMALLEST_TARGET,
+    Pointing,
     boxes_of,
     generator,
-    read_pictures,
     sample_clicks,
+    sample_pointing,
     sample_targets,
 )
 from evfsam.training.scene_cache import coverage_of
-from evfsam.types import ImageFeatures, MaskLogits
+from evfsam.types import MaskLogits
 
 CLIP_FRAMES = 8  # as SAM-2 trains
 # Of the frames, those remembered as they truly are rather than as they were answered: at first nearly all answers are
@@ -45,8 +46,27 @@ PICTURE_PROMPTS = 6
 PICTURE_WEIGHT = 0.5
 
 
+class MemoryBatch(NamedTuple):
+    """P things in some clips of T frames each, and phrases and pointing on some pictures.
+
+    Attributes:
+        frame_pixels: float32 (clips, T, 3, S, S).
+        first: the things where the clips begin, ``scene_of_row`` telling the clip; by box and click.
+        coverage: float32 (T, P, g, g), 0..1.
+        truth: for each frame, whether it is remembered as it truly is.
+        words, pointing: of the pictures.
+    """
+
+    frame_pixels: torch.Tensor
+    first: Pointing
+    coverage: torch.Tensor
+    truth: list[bool]
+    words: WordBatch
+    pointing: list[Pointing]
+
+
 class MemoryStage(nn.Module):
-    """One clip a step, ``prompts`` things of it, prompted on the first frame by box and click; and one picture."""
+    """``scenes`` clips a step, ``prompts`` things of each, prompted on the first frame; and as many pictures."""
 
     name = "memory"
 
@@ -66,7 +86,7 @@ class MemoryStage(nn.Module):
         for parameter in (*self.learning, *self.decoder):
             parameter.requires_grad_(True)
         pictures = clips.pictures_rgb[: min(4, len(clips)), 0]
-        initialise_memory(segmenter, torch.cat([prepare(p, self.spec).segmenter_pixels for p in pictures]))
+        initialise_memory(segmenter, torch.cat([segmenter_pixels(p, self.spec)[0] for p in pictures]))
 
     def train(self, mode: bool = True) -> MemoryStage:
         # Evaluation mode throughout: prompted masks are binarised as when tracking, and nothing drops out.
@@ -78,53 +98,59 @@ class MemoryStage(nn.Module):
             {"params": self.decoder, "lr": self.config.learning_rate * DECODER_RATE},
         ]
 
-    def forward(self, step: int) -> dict[str, torch.Tensor]:
-        rng = generator(self.seed, self.name, step)
-        losses = self._clip_losses(rng)
-        worded, pointed = self._picture_losses(rng)
+    def batch(self, step: int) -> MemoryBatch:
+        rng, size = generator(self.seed, self.name, step), self.spec.image_size
+        sampled = [self._sample(rng) for _ in range(self.config.scenes)]
+        pixels = torch.stack(
+            [torch.cat([segmenter_pixels(picture, self.spec)[0] for picture in clip]) for clip, _ in sampled]
+        )
+        clip_of_row = torch.cat([torch.full((things.shape[1],), i) for i, (_, things) in enumerate(sampled)])
+        coverage = torch.cat([things for _, things in sampled], 1)
+        at_first = (sample_clicks(coverage[0], 1, rng, size), boxes_of(coverage[0], rng, size))
+        truth = [bool(rng.random() < TRUTH_SHARE) for _ in range(CLIP_FRAMES)]
+        words = self.reader.sample(replace(self.config, prompts=PICTURE_PROMPTS), rng, both_copies=True)
+        targets = sample_targets(self.reader.cache, words.scenes.numpy(), PICTURE_PROMPTS, rng, size // 4)
+        first = Pointing(clip_of_row, coverage[0], *at_first)
+        return MemoryBatch(pixels, first, coverage, truth, words, sample_pointing(targets, rng, size))
+
+    def forward(self, batch: MemoryBatch) -> dict[str, torch.Tensor]:
+        losses = self._clip_losses(batch)
+        worded, pointed = self._picture_losses(batch)
         losses["worded_iou"], losses["pointed_iou"] = worded["iou"], pointed["iou"]
         losses["loss"] = losses["loss"] + PICTURE_WEIGHT * (worded["loss"] + pointed["loss"])
         return losses
 
-    def _clip_losses(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        segmenter, device, size = self.model.visual_model, self.model.device, self.spec.image_size
-        pictures, coverage = self._sample(rng)
-        coverage = coverage.to(device)
-        pixels = torch.cat([prepare(picture, self.spec).segmenter_pixels for picture in pictures])
+    def _clip_losses(self, batch: MemoryBatch) -> dict[str, torch.Tensor]:
+        segmenter, clip_of_row = self.model.visual_model, batch.first.scene_of_row
         memory = Sam2Memory(segmenter)
+        clips, length = batch.frame_pixels.shape[:2]
         with torch.no_grad():
-            frames = memory.encode_frame(pixels.to(device))
+            frames = memory.encode_frame(batch.frame_pixels.flatten(0, 1))
         bank, total = memory.new_bank(), defaultdict(float)
-        for t in range(len(pictures)):
-            frame = _frame(frames, t)
+        for t in range(length):
+            at_t = torch.arange(clips, device=clip_of_row.device)[clip_of_row] * length + t
+            frame = FrameFeatures(frames.image.select(at_t), frames.position[at_t])
             if t == 0:
-                first = coverage[0].cpu()
-                points = tuple(part.to(device) for part in sample_clicks(first, 1, rng, size))
-                boxes = boxes_of(first, rng, size).to(device)
-                sparse, dense = segmenter.embed_prompts(points, boxes)
+                sparse, dense = segmenter.embed_prompts(batch.first.points, batch.first.boxes)
                 masks = segmenter.decode(memory.without_memory(frame), sparse, dense, multimask=False)
             else:
                 masks = memory.follow(frame, bank, t)
-                for name, value in mask_losses(masks, coverage[t]).items():
-                    total[name] = total[name] + value / (len(pictures) - 1)
-            if rng.random() < TRUTH_SHARE:
-                masks = _as_it_is(masks, coverage[t])
+                for name, value in mask_losses(masks, batch.coverage[t]).items():
+                    total[name] = total[name] + value / (length - 1)
+            if batch.truth[t]:
+                masks = _as_it_is(masks, batch.coverage[t])
             memory.remember(bank, frame, t, masks, prompted=t == 0)
         return dict(total)
 
-    def _picture_losses(self, rng: np.random.Generator) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Of words, and of clicks and boxes, on one picture without a memory."""
-        model, device, size = self.model, self.model.device, self.spec.image_size
-        batch = self.reader.sample(replace(self.config, scenes=1, prompts=PICTURE_PROMPTS), rng)
+    def _picture_losses(self, batch: MemoryBatch) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Of words, and of clicks and boxes, on pictures without a memory."""
+        model, words = self.model, batch.words
+        rows, ids = words.scene_of_row, words.token_ids
         with torch.no_grad():
-            encoder_pixels, ids = self.reader(batch, device, rng)
-            tokens = model.mm_extractor(encoder_pixels[batch.scene_of_row.to(device)], ids, ids.eq(PAD_ID))
-            prompt_tokens = model.project(tokens)
-            (picture,) = read_pictures(self.reader.cache, batch.scenes, rng, self.reader.variety)
-            features = model.encode_image(prepare(picture, self.spec).segmenter_pixels.to(device))
-        worded = mask_losses(model.decode(features, prompt_tokens, multimask=False), batch.coverage.to(device))
-        targets = sample_targets(self.reader.cache, batch.scenes, PICTURE_PROMPTS, rng, batch.coverage.shape[-1])
-        return worded, pointing_losses(model.visual_model, features, targets, rng, size)
+            prompt_tokens = model.project(model.mm_extractor(words.encoder_pixels[rows], ids, ids.eq(PAD_ID)))
+            features = model.encode_image(words.segmenter_pixels)
+        worded = mask_losses(model.decode(features.select(rows), prompt_tokens, multimask=False), words.coverage)
+        return worded, pointing_losses(model.visual_model, features, batch.pointing)
 
     def _sample(self, rng):
         """CLIP_FRAMES pictures of one clip, forward or backward, and coverage float32 (T, P, g, g)."""
@@ -148,13 +174,6 @@ class MemoryStage(nn.Module):
         chosen = [things[i] for i in hidden[: self.config.prompts]]
         coverage = [[torch.from_numpy(coverage_of(part_map, ids, grid)) for ids in chosen] for part_map in maps]
         return self.clips.pictures_rgb[clip][order], torch.stack([torch.stack(row) for row in coverage])
-
-
-def _frame(frames: FrameFeatures, t: int) -> FrameFeatures:
-    """One of several, as if it had been encoded by itself."""
-    image = frames.image
-    high_res = tuple(level[t : t + 1] for level in image.high_res_features)
-    return FrameFeatures(ImageFeatures(image.image_embeddings[t : t + 1], high_res), frames.position[t : t + 1])
 
 
 def _as_it_is(masks: MaskLogits, coverage: torch.Tensor) -> MaskLogits:

@@ -3,33 +3,72 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
 from evfsam.modeling.config import EvfConfig
-from evfsam.processing.inputs import prepare
-from evfsam.processing.text import PAD_ID, tokenize
+from evfsam.processing.inputs import encoder_pixels, prepare
+from evfsam.processing.text import PAD_ID, SEMANTIC_PREFIX, tokenize
 from evfsam.training.config import StageConfig
-from evfsam.training.sampling import PhraseBatch, read_pictures, sample_phrases
+from evfsam.training.sampling import read_pictures, sample_phrases
 from evfsam.training.scene_cache import SceneCache
 
 
+class WordBatch(NamedTuple):
+    """P phrases about B scenes.
+
+    Attributes:
+        scenes: int64 (B,), rows of the cache.
+        scene_of_row: int64 (P,), which of the B scenes a phrase belongs to.
+        encoder_pixels: float32 (B, 3, n, n), see :func:`evfsam.processing.inputs.prepare`.
+        segmenter_pixels: float32 (B, 3, S, S), or None for who has the features already.
+        token_ids: int64 (P, L), padded.
+        one_thing: bool (P,), whether it refers to one thing ("[semantic] " to all).
+        coverage: float32 (P, g, g), 0..1, S / 4 cells a side.
+    """
+
+    scenes: torch.Tensor
+    scene_of_row: torch.Tensor
+    encoder_pixels: torch.Tensor
+    segmenter_pixels: torch.Tensor | None
+    token_ids: torch.Tensor
+    one_thing: torch.Tensor
+    coverage: torch.Tensor
+
+
 class PhraseReader:
-    """Cached scenes and phrases -> what the encoder reads; a share of them varied, see :class:`Recipe`."""
+    """Cached scenes and phrases -> what a model reads; a share of them varied, see :class:`Recipe`."""
 
     def __init__(self, config: EvfConfig, cache: SceneCache, tokenizer, variety: float = 0.0):
         self.cache, self.spec, self.variety = cache, config.pixels, variety
         positions = config.encoder.text_positions
         self._ids = lru_cache(maxsize=500_000)(lambda text: tokenize(tokenizer, [text], positions).token_ids[0])
 
-    def sample(self, config: StageConfig, rng: np.random.Generator) -> PhraseBatch:
-        return sample_phrases(self.cache, config, rng, self.spec.image_size // 4, self.variety / 2)
+    def sample(self, config: StageConfig, rng: np.random.Generator, both_copies: bool = False) -> WordBatch:
+        """``config.scenes`` scenes and ``config.prompts`` phrases of each.
 
-    def __call__(self, batch: PhraseBatch, device, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pixels (B, 3, n, n) of the batch's scenes and token ids (P, L) of its phrases, padded."""
+        Args:
+            both_copies: of the pictures: the segmenter's as well.
+        """
+        batch = sample_phrases(self.cache, config, rng, self.spec.image_size // 4, self.variety / 2)
         pictures = read_pictures(self.cache, batch.scenes, rng, self.variety)
-        pixels = torch.cat([prepare(picture, self.spec).encoder_pixels for picture in pictures])
+        if both_copies:
+            inputs = [prepare(picture, self.spec) for picture in pictures]
+            for_encoder = [one.encoder_pixels for one in inputs]
+            for_segmenter = torch.cat([one.segmenter_pixels for one in inputs])
+        else:
+            for_encoder = [encoder_pixels(picture, self.spec.encoder_image_size) for picture in pictures]
+            for_segmenter = None
         ids = [self._ids(phrase) for phrase in batch.phrases]
-        return pixels.to(device), nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PAD_ID).to(device)
+        return WordBatch(
+            torch.from_numpy(batch.scenes),
+            batch.scene_of_row,
+            torch.cat(for_encoder),
+            for_segmenter,
+            nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PAD_ID),
+            torch.tensor([not phrase.startswith(SEMANTIC_PREFIX) for phrase in batch.phrases]),
+            batch.coverage,
+        )

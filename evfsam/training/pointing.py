@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import nn
 
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.modeling.segmenters.sam2_memory import memory_parameters
-from evfsam.processing.inputs import prepare
+from evfsam.processing.inputs import segmenter_pixels
 from evfsam.training.config import Recipe
 from evfsam.training.losses import mask_losses
-from evfsam.training.sampling import Targets, boxes_of, generator, read_pictures, sample_clicks, sample_targets
+from evfsam.training.sampling import Pointing, generator, read_pictures, sample_pointing, sample_targets
 from evfsam.training.scene_cache import SceneCache
 from evfsam.types import ImageFeatures
+
+
+class PointingBatch(NamedTuple):
+    """Some pictures, float32 (B, 3, S, S), and what is pointed at in them."""
+
+    segmenter_pixels: torch.Tensor
+    pointing: list[Pointing]
 
 
 class SegmenterStage(nn.Module):
@@ -31,44 +40,33 @@ class SegmenterStage(nn.Module):
         later = {id(p) for p in memory_parameters(self.segmenter)}
         return [{"params": [p for p in self.segmenter.parameters() if id(p) not in later]}]
 
-    def forward(self, step: int) -> dict[str, torch.Tensor]:
+    def batch(self, step: int) -> PointingBatch:
         rng = generator(self.seed, self.name, step)
-        scenes = rng.integers(len(self.cache), size=self.config.scenes)
-        targets = sample_targets(self.cache, scenes, self.config.prompts, rng, self.spec.image_size // 4)
+        scenes, size = rng.integers(len(self.cache), size=self.config.scenes), self.spec.image_size
+        targets = sample_targets(self.cache, scenes, self.config.prompts, rng, size // 4)
         pictures = read_pictures(self.cache, scenes, rng, self.variety)
-        pixels = [prepare(picture, self.spec).segmenter_pixels for picture in pictures]
-        features = self.segmenter.encode_image(torch.cat(pixels).to(next(self.parameters()).device))
-        return pointing_losses(self.segmenter, features, targets, rng, self.spec.image_size)
+        pixels = torch.cat([segmenter_pixels(picture, self.spec)[0] for picture in pictures])
+        return PointingBatch(pixels, sample_pointing(targets, rng, size))
+
+    def forward(self, batch: PointingBatch) -> dict[str, torch.Tensor]:
+        return pointing_losses(self.segmenter, self.segmenter.encode_image(batch.segmenter_pixels), batch.pointing)
 
 
 def pointing_losses(
-    segmenter: nn.Module, features: ImageFeatures, targets: Targets, rng: np.random.Generator, image_size: int
+    segmenter: nn.Module, features: ImageFeatures, pointing: Sequence[Pointing]
 ) -> dict[str, torch.Tensor]:
     """Mean losses of masks asked for by clicks, by a box, or by both.
 
     Args:
         features: of B pictures, as ``encode_image`` gives them.
-        targets: P things in them.
-        image_size: of the segmenter's square input, in pixels; clicks and boxes are in these.
+        pointing: things in them.
 
     Returns scalar tensors by name, as :func:`mask_losses`.
     """
-    device, count = features.image_embeddings.device, len(targets.coverage)
-    # A box tells a window from its house; a lone click means the whole. So parts always get a box.
-    boxed = targets.is_part | torch.from_numpy(rng.random(count) < 0.4)
+    count = sum(len(group.coverage) for group in pointing)
     decoded = []
-    for chosen, with_box in ((boxed, True), (~boxed, False)):
-        chosen = chosen.nonzero().flatten()
-        if not len(chosen):
-            continue
-        coverage = targets.coverage[chosen]
-        clicks = sample_clicks(coverage, int(rng.integers(1, 5)), rng, image_size)
-        points = tuple(part.to(device) for part in clicks)
-        boxes = boxes_of(coverage, rng, image_size).to(device) if with_box else None
-        if with_box and rng.random() < 0.5:
-            points = None
+    for rows, coverage, points, boxes in pointing:
         sparse, dense = segmenter.embed_prompts(points, boxes)
-        rows = targets.scene_of_row[chosen].to(device)
         masks = segmenter.decode(features.select(rows), sparse, dense, multimask=False)
-        decoded.append((mask_losses(masks, coverage.to(device)), len(chosen) / count))
+        decoded.append((mask_losses(masks, coverage), len(coverage) / count))
     return {name: sum(losses[name] * share for losses, share in decoded) for name in decoded[0][0]}

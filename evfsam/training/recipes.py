@@ -19,7 +19,8 @@ TINY_ENCODER = Beit3Config(
     patch_size=16,
     text_positions=66,
 )
-COARSE_SIZE, COARSE_LAYERS = 128, 5  # of the encoder until the last stage; the size is of its copy, in px
+COARSE_SIZE, COARSE_LAYERS = 128, 5  # of the encoder until the stage ``finer``; the size is of its copy, in px
+COARSE_PICTURE = 256  # px, of the segmenter until the stage ``sharper``
 
 # For the end: what is good by then is asked less, what is not more.
 HARD_SHARES = KIND_SHARES | {
@@ -33,7 +34,7 @@ HARD_SHARES = KIND_SHARES | {
 }
 
 TINY_SAM2 = Sam2Config(
-    image_size=256,
+    image_size=384,
     width=32,
     stages=(1, 2, 3, 1),
     heads=1,
@@ -47,7 +48,6 @@ TINY_SAM2 = Sam2Config(
     memory_feed_forward=256,
 )
 
-# It has none of SAM-2's finer features for outlines, so it sees a finer picture instead.
 TINY_SAM = SamConfig(
     image_size=384,
     patch_size=16,
@@ -62,27 +62,40 @@ TINY_SAM = SamConfig(
 
 # EfficientSAM's Ti is 192 wide and 12 blocks deep; the authors of EVF-SAM released no weights with it.
 TINY_EFFICIENT_SAM = EfficientSamConfig(
-    image_size=256, width=192, depth=5, heads=3, embedding_width=128, decoder_feed_forward=512
+    image_size=384, width=192, depth=5, heads=3, embedding_width=128, decoder_feed_forward=512
 )
 
-# Hours on two cores; its card tells how many.
+# For a GPU (--batch 8).
 EVF_SAM2_TINY = Recipe(
     name="evf-sam2-tiny",
     model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM2, multimask=False),
     vocabulary=TINY_VOCABULARY,
     first_seed=0,
-    scenes=9000,
-    clip_frames=4500,
+    scenes=14000,
+    clip_frames=7000,
     variety=0.3,
     segmenter=StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
     grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
     joint=StageConfig(steps=1800, learning_rate=3e-4, scenes=4, prompts=8),
     together=StageConfig(steps=6000, learning_rate=4e-4, scenes=3, prompts=6, warmup=100),
+    finer=StageConfig(steps=3200, learning_rate=2e-4, scenes=4, prompts=6, warmup=100, shares=HARD_SHARES),
+    sharper=StageConfig(steps=4500, learning_rate=6e-4, scenes=4, prompts=6, shares=HARD_SHARES),
     memory=StageConfig(steps=700, learning_rate=8e-4, scenes=1, prompts=4, warmup=50),
     clips=500,
-    finer=StageConfig(steps=3200, learning_rate=2e-4, scenes=4, prompts=6, warmup=100, shares=HARD_SHARES),
     coarse_size=COARSE_SIZE,
     coarse_layers=COARSE_LAYERS,
+    coarse_picture=COARSE_PICTURE,
+)
+
+# Without a GPU: all but the stage that takes most, hours on two cores.
+EVF_SAM2_TINY_256 = replace(
+    EVF_SAM2_TINY,
+    name="evf-sam2-tiny-256",
+    model=replace(EVF_SAM2_TINY.model, segmenter=replace(TINY_SAM2, image_size=COARSE_PICTURE)),
+    scenes=9000,
+    clip_frames=4500,
+    sharper=None,
+    coarse_picture=None,
 )
 
 # The published models of both families start from one BEIT-3; these from one tiny encoder that knows the words.
@@ -96,7 +109,7 @@ EVF_SAM_TINY = Recipe(
     variety=0.3,
     continues="evf-sam2-tiny",
     distil=StageConfig(steps=1200, learning_rate=1e-3, scenes=8, prompts=1, warmup=100),
-    together=StageConfig(steps=3300, learning_rate=3e-4, scenes=4, prompts=4, warmup=100),
+    together=StageConfig(steps=3300, learning_rate=4.5e-4, scenes=4, prompts=4, warmup=100),
     segmenter_rate=2.0,  # the words were learned before, the outlines were not
 )
 
@@ -104,6 +117,7 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         EVF_SAM2_TINY,
+        EVF_SAM2_TINY_256,
         EVF_SAM_TINY,
         replace(
             EVF_SAM_TINY,
@@ -116,11 +130,11 @@ RECIPES = {
             model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM2, multimask=False),
             vocabulary=TINY_VOCABULARY,
             first_seed=0,
-            scenes=3000,
-            photographs=3000,
+            scenes=4500,
+            photographs=6000,
             continues="evf-sam2-tiny",
             variety=0.3,
-            photo=StageConfig(steps=550, learning_rate=2.5e-4, scenes=3, prompts=8, warmup=50),
+            photo=StageConfig(steps=1500, learning_rate=5e-4, scenes=3, prompts=8, warmup=50),
         ),
     )
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from evfsam.modeling.config import EvfConfig
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.training.calibration import presence_threshold
 from evfsam.training.clip_cache import open_clip_cache
-from evfsam.training.config import STAGES, Recipe
+from evfsam.training.config import STAGES, Recipe, StageConfig
 from evfsam.training.distillation import DistilStage
 from evfsam.training.feature_cache import FeatureCache, open_feature_cache
 from evfsam.training.init import continue_from, fit_state, initialise
@@ -36,7 +36,14 @@ from evfsam.training.photo_cache import open_photo_cache
 from evfsam.training.phrases import PhraseReader
 from evfsam.training.pointing import SegmenterStage
 from evfsam.training.scene_cache import SceneCache, joined, open_cache
-from evfsam.training.stages import FinerStage, GroundingStage, JointStage, PhotoStage, TogetherStage
+from evfsam.training.stages import (
+    FinerStage,
+    GroundingStage,
+    JointStage,
+    PhotoStage,
+    SharperStage,
+    TogetherStage,
+)
 
 SEEN = {False: "rendered scenes", True: "rendered scenes and street photographs"}
 
@@ -58,7 +65,7 @@ def run(
         folder: of the run: scenes, tokenizer, states, metrics, and in the end ``checkpoint/``.
         stages: in the order of :data:`STAGES`; "segmenter" and "grounding" are independent of each other.
         device: "cpu" to keep off a GPU; else accelerate chooses.
-        workers: processes that render.
+        workers: processes that render and, for a GPU, prepare batches.
         photographs: the pack, for a recipe that has a stage ``photo``; see :mod:`evfsam.data.ccp`.
         base: the checkpoint, by name or folder, that a recipe continues instead of its own choice.
 
@@ -72,7 +79,8 @@ def run(
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     # Told so in words: without a GPU, accelerate would take torchrun's processes for strangers to each other.
     on_cpu = device == "cpu" or not torch.accelerator.is_available()
-    accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=[unused])
+    precision = "no" if on_cpu else "bf16"
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=[unused])
     with accelerator.main_process_first():
         cache = _prepare(recipe, folder, workers, source)
         if recipe.photo:
@@ -82,7 +90,7 @@ def run(
         if stage != "save":
             if getattr(recipe, stage) is None:
                 continue
-            _run_stage(stage, recipe, folder, cache, accelerator, source)
+            _run_stage(stage, recipe, folder, cache, accelerator, source, workers)
         elif accelerator.is_main_process:
             save(recipe, folder)
         accelerator.wait_for_everyone()
@@ -117,12 +125,18 @@ def _prepare(recipe: Recipe, folder: Path, workers: int, source: Path | None) ->
 
 
 def _run_stage(
-    name: str, recipe: Recipe, folder: Path, cache: SceneCache, accelerator: Accelerator, source: Path | None
+    name: str,
+    recipe: Recipe,
+    folder: Path,
+    cache: SceneCache,
+    accelerator: Accelerator,
+    source: Path | None,
+    workers: int,
 ) -> None:
     config = recipe.model_of(name)
     origin = load_model(source).eval().to(accelerator.device) if source else None
     if name == "distil":
-        # Cell for cell what the teacher sees, so at its size; a finer copy comes after.
+        # Cell for cell what the teacher sees, so at its size; its own comes after.
         config = replace(config, segmenter=replace(config.segmenter, image_size=origin.config.segmenter.image_size))
     model = new_model(config, recipe.seed)
     if origin:
@@ -139,9 +153,10 @@ def _run_stage(
     elif name == "segmenter":
         kept, stage = model.visual_model, SegmenterStage(model, recipe, cache)
     elif name == "memory":
-        model.load_state_dict(_model_state(folder / "together.safetensors"))
+        last = _last(recipe, folder, ("sharper", "finer", "together"))
+        model.load_state_dict(fit_state(_model_state(folder / f"{last}.safetensors"), config))
         with accelerator.main_process_first():
-            clips = open_clip_cache(folder / "clips", recipe.first_seed, recipe.clips, size, workers=1)
+            clips = open_clip_cache(folder / "clips", recipe.first_seed, recipe.clips, size, workers)
         kept = stage = MemoryStage(model, recipe, clips, reader)
     else:
         kept = stage = GroundingStage(model, recipe, reader)
@@ -162,15 +177,17 @@ def _run_stage(
         kept = stage = PhotoStage(model, recipe, stage.heads, reader, None)
         if not source:
             stage.load_state_dict(load_file(folder / "together.safetensors"))
-    if name == "finer":
-        # The memory's state holds no heads.
-        heads, last = (_last(recipe, folder, (*more, "together", "joint")) for more in ((), ("memory",)))
-        stage.heads.load_state_dict(_part(load_file(folder / f"{heads}.safetensors"), "heads."))
+    if name in ("finer", "sharper"):
+        last = _last(recipe, folder, ("finer", "together", "joint")[name == "finer" :])
+        stage.heads.load_state_dict(_part(load_file(folder / f"{last}.safetensors"), "heads."))
         model.load_state_dict(fit_state(_model_state(folder / f"{last}.safetensors"), config))
-        model.to(accelerator.device)
-        features = _features(folder, model, cache, accelerator, last)
-        kept = stage = FinerStage(model, recipe, stage.heads, reader, features)
-    train(stage, getattr(recipe, name), folder, accelerator)
+        if name == "finer":
+            model.to(accelerator.device)
+            features = _features(folder, model, cache, accelerator, last)
+            kept = stage = FinerStage(model, recipe, stage.heads, reader, features)
+        else:
+            kept = stage = SharperStage(model, recipe, stage.heads, reader, None)
+    train(stage, getattr(recipe, name), folder, accelerator, 0 if accelerator.device.type == "cpu" else workers)
     if accelerator.is_main_process:
         state = {key: value.detach().cpu().contiguous() for key, value in kept.state_dict().items()}
         save_file(state, folder / f"{name}.safetensors")
@@ -210,8 +227,8 @@ def save(recipe: Recipe, folder: Path) -> Path:
 
     Without a trained memory the checkpoint is for pictures only and leaves those modules out.
     """
-    last = _last(recipe, folder, ("finer", "memory", "photo", "together", "joint"))
-    memory = recipe.memory is not None and (folder / "memory.safetensors").exists()
+    last = _last(recipe, folder, ("memory", "photo", "sharper", "finer", "together", "joint"))
+    memory = last == "memory"
     config = recipe.model_of(last)
     if not memory and config.segmenter.kind == "sam2":
         config = replace(config, segmenter=replace(config.segmenter, memory=False))
@@ -237,10 +254,14 @@ def save(recipe: Recipe, folder: Path) -> Path:
 
 def shortened(recipe: Recipe, steps: int) -> Recipe:
     """The same recipe with few steps a stage: to see that everything runs."""
+    return replace(recipe, calibration_scenes=2, **_each(recipe, lambda stage: replace(stage, steps=steps, warmup=1)))
 
-    def short(stage):
-        return replace(stage, steps=steps, warmup=1)
 
+def enlarged(recipe: Recipe, factor: int) -> Recipe:
+    """The same recipe with ``factor`` times as many scenes a step, as a GPU likes it."""
+    return replace(recipe, **_each(recipe, lambda stage: replace(stage, scenes=stage.scenes * factor)))
+
+
+def _each(recipe: Recipe, change: Callable[[StageConfig], StageConfig]) -> dict[str, StageConfig]:
     configs = {name: getattr(recipe, name) for name in STAGES if name != "save"}
-    short_ones = {name: short(config) for name, config in configs.items() if config}
-    return replace(recipe, calibration_scenes=2, **short_ones)
+    return {name: change(config) for name, config in configs.items() if config}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from evfsam.processing.masks import surest_points
-from evfsam.processing.text import SEMANTIC_PREFIX
 from evfsam.training.config import StageConfig
 from evfsam.training.scene_cache import OUTSIDE, SceneCache, coverage_of
 from evfsam.training.variety import vary_phrase, vary_picture
@@ -48,6 +48,22 @@ class Targets:
     scene_of_row: torch.Tensor
     coverage: torch.Tensor
     is_part: torch.Tensor
+
+
+class Pointing(NamedTuple):
+    """P things pointed at, all in the same way.
+
+    Attributes:
+        scene_of_row: int64 (P,), which of some scenes it is in.
+        coverage: float32 (P, g, g), 0..1.
+        points: float32 (P, N, 2) and int64 (P, N), see :meth:`EvfSam.decode`; or None.
+        boxes: float32 (P, 4) xyxy; or None.
+    """
+
+    scene_of_row: torch.Tensor
+    coverage: torch.Tensor
+    points: tuple[torch.Tensor, torch.Tensor] | None
+    boxes: torch.Tensor | None
 
 
 def generator(seed: int, stage: str, step: int) -> np.random.Generator:
@@ -154,16 +170,20 @@ def sample_corrections(coverage: torch.Tensor, mask_logits: torch.Tensor, rng: n
 
 
 def sample_second_clicks(
-    phrases: list[str], coverage: torch.Tensor, mask_logits: torch.Tensor, rng: np.random.Generator, image_size: int
+    one_thing: torch.Tensor,
+    coverage: torch.Tensor,
+    mask_logits: torch.Tensor,
+    rng: np.random.Generator,
+    image_size: int,
 ):
     """One click a row besides the words, which have been answered once.
 
-    Half of the phrases that name one thing click into their own answer, right or wrong, as users' phrases do
-    (:class:`evfsam.predictor.Predictor`); all others as :func:`sample_corrections`, which says the rest.
+    Half of the phrases that name one thing (``one_thing``: bool (P,)) click into their own answer, right or wrong, as
+    users' phrases do (:class:`evfsam.predictor.Predictor`); all others as :func:`sample_corrections`, which says the
+    rest.
     """
     points, labels = sample_corrections(coverage, mask_logits, rng, image_size)
-    one_thing = np.array([not phrase.startswith(SEMANTIC_PREFIX) for phrase in phrases])
-    own = torch.from_numpy(one_thing & (rng.random(len(phrases)) < 0.5))
+    own = one_thing & torch.from_numpy(rng.random(len(coverage)) < 0.5)
     square = Geometry(*[(image_size, image_size)] * 3)
     points = torch.where(own.view(-1, 1, 1), surest_points(mask_logits, square), points)
     return points, torch.where(own.view(-1, 1), 1, labels)
@@ -180,3 +200,23 @@ def boxes_of(coverage: torch.Tensor, rng: np.random.Generator, image_size: int) 
     sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
     noise = torch.from_numpy(rng.normal(0, 0.05, boxes.shape)).float()
     return (boxes + sides * noise).clamp(0, grid) * (image_size / grid)
+
+
+def sample_pointing(targets: Targets, rng: np.random.Generator, image_size: int) -> list[Pointing]:
+    """How a person would point at them: some by a box, or a box and clicks, the others by clicks alone.
+
+    Args:
+        image_size: of the segmenter's square input, in pixels; clicks and boxes are in these.
+    """
+    # A box tells a window from its house; a lone click means the whole. So parts always get a box.
+    boxed = targets.is_part | torch.from_numpy(rng.random(len(targets.coverage)) < 0.4)
+    groups = []
+    for chosen, with_box in ((boxed, True), (~boxed, False)):
+        if chosen.any():
+            coverage = targets.coverage[chosen]
+            points = sample_clicks(coverage, int(rng.integers(1, 5)), rng, image_size)
+            boxes = boxes_of(coverage, rng, image_size) if with_box else None
+            if with_box and rng.random() < 0.5:
+                points = None
+            groups.append(Pointing(targets.scene_of_row[chosen], coverage, points, boxes))
+    return groups

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from evfsam.data.scenes import Expression, Scene, expressions, make_clip, make_scene, render
@@ -46,9 +47,8 @@ def coverage_of(part_map: np.ndarray, part_ids: Sequence[int], grid: int) -> np.
     """float32 (grid, grid), 0..1: the share of each cell of a (S, S) map these parts cover; ``grid`` divides S."""
     chosen = np.zeros(256, np.uint8)
     chosen[list(part_ids)] = 1
-    mask = chosen[part_map]
-    cell = mask.shape[0] // grid
-    return mask.reshape(grid, cell, grid, cell).sum((1, 3), dtype=np.float32) / cell**2
+    mask = cv2.LUT(np.ascontiguousarray(part_map), chosen).astype(np.float32)
+    return cv2.resize(mask, (grid, grid), interpolation=cv2.INTER_AREA)
 
 
 def open_cache(

@@ -1,4 +1,6 @@
-"""The stages of the lineage, each a module whose forward turns a step's number into losses.
+"""The stages of the lineage, each a module with a ``batch`` for every step, whose forward turns it into losses.
+
+``batch(step)`` needs neither weights nor a GPU and always gives the same, so other processes may prepare it.
 
 0. ``DistilStage`` (in ``distillation``), in the place of 1 to 3 for a model that continues one of another family.
 1. ``SegmenterStage`` (in ``pointing``): points and boxes -> masks (SAM). Learns *where* -> *what outline*, no words.
@@ -6,13 +8,16 @@
 3. ``JointStage``: words + picture -> prompt token -> mask (EVF-SAM), image features frozen and cached.
 4. ``TogetherStage``: the same, with the image encoder learning as well.
 5. ``PhotoStage``: the same, on rendered scenes and photographs.
-6. ``MemoryStage`` (in ``memory_stage``): SAM-2 learns to follow things through clips.
-7. ``FinerStage``: as ``JointStage``, the encoder reading a finer copy of the picture, the segmenter as it is.
+6. ``FinerStage``: as ``JointStage``, the encoder reading a finer copy of the picture, the segmenter as it is.
+7. ``SharperStage``: as ``TogetherStage``, the segmenter reading a finer picture as well.
+8. ``MemoryStage`` (in ``memory_stage``): SAM-2 learns to follow things through clips.
 
 Trained all at once, a decoder learns to find things from the words by itself and the fusion stays unused.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -22,14 +27,13 @@ from evfsam.modeling.config import Beit3Config
 from evfsam.modeling.encoders.beit3 import FIRST_POSITION, Beit3
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.modeling.segmenters.sam2_memory import memory_parameters
-from evfsam.processing.inputs import prepare
 from evfsam.processing.text import PAD_ID
 from evfsam.training.config import Recipe, StageConfig
 from evfsam.training.feature_cache import FeatureCache
 from evfsam.training.losses import dice_loss, mask_losses
-from evfsam.training.phrases import PhraseReader
+from evfsam.training.phrases import PhraseReader, WordBatch
 from evfsam.training.pointing import pointing_losses
-from evfsam.training.sampling import PhraseBatch, generator, read_pictures, sample_second_clicks, sample_targets
+from evfsam.training.sampling import Pointing, generator, sample_pointing, sample_second_clicks, sample_targets
 from evfsam.types import ImageFeatures
 
 # From the joint stage on, beside the words' own loss. Pointing goes on beside the words, on the same pictures: without
@@ -99,14 +103,30 @@ class GroundingStage(nn.Module):
     def parameter_groups(self) -> list[dict]:
         return [{"params": list(self.parameters())}]
 
-    def forward(self, step: int) -> dict[str, torch.Tensor]:
-        rng = generator(self.recipe.seed, self.name, step)
-        batch = self.reader.sample(self.config, rng)
-        device = self.heads.cls_bias.device
-        rows, coverage = batch.scene_of_row.to(device), batch.coverage.to(device)
-        pixels, ids = self.reader(batch, device, rng)
+    def batch(self, step: int) -> WordBatch:
+        return self.reader.sample(self.config, generator(self.recipe.seed, self.name, step))
+
+    def forward(self, batch: WordBatch) -> dict[str, torch.Tensor]:
+        pixels, ids, rows = batch.encoder_pixels, batch.token_ids, batch.scene_of_row
         tokens = self.encoder(pixels[rows], ids, ids.eq(PAD_ID))
-        return self.heads(self.encoder.beit3, tokens, pixels, rows, coverage)
+        return self.heads(self.encoder.beit3, tokens, pixels, rows, batch.coverage)
+
+
+class JointBatch(NamedTuple):
+    """What a step of the joint stage and of those like it learns from.
+
+    Attributes:
+        words: the phrases.
+        asked_again: int64 (Q,), those of them that get a click after their answer.
+        pointing: what is pointed at in the same scenes; nothing if the segmenter does not learn.
+        features: the image encoder's of these scenes, float16; nothing if it reads the picture itself.
+    """
+
+    step: int
+    words: WordBatch
+    asked_again: torch.Tensor
+    pointing: list[Pointing]
+    features: list[torch.Tensor]
 
 
 class JointStage(nn.Module):
@@ -132,8 +152,9 @@ class JointStage(nn.Module):
         decoder = getattr(segmenter, "sam_mask_decoder", None) or segmenter.mask_decoder
         return [p for name, p in decoder.named_parameters() if not name.startswith(("conv_s0", "conv_s1"))]
 
-    def image_features(self, scenes, device, rng) -> ImageFeatures:
-        return self.features.read(scenes, device)
+    def image_features(self, batch: JointBatch) -> ImageFeatures:
+        first, *others = batch.features
+        return ImageFeatures(first.float(), tuple(level.float() for level in others))
 
     def parameter_groups(self) -> list[dict]:
         words = [self.model.mm_extractor, self.model.text_hidden_fcs, self.heads]
@@ -143,42 +164,50 @@ class JointStage(nn.Module):
             {"params": self.segmenter_parameters, "lr": rate},
         ]
 
-    def forward(self, step: int) -> dict[str, torch.Tensor]:
+    def batch(self, step: int) -> JointBatch:
         rng = generator(self.recipe.seed, self.name, step)
-        batch = self.reader.sample(self.config, rng)
-        device = self.model.device
-        rows, coverage = batch.scene_of_row.to(device), batch.coverage.to(device)
-        pixels, ids = self.reader(batch, device, rng)
+        words = self.reader.sample(self.config, rng, both_copies=self.features is None)
+        pointing, size = [], self.reader.spec.image_size
+        if self.segmenter_parameters:
+            scenes = words.scenes.numpy()
+            targets = sample_targets(self.reader.cache, scenes, self.config.prompts, rng, size // 4)
+            pointing = sample_pointing(targets, rng, size)
+        present = (words.coverage.flatten(1).amax(1) > 0.95).nonzero().flatten().numpy()
+        again = torch.from_numpy(rng.permutation(present)[: max(1, len(words.coverage) // ASKED_AGAIN)])
+        return JointBatch(step, words, again, pointing, self.features.read(words.scenes) if self.features else [])
+
+    def forward(self, batch: JointBatch) -> dict[str, torch.Tensor]:
+        words = batch.words
+        rows, coverage, pixels, ids = words.scene_of_row, words.coverage, words.encoder_pixels, words.token_ids
         tokens = self.model.mm_extractor(pixels[rows], ids, ids.eq(PAD_ID))
         prompt_tokens = self.model.project(tokens)
-        features = self.image_features(batch.scenes, device, rng)
+        features = self.image_features(batch)
         decoded = self.model.decode(features.select(rows), prompt_tokens, multimask=False)
         losses = mask_losses(decoded, coverage)
         grounding = self.heads(self.model.mm_extractor.beit3, tokens, pixels, rows, coverage)
         losses["cls_hit"], losses["token_hit"] = grounding["cls_hit"], grounding["token_hit"]
-        corrected = self._corrected(features, rows, prompt_tokens, batch, decoded, rng)
+        corrected = self._corrected(features, prompt_tokens, batch, decoded)
         losses["loss"] = losses["loss"] + GROUNDING_WEIGHT * grounding["loss"] + CORRECTION_WEIGHT * corrected
-        if self.segmenter_parameters:
-            targets = sample_targets(self.reader.cache, batch.scenes, self.config.prompts, rng, coverage.shape[-1])
-            segmenter, size = self.model.visual_model, self.reader.spec.image_size
-            pointed = pointing_losses(segmenter, features, targets, rng, size)
+        if batch.pointing:
+            pointed = pointing_losses(self.model.visual_model, features, batch.pointing)
             losses["pointed_iou"] = pointed["iou"]
             losses["loss"] = losses["loss"] + POINTING_WEIGHT * pointed["loss"]
         return losses
 
-    def _corrected(self, features, rows, prompt_tokens, batch: PhraseBatch, decoded, rng) -> torch.Tensor:
+    def _corrected(self, features, prompt_tokens, batch: JointBatch, decoded) -> torch.Tensor:
         """The loss of some phrases asked again, with a click that follows from the first answer."""
-        present = (batch.coverage.flatten(1).amax(1) > 0.95).nonzero().flatten().numpy()
-        chosen = torch.from_numpy(rng.permutation(present)[: max(1, len(rows) // ASKED_AGAIN)])
+        chosen, words = batch.asked_again, batch.words
         if not len(chosen):
-            return torch.zeros((), device=rows.device)
-        answered = decoded.low_res_masks.detach().float().cpu()[chosen]
-        phrases = [batch.phrases[i] for i in chosen]
-        clicks = sample_second_clicks(phrases, batch.coverage[chosen], answered, rng, self.reader.spec.image_size)
-        clicks = tuple(part.to(rows.device) for part in clicks)
-        chosen = chosen.to(rows.device)
-        again = self.model.decode(features.select(rows[chosen]), prompt_tokens[chosen], clicks, multimask=False)
-        return mask_losses(again, batch.coverage.to(rows.device)[chosen])["loss"]
+            return torch.zeros((), device=chosen.device)
+        one_thing, coverage, answered = (
+            part[chosen].detach().float().cpu() for part in (words.one_thing, words.coverage, decoded.low_res_masks)
+        )
+        rng = generator(self.recipe.seed, f"{self.name} clicks", batch.step)
+        clicks = sample_second_clicks(one_thing.bool(), coverage, answered, rng, self.reader.spec.image_size)
+        clicks = tuple(part.to(chosen.device) for part in clicks)
+        seen = features.select(words.scene_of_row[chosen])
+        again = self.model.decode(seen, prompt_tokens[chosen], clicks, multimask=False)
+        return mask_losses(again, words.coverage[chosen])["loss"]
 
 
 class TogetherStage(JointStage):
@@ -194,10 +223,8 @@ class TogetherStage(JointStage):
         later = {id(p) for p in memory_parameters(self.model.visual_model)}
         return [p for p in self.model.visual_model.parameters() if id(p) not in later]
 
-    def image_features(self, scenes, device, rng) -> ImageFeatures:
-        pictures = read_pictures(self.reader.cache, scenes, rng, self.reader.variety)
-        pixels = torch.cat([prepare(picture, self.reader.spec).segmenter_pixels for picture in pictures])
-        return self.model.encode_image(pixels.to(device))
+    def image_features(self, batch: JointBatch) -> ImageFeatures:
+        return self.model.encode_image(batch.words.segmenter_pixels)
 
 
 class PhotoStage(TogetherStage):
@@ -206,11 +233,16 @@ class PhotoStage(TogetherStage):
     name = "photo"
 
 
+class SharperStage(TogetherStage):
+    """The same with a finer picture for the segmenter, where small things and parts are more than a cell or two."""
+
+    name = "sharper"
+
+
 class FinerStage(JointStage):
     """Encoder and projector go on with a finer copy of the picture, as BEIT-3 itself was fine-tuned on larger ones.
 
-    Most of the lineage reads a coarse copy, which is quicker. The segmenter stays as it is, so pointing and following
-    do too.
+    Most of the lineage reads a coarse copy, which is quicker. The segmenter stays as it is, so pointing does too.
     """
 
     name = "finer"

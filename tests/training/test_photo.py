@@ -43,7 +43,7 @@ def continued(trained, pack_folder, tmp_path_factory):  # noqa: F811
 
 
 def test_it_continues_from_the_run_on_scenes_and_the_checkpoint_answers(trained, continued, pack_folder):  # noqa: F811
-    before, after = load_file(trained / "finer.safetensors"), load_file(continued / "photo.safetensors")
+    before, after = load_file(trained / "memory.safetensors"), load_file(continued / "photo.safetensors")
     before = {name: value.half().float() for name, value in before.items() if name.startswith("model.")}
     changed = [name for name in before if not torch.equal(before[name], after[name])]
     assert before.keys() <= after.keys() and any("image_encoder" in name for name in changed)

@@ -57,7 +57,7 @@ def small(name: str = "evf-sam2-tiny"):
     short = {stage: STAGE for stage in STAGES[:-1] if getattr(recipe, stage)}
     if recipe.memory:
         short["memory"] = replace(STAGE, scenes=1, prompts=2)
-    coarse = {"coarse_size": 64, "coarse_layers": 2} if recipe.coarse_size else {}
+    coarse = {"coarse_size": 64, "coarse_layers": 2, "coarse_picture": 64} if recipe.coarse_size else {}
     return replace(recipe, model=model, scenes=4, clips=1, clip_frames=recipe.clip_frames and 2, **coarse, **short)
 
 
@@ -131,7 +131,7 @@ def test_distillation_brings_the_student_nearer_to_the_teacher(trained, cache):
     optimizer = torch.optim.AdamW(stage.parameter_groups(), lr=2e-3)
     losses = []
     for step in range(60):
-        loss = stage(step)["loss"]
+        loss = stage(stage.batch(step))["loss"]
         losses.append(loss.item())
         loss.backward()
         optimizer.step()
@@ -154,7 +154,7 @@ def test_the_bundled_recipes_fit_into_16_mib():
 
 
 def test_memory_and_decoder_learn_and_nothing_else_moves(trained):
-    before, after = load_file(trained / "together.safetensors"), load_file(trained / "memory.safetensors")
+    before, after = load_file(trained / "sharper.safetensors"), load_file(trained / "memory.safetensors")
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert any("memory_attention" in name for name in changed) and any("memory_encoder" in name for name in changed)
     may_move = (*MEMORY_MODULES, "sam_mask_decoder")
@@ -163,12 +163,12 @@ def test_memory_and_decoder_learn_and_nothing_else_moves(trained):
 
 
 def test_a_finer_copy_teaches_the_words_and_leaves_the_segmenter_as_it_was(trained):
-    before, after = load_file(trained / "memory.safetensors"), load_file(trained / "finer.safetensors")
+    before, after = load_file(trained / "together.safetensors"), load_file(trained / "finer.safetensors")
     positions = "model.mm_extractor.beit3.encoder.embed_positions.A.weight"
     assert len(before[positions]) == 3 + 4 * 4 and len(after[positions]) == 3 + 6 * 6
     assert {int(name.split("layers.")[1][0]) for name in after if "encoder.layers." in name} == {0, 1, 2}
     changed = {name for name in before if name != positions and not torch.equal(before[name], after[name])}
-    assert {name.split(".")[1] for name in changed} == {"mm_extractor", "text_hidden_fcs"}
+    assert {name.split(".")[1] for name in changed if name.startswith("model.")} == {"mm_extractor", "text_hidden_fcs"}
     pixels = load_checkpoint(trained / "checkpoint").info.pixels
     assert pixels.encoder_image_size == 96
 
@@ -352,15 +352,15 @@ def test_a_run_cut_off_and_resumed_ends_where_an_unbroken_one_does(tmp_path, cac
     def weights(folder, stop_at=None):
         model = new_model(recipe.model, recipe.seed)
         stage = SegmenterStage(model, recipe, cache)
-        forward = stage.forward
+        batch = stage.batch
         if stop_at is not None:
 
             def stopping(step):
                 if step == stop_at:
                     raise KeyboardInterrupt
-                return forward(step)
+                return batch(step)
 
-            stage.forward = stopping
+            stage.batch = stopping
         train(stage, STAGE, folder, Accelerator(cpu=True))
         return {name: value.clone() for name, value in model.visual_model.state_dict().items()}
 
@@ -415,8 +415,9 @@ def test_words_for_one_thing_are_also_clicked_on_where_they_were_answered_and_wo
     answer = torch.full((2, 32, 32), -1.0)
     answer[:, 4:13, 20:29] = 3  # another thing
     own = {phrase: [] for phrase in ("the red car", "[semantic] car")}
+    one_thing = torch.tensor([True, False])
     for _ in range(60):
-        points, labels = sample_second_clicks(list(own), coverage, answer, rng, image_size=128)
+        points, labels = sample_second_clicks(one_thing, coverage, answer, rng, image_size=128)
         assert points.shape == (2, 1, 2) and labels.shape == (2, 1) and labels.dtype == torch.int64
         for phrase, (x, y), label in zip(own, (points[:, 0] / 4).long().tolist(), labels[:, 0].tolist(), strict=True):
             own[phrase].append(label == 1 and (x, y) == (24, 8))  # else "here" on the truth, or "not here"

@@ -138,7 +138,7 @@ class Beit3(nn.Module):
                 text = text.masked_fill(padding_mask.unsqueeze(-1), 0)
             parts.append(text)
         attendable = None
-        if padding_mask is not None and padding_mask.any():
+        if padding_mask is not None:
             attendable = F.pad(~padding_mask, (split, 0), value=True)[:, None, None, :]
         return torch.cat(parts, dim=1), split, attendable
 
