@@ -1,6 +1,7 @@
 """How long a recipe would take on this machine, stage by stage, without other work beside it.
 
-    python -m benchmarks.training_time evf-sam2-tiny --processes 2
+    python -m benchmarks.training_time evf-sam2-tiny-256 --processes 2
+    python -m benchmarks.training_time evf-sam2-tiny --processes 1 --batch 8      # on a GPU
 
 Runs a few steps of every stage, each as the recipe has it but on few scenes, and multiplies. Rendering, features that
 are computed beforehand and the calibration at the end are not in it.
@@ -19,12 +20,12 @@ from evfsam.training.config import STAGES
 from evfsam.training.recipes import RECIPES
 
 
-def measure(name: str, steps: int, scenes: int, processes: int) -> dict[str, float]:
+def measure(name: str, steps: int, scenes: int, processes: int, batch: int) -> dict[str, float]:
     """Stage -> prompts a second."""
     with tempfile.TemporaryDirectory() as folder:
         stages = [stage for stage in STAGES if stage != "save" and getattr(RECIPES[name], stage)]
         launch = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "-m", "evfsam", "train"]
-        few = ["--steps", str(steps), "--scenes", str(scenes), "--stages", *stages]
+        few = ["--steps", str(steps), "--scenes", str(scenes), "--batch", str(batch), "--stages", *stages]
         subprocess.run([sys.executable, *launch, "--recipe", name, "--out", folder, *few], check=True)
         rows = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").open()]
     return {row["stage"]: row["prompts_s"] for row in rows}
@@ -36,12 +37,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--scenes", type=int, default=64)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=1, help="times the recipe's scenes a step")
     args = parser.parse_args()
     total = 0.0
     print(f"{'stage':10} {'steps':>6} {'prompts':>8} {'prompts/s':>10} {'minutes':>8}")
-    for stage, rate in measure(args.name, args.steps, args.scenes, args.processes).items():
+    for stage, rate in measure(args.name, args.steps, args.scenes, args.processes, args.batch).items():
         config = getattr(RECIPES[args.name], stage)
-        prompts = config.steps * config.scenes * config.prompts * args.processes
+        prompts = config.steps * config.scenes * config.prompts * args.processes * args.batch
         total += prompts / rate / 60
         print(f"{stage:10} {config.steps:6} {prompts:8} {rate:10.1f} {prompts / rate / 60:8.0f}")
     print(f"{args.name}: {total:.0f} minutes")

@@ -51,11 +51,11 @@ def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Acce
     sums, since = defaultdict(float), time.monotonic()
     local = LocalSGD(accelerator, prepared, LOCAL_STEPS, enabled=accelerator.device.type == "cpu")
     numbers = range(start * accelerator.num_processes, config.steps * accelerator.num_processes)
-    batches = _batches(stage, numbers[accelerator.process_index :: accelerator.num_processes], workers, on_gpu)
+    batches = _batches(stage, numbers[accelerator.process_index :: accelerator.num_processes], workers)
     bar = tqdm(total=config.steps, initial=start, desc=name, disable=not accelerator.is_main_process)
     with bar, local:
         for step, batch in enumerate(batches, start):
-            losses = prepared(send_to_device(batch, accelerator.device, non_blocking=True))
+            losses = prepared(send_to_device(batch, accelerator.device))
             accelerator.backward(losses["loss"])
             accelerator.clip_grad_norm_(prepared.parameters(), 1.0)
             optimizer.step()
@@ -89,15 +89,16 @@ def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Acce
     accelerator.free_memory()
 
 
-def _batches(stage: nn.Module, numbers: range, workers: int, on_gpu: bool) -> DataLoader:
-    """The stage's batches of these numbers, in order."""
+def _batches(stage: nn.Module, numbers: range, workers: int) -> DataLoader:
+    """The stage's batches of these numbers, in order.
+
+    Not in pinned memory: that takes a thread of this process, which the steps keep from its work.
+    """
     ahead = {}
     if workers:
         # Forked, they share the caches and what is behind ``stage``, of which they touch nothing on the GPU.
         ahead = {"multiprocessing_context": "fork", "prefetch_factor": PREPARED_AHEAD, "worker_init_fn": _one_thread}
-    return DataLoader(
-        _Batches(stage, numbers), None, num_workers=workers, collate_fn=_as_it_is, pin_memory=on_gpu, **ahead
-    )
+    return DataLoader(_Batches(stage, numbers), None, num_workers=workers, collate_fn=_as_it_is, **ahead)
 
 
 class _Batches:

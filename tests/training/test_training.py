@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from sam2.modeling.position_encoding import apply_rotary_enc
 
 from evfsam.checkpoints.load import load_checkpoint
+from evfsam.checkpoints.tokenizer import load_tokenizer
 from evfsam.data.scenes import TEST, VALIDATION, make_clip, make_scene, render
 from evfsam.errors import InputError
 from evfsam.modeling.build import build_model
@@ -21,14 +22,18 @@ from evfsam.modeling.segmenters.sam2_memory import MEMORY_MODULES, Sam2Memory
 from evfsam.predictor import Predictor
 from evfsam.processing.inputs import prepare
 from evfsam.runtime import choose_runtime
+from evfsam.training.clip_cache import open_clip_cache
 from evfsam.training.config import STAGES, StageConfig
 from evfsam.training.distillation import DistilStage
 from evfsam.training.init import continue_from, deepen, initialise_memory, resize_positions, resize_vit
 from evfsam.training.loop import train
+from evfsam.training.memory_stage import MemoryStage
+from evfsam.training.phrases import PhraseReader
 from evfsam.training.pointing import SegmenterStage
 from evfsam.training.recipes import RECIPES, TINY_SAM
-from evfsam.training.run import new_model, run
+from evfsam.training.run import enlarged, new_model, run
 from evfsam.training.sampling import (
+    Pointing,
     boxes_of,
     generator,
     sample_clicks,
@@ -38,6 +43,7 @@ from evfsam.training.sampling import (
     sample_targets,
 )
 from evfsam.training.scene_cache import OUTSIDE, open_cache
+from evfsam.training.stages import GroundingHeads, SharperStage, TogetherStage
 
 STAGE = StageConfig(steps=3, learning_rate=1e-3, scenes=2, prompts=3, warmup=1)
 
@@ -171,6 +177,67 @@ def test_a_finer_copy_teaches_the_words_and_leaves_the_segmenter_as_it_was(train
     assert {name.split(".")[1] for name in changed if name.startswith("model.")} == {"mm_extractor", "text_hidden_fcs"}
     pixels = load_checkpoint(trained / "checkpoint").info.pixels
     assert pixels.encoder_image_size == 96
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_things_of_several_clips_are_followed_each_in_its_own(trained, cache):
+    recipe = small()
+    clips = open_clip_cache(trained / "clips", 0, 1, 128, workers=1)
+    reader = PhraseReader(recipe.model, cache, load_tokenizer(trained / "tokenizer"))
+    stage = MemoryStage(load_checkpoint(trained / "checkpoint").model, recipe, clips, reader).train()
+    one, other = (stage.batch(step)._replace(truth=[True] * 4 + [False] * 4) for step in (0, 5))
+    assert not torch.equal(one.frame_pixels, other.frame_pixels)
+    points = [torch.cat(parts) for parts in zip(one.first.points, other.first.points, strict=True)]
+    both = one._replace(
+        frame_pixels=torch.cat([one.frame_pixels, other.frame_pixels]),
+        coverage=torch.cat([one.coverage, other.coverage], 1),
+        first=Pointing(
+            torch.cat([one.first.scene_of_row, other.first.scene_of_row + 1]),
+            torch.cat([one.first.coverage, other.first.coverage]),
+            points,
+            torch.cat([one.first.boxes, other.first.boxes]),
+        ),
+    )
+    with torch.no_grad():
+        apart = [stage._clip_losses(batch)["bce"] for batch in (one, other)]
+        together = stage._clip_losses(both)["bce"]
+    rows = [batch.coverage.shape[1] for batch in (one, other)]
+    torch.testing.assert_close(together, (apart[0] * rows[0] + apart[1] * rows[1]) / sum(rows))
+
+
+def test_with_a_sharper_picture_everything_but_the_memory_learns_on(trained):
+    before, after = load_file(trained / "finer.safetensors"), load_file(trained / "sharper.safetensors")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    for part in ("mm_extractor", "text_hidden_fcs", "image_encoder", "sam_mask_decoder", "heads"):
+        assert any(part in name for name in changed), part
+    assert not any(name.removeprefix("model.visual_model.").startswith(MEMORY_MODULES) for name in changed)
+    sizes = [small().model_of(stage).segmenter.image_size for stage in ("joint", "finer", "sharper", "memory")]
+    assert sizes == [64, 64, 128, 128]
+    assert load_checkpoint(trained / "checkpoint").info.pixels.image_size == 128
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_batches_that_other_processes_prepare_teach_the_same(trained, cache, tmp_path):
+    recipe, states = small(), []
+    reader = PhraseReader(recipe.model, cache, load_tokenizer(trained / "tokenizer"), variety=0.5)
+    for workers in (0, 2):
+        model = new_model(recipe.model, recipe.seed)
+        heads = GroundingHeads(recipe.model.encoder)  # after ``new_model``, which seeds
+        stage = SharperStage(model, recipe, heads, reader, None)
+        (tmp_path / str(workers)).mkdir()
+        train(stage, STAGE, tmp_path / str(workers), Accelerator(cpu=True), workers)
+        states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+
+
+def test_a_batch_for_a_gpu_has_so_many_times_the_scenes(trained, cache):
+    recipe = enlarged(small(), 3)
+    assert recipe.together.scenes == 3 * STAGE.scenes and recipe.together.steps == STAGE.steps
+    reader = PhraseReader(recipe.model, cache, load_tokenizer(trained / "tokenizer"))
+    heads = GroundingHeads(recipe.model.encoder)
+    batch = TogetherStage(new_model(recipe.model, 0), recipe, heads, reader, None).batch(0)
+    assert batch.words.encoder_pixels.shape[0] == batch.words.segmenter_pixels.shape[0] == 6
+    assert len(batch.words.token_ids) == len(batch.words.coverage) == 18
 
 
 def test_positions_of_a_finer_copy_say_the_same_of_the_same_place():
