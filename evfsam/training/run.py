@@ -79,8 +79,8 @@ def run(
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     # Told so in words: without a GPU, accelerate would take torchrun's processes for strangers to each other.
     on_cpu = device == "cpu" or not torch.accelerator.is_available()
-    precision = "no" if on_cpu else "bf16"
-    accelerator = Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=[unused])
+    half = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision="bf16" if half else "no", kwargs_handlers=[unused])
     with accelerator.main_process_first():
         cache = _prepare(recipe, folder, workers, source)
         if recipe.photo:
@@ -187,7 +187,7 @@ def _run_stage(
             kept = stage = FinerStage(model, recipe, stage.heads, reader, features)
         else:
             kept = stage = SharperStage(model, recipe, stage.heads, reader, None)
-    train(stage, getattr(recipe, name), folder, accelerator, 0 if accelerator.device.type == "cpu" else workers)
+    train(stage, getattr(recipe, name), folder, accelerator, workers if accelerator.device.type == "cuda" else 0)
     if accelerator.is_main_process:
         state = {key: value.detach().cpu().contiguous() for key, value in kept.state_dict().items()}
         save_file(state, folder / f"{name}.safetensors")
