@@ -236,7 +236,8 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         asked = name_objects(text, frame)
         same = [p.phrase for p in asked] == [p.phrase for p in prompts if p.phrase]
         job = Job(clip, model, prompts if same else asked, direction, bool(again), bool(transparent))
-        return job, job.prompts, gr.update(visible=True), gr.update(interactive=False)
+        cancel_again = gr.update(visible=True, value="Cancel", interactive=True)
+        return job, job.prompts, cancel_again, gr.update(interactive=False)
 
     def on_go(job):
         hidden, outcome = gr.update(visible=False), None
@@ -257,7 +258,10 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
 
     def on_cancel(job):
         bench.stopped.add(job.ident)
-        return CANCELLED if ON_ZERO_GPU else '<p class="evf-status">Stopping …</p>'
+        if ON_ZERO_GPU:
+            return CANCELLED, gr.skip()
+        # Not in the status line: the run may write its end there before this arrives.
+        return gr.skip(), gr.update(value="Stopping …", interactive=False)
 
     def on_example(event: gr.EventData):
         example = examples[int(event._data["index"])]
@@ -294,5 +298,5 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     followed = started.success(told(on_go), running, outputs, **{**common.ON_GPU, "show_progress": "minimal"})
     followed.then(on_end, None, [cancel, go], queue=False, **common.FREE)
     cancels = {"cancels": [followed]} if ON_ZERO_GPU else {}  # a forked worker does not see what is stopped
-    cancel.click(on_cancel, running, status, queue=False, **cancels, **common.FREE)
+    cancel.click(on_cancel, running, [status, cancel], queue=False, **cancels, **common.FREE)
     return common.Linked(TAB, [phrases], lambda query: [query.get("ask", "")])
