@@ -36,6 +36,9 @@ def run(args: argparse.Namespace) -> int:
     from evfsam.training.run import enlarged, shortened
     from evfsam.training.run import run as run_recipe
 
+    for option in ("workers", "batch", "steps", "scenes"):
+        if (number := getattr(args, option)) is not None and number < 1:
+            raise InputError(f"--{option} is {number}; give at least 1, or leave it out.")
     if args.recipe not in RECIPES:
         raise InputError(f"There is no recipe {args.recipe!r}; choose one of {', '.join(RECIPES)}.")
     recipe = RECIPES[args.recipe]

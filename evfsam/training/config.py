@@ -53,9 +53,9 @@ class Recipe:
         grounding: the encoder learns to ground words in pictures by itself, as BEIT-3 arrives knowing them.
         joint: encoder, projector and mask decoder learn from phrases on frozen image features, as EVF-SAM did.
         together: the same, a little, with the image encoder learning as well.
-        photo: ``together`` on rendered scenes and photographs.
         finer: encoder and projector go on with a finer copy of the picture, the segmenter frozen.
         sharper: ``together`` again, the segmenter with a finer picture too.
+        photo: ``together`` on rendered scenes and photographs.
         memory: SAM-2's memory modules learn to follow things through clips, and the mask decoder to listen to them.
         clips: the rendered clips for ``memory``, of seeds from ``first_seed``.
         coarse_size: side of the copy that the encoder reads in the stages before ``finer``, in pixels; None if it is
