@@ -123,12 +123,12 @@ class MemoryStage(nn.Module):
     def _clip_losses(self, batch: MemoryBatch) -> dict[str, torch.Tensor]:
         segmenter, clip_of_row = self.model.visual_model, batch.first.scene_of_row
         memory = Sam2Memory(segmenter)
-        clips, length = batch.frame_pixels.shape[:2]
+        length = batch.frame_pixels.shape[1]
         with torch.no_grad():
             frames = memory.encode_frame(batch.frame_pixels.flatten(0, 1))
         bank, total = memory.new_bank(), defaultdict(float)
         for t in range(length):
-            at_t = torch.arange(clips, device=clip_of_row.device)[clip_of_row] * length + t
+            at_t = clip_of_row * length + t
             frame = FrameFeatures(frames.image.select(at_t), frames.position[at_t])
             if t == 0:
                 sparse, dense = segmenter.embed_prompts(batch.first.points, batch.first.boxes)
