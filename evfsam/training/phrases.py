@@ -28,6 +28,8 @@ class WordBatch(NamedTuple):
         token_ids: int64 (P, L), padded.
         one_thing: bool (P,), whether it refers to one thing ("[semantic] " to all).
         coverage: float32 (P, g, g), 0..1, S / 4 cells a side.
+        token_coverage: float32 (P, t, t), 0..1, a cell for each of the encoder's t x t image tokens; see
+            :class:`~evfsam.training.sampling.PhraseBatch` for what differs.
     """
 
     scenes: torch.Tensor
@@ -37,6 +39,7 @@ class WordBatch(NamedTuple):
     token_ids: torch.Tensor
     one_thing: torch.Tensor
     coverage: torch.Tensor
+    token_coverage: torch.Tensor
 
 
 class PhraseReader:
@@ -44,6 +47,7 @@ class PhraseReader:
 
     def __init__(self, config: EvfConfig, cache: SceneCache, tokenizer, variety: float = 0.0):
         self.cache, self.spec, self.variety = cache, config.pixels, variety
+        self.tokens = config.encoder.image_size // config.encoder.patch_size
         positions = config.encoder.text_positions
         self._ids = lru_cache(maxsize=500_000)(lambda text: tokenize(tokenizer, [text], positions).token_ids[0])
 
@@ -53,7 +57,7 @@ class PhraseReader:
         Args:
             both_copies: of the pictures: the segmenter's as well.
         """
-        batch = sample_phrases(self.cache, config, rng, self.spec.image_size // 4, self.variety / 2)
+        batch = sample_phrases(self.cache, config, rng, self.spec.image_size // 4, self.tokens, self.variety / 2)
         pictures = read_pictures(self.cache, batch.scenes, rng, self.variety)
         if both_copies:
             inputs = [prepare(picture, self.spec) for picture in pictures]
@@ -71,4 +75,5 @@ class PhraseReader:
             nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PAD_ID),
             torch.tensor([not phrase.startswith(SEMANTIC_PREFIX) for phrase in batch.phrases]),
             batch.coverage,
+            batch.token_coverage,
         )

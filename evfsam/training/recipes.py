@@ -109,7 +109,7 @@ EVF_SAM_TINY = Recipe(
     variety=0.3,
     continues="evf-sam2-tiny",
     distil=StageConfig(steps=1200, learning_rate=1e-3, scenes=8, prompts=1, warmup=100),
-    together=StageConfig(steps=3300, learning_rate=4.5e-4, scenes=4, prompts=4, warmup=100),
+    together=StageConfig(steps=3300, learning_rate=4.5e-4, scenes=4, prompts=4, warmup=100, shares=HARD_SHARES),
     segmenter_rate=2.0,  # the words were learned before, the outlines were not
 )
 
@@ -134,7 +134,7 @@ RECIPES = {
             photographs=6000,
             continues="evf-sam2-tiny",
             variety=0.3,
-            photo=StageConfig(steps=600, learning_rate=5e-4, scenes=3, prompts=8, warmup=50),
+            photo=StageConfig(steps=600, learning_rate=5e-4, scenes=3, prompts=8, warmup=50, shares=HARD_SHARES),
         ),
     )
 }

@@ -26,13 +26,15 @@ class PhraseBatch:
         scenes: int64 (B,), rows of the cache.
         scene_of_row: int64 (P,), which of the B scenes a phrase belongs to.
         phrases: P phrases.
-        coverage: float32 (P, g, g), 0..1.
+        coverage: float32 (P, g, g), 0..1, over the square that the picture lies in, as the segmenter sees it.
+        token_coverage: float32 (P, t, t), 0..1, over the picture itself, as the encoder's stretched copy has it.
     """
 
     scenes: np.ndarray
     scene_of_row: torch.Tensor
     phrases: list[str]
     coverage: torch.Tensor
+    token_coverage: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,15 @@ def generator(seed: int, stage: str, step: int) -> np.random.Generator:
 
 
 def sample_phrases(
-    cache: SceneCache, config: StageConfig, rng: np.random.Generator, grid: int, variety: float = 0.0
+    cache: SceneCache, config: StageConfig, rng: np.random.Generator, grid: int, tokens: int, variety: float = 0.0
 ) -> PhraseBatch:
-    """Phrases of all kinds in the recipe's shares, as far as each scene has them; a share of them in other words."""
+    """Phrases of all kinds in the recipe's shares, as far as each scene has them; a share of them in other words.
+
+    Args:
+        grid, tokens: cells a side of the coverage maps, g and t.
+    """
     scenes = rng.integers(len(cache), size=config.scenes)
-    phrases, coverage = [], []
+    phrases, coverage, token_coverage = [], [], []
     for scene in scenes:
         by_kind: dict[str, list] = {}
         for expression in cache.expressions[scene]:
@@ -87,8 +93,10 @@ def sample_phrases(
             varied = variety and rng.random() < variety
             phrases.append(vary_phrase(expression, rng) if varied else expression.text)
             coverage.append(coverage_of(cache.part_maps[scene], expression.part_ids, grid))
+            token_coverage.append(coverage_of(cache.part_map(scene), expression.part_ids, tokens))
     rows = torch.arange(config.scenes).repeat_interleave(config.prompts)
-    return PhraseBatch(scenes, rows, phrases, torch.from_numpy(np.stack(coverage)))
+    maps = (torch.from_numpy(np.stack(each)) for each in (coverage, token_coverage))
+    return PhraseBatch(scenes, rows, phrases, *maps)
 
 
 def read_pictures(cache: SceneCache, scenes, rng: np.random.Generator, variety: float = 0.0) -> list[np.ndarray]:

@@ -42,9 +42,14 @@ class SceneCache:
         height, width = self.sizes_hw[scene]
         return self.pictures_rgb[scene][:height, :width]
 
+    def part_map(self, scene: int) -> np.ndarray:
+        """uint8 (H, W), of that picture."""
+        height, width = self.sizes_hw[scene]
+        return self.part_maps[scene][:height, :width]
+
 
 def coverage_of(part_map: np.ndarray, part_ids: Sequence[int], grid: int) -> np.ndarray:
-    """float32 (grid, grid), 0..1: the share of each cell of a (S, S) map these parts cover; ``grid`` divides S."""
+    """float32 (grid, grid), 0..1: the share of each cell of a (h, w) map that these parts cover."""
     chosen = np.zeros(256, np.uint8)
     chosen[list(part_ids)] = 1
     mask = cv2.LUT(np.ascontiguousarray(part_map), chosen).astype(np.float32)

@@ -59,19 +59,17 @@ class GroundingHeads(nn.Module):
         self.cls_query = nn.Linear(config.width, config.width)
         self.patch_key = nn.Linear(config.width, config.width)
         self.cls_bias = nn.Parameter(torch.zeros(1))
-        self.side = config.image_size // config.patch_size
 
-    def forward(self, beit3: Beit3, tokens, pixels, scene_of_row, coverage) -> dict[str, torch.Tensor]:
+    def forward(self, beit3: Beit3, tokens, pixels, scene_of_row, covered) -> dict[str, torch.Tensor]:
         """Losses of P phrases.
 
         Args:
             tokens: the encoder's (P, T, width).
             pixels: (B, 3, n, n), the pictures before they were read.
             scene_of_row: int64 (P,).
-            coverage: float (P, g, g), 0..1.
+            covered: float (P, t, t), 0..1, the share of each image token.
         """
-        side = self.side
-        covered = F.adaptive_avg_pool2d(coverage.unsqueeze(1), side).squeeze(1)
+        side = covered.shape[-1]
         by_token = self.token_head(tokens[:, 1 : 1 + side * side]).squeeze(-1).unflatten(1, (side, side))
         patches = beit3.vision_embed(pixels)[:, 1:] + beit3.encoder.embed_positions.A.weight[FIRST_POSITION + 1 :]
         keys = self.patch_key(patches)[scene_of_row]
@@ -109,7 +107,7 @@ class GroundingStage(nn.Module):
     def forward(self, batch: WordBatch) -> dict[str, torch.Tensor]:
         pixels, ids, rows = batch.encoder_pixels, batch.token_ids, batch.scene_of_row
         tokens = self.encoder(pixels[rows], ids, ids.eq(PAD_ID))
-        return self.heads(self.encoder.beit3, tokens, pixels, rows, batch.coverage)
+        return self.heads(self.encoder.beit3, tokens, pixels, rows, batch.token_coverage)
 
 
 class JointBatch(NamedTuple):
@@ -184,7 +182,7 @@ class JointStage(nn.Module):
         features = self.image_features(batch)
         decoded = self.model.decode(features.select(rows), prompt_tokens, multimask=False)
         losses = mask_losses(decoded, coverage)
-        grounding = self.heads(self.model.mm_extractor.beit3, tokens, pixels, rows, coverage)
+        grounding = self.heads(self.model.mm_extractor.beit3, tokens, pixels, rows, words.token_coverage)
         losses["cls_hit"], losses["token_hit"] = grounding["cls_hit"], grounding["token_hit"]
         corrected = self._corrected(features, prompt_tokens, batch, decoded)
         losses["loss"] = losses["loss"] + GROUNDING_WEIGHT * grounding["loss"] + CORRECTION_WEIGHT * corrected

@@ -237,7 +237,16 @@ def test_a_batch_for_a_gpu_has_so_many_times_the_scenes(trained, cache):
     heads = GroundingHeads(recipe.model.encoder)
     batch = TogetherStage(new_model(recipe.model, 0), recipe, heads, reader, None).batch(0)
     assert batch.words.encoder_pixels.shape[0] == batch.words.segmenter_pixels.shape[0] == 6
-    assert len(batch.words.token_ids) == len(batch.words.coverage) == 18
+    assert len(batch.words.token_ids) == len(batch.words.coverage) == len(batch.words.token_coverage) == 18
+
+
+def test_the_encoder_is_told_where_things_are_in_its_own_stretched_copy(tmp_path):
+    """The segmenter of a SAM sees a picture that is no square in the corner of one, the encoder stretched over it."""
+    wide = open_cache(tmp_path, 0, 1, 96, 1, (2.0,))
+    batch = sample_phrases(wide, replace(STAGE, scenes=1, prompts=30), generator(0, "together", 0), 24, 6)
+    halves = batch.coverage[:, :12].unflatten(2, (6, 4)).unflatten(1, (6, 2)).mean((2, 4))
+    assert wide.sizes_hw[0] == (48, 96) and not batch.coverage[:, 12:].any()
+    assert batch.token_coverage[:, 3:].any() and torch.allclose(batch.token_coverage, halves, atol=1e-5)
 
 
 def test_positions_of_a_finer_copy_say_the_same_of_the_same_place():
@@ -395,7 +404,7 @@ def test_an_untrained_memory_starts_as_if_it_were_not_there_and_looks_where_it_i
 
 def test_the_same_seed_gives_the_same_batch_and_another_step_another(cache):
     def batch(step):
-        return sample_phrases(cache, STAGE, generator(0, "joint", step), 32)
+        return sample_phrases(cache, STAGE, generator(0, "joint", step), 32, 6)
 
     again, other = batch(5), batch(6)
     assert batch(5).phrases == again.phrases and torch.equal(batch(5).coverage, again.coverage)

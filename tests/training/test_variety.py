@@ -45,7 +45,7 @@ def test_the_share_of_varied_pictures(cache, variety, fewest, most):
 
 def test_phrases_vary_and_mean_what_they_meant(cache):
     known = {expression.text for scene in cache.expressions for expression in scene}
-    plain, varied = (sample_phrases(cache, CONFIG, np.random.default_rng(0), 16, v) for v in (0.0, 1.0))
+    plain, varied = (sample_phrases(cache, CONFIG, np.random.default_rng(0), 16, 4, v) for v in (0.0, 1.0))
     assert set(plain.phrases) <= known
     assert 20 < sum(phrase not in known for phrase in varied.phrases) < len(varied.phrases)
     assert varied.coverage.shape == plain.coverage.shape
