@@ -23,6 +23,7 @@ from evfsam.ui.viewer import layer_uri, percent, picture_uri, seconds, to_view
 FEWEST, MOST = 2, 4
 CHECKPOINTS, PHRASES, PRECISIONS = "checkpoints", "phrases", "precisions"
 WAYS = (CHECKPOINTS, PHRASES, PRECISIONS)
+NO_SCORE = "–"  # of a mask that is not there
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,10 @@ def figures(side: Side) -> dict[str, Any]:
     }
 
 
-def grid_html(picture_rgb: np.ndarray, sides: Sequence[Side]) -> str:
-    """Every side's picture with its score, area, time and memory."""
+def grid_html(picture_rgb: np.ndarray, sides: Sequence[Side], notes: Sequence[tuple[str, ...]]) -> str:
+    """Every side's picture with its score, area, time and memory, and what is to be noted of it."""
     picture = picture_uri(to_view(picture_rgb))
-    cards = "".join(_cards(sides, picture, _ratio(picture_rgb)))
+    cards = "".join(_cards(sides, notes, picture, _ratio(picture_rgb)))
     return f'<div class="evf-grid" style="--columns: {2 if len(sides) == MOST else len(sides)}">{cards}</div>'
 
 
@@ -159,19 +160,20 @@ def _ratio(picture_rgb: np.ndarray) -> str:
     return f"aspect-ratio: {width} / {height}; --ratio: {width / height:.5f}"
 
 
-def _cards(sides: Sequence[Side], picture: str, ratio: str) -> Iterator[str]:
-    for i, side in enumerate(sides):
+def _cards(sides: Sequence[Side], notes: Sequence[tuple[str, ...]], picture: str, ratio: str) -> Iterator[str]:
+    for i, (side, own) in enumerate(zip(sides, notes, strict=True)):
         found, colour, label = side.segmentation, colour_of(i), escape(side.candidate.label)
-        notes = "".join(f'<p class="note">{escape(note)}</p>' for note in found.warnings)
+        score = f"{found.score:.2f}" if found.mask.any() else NO_SCORE
+        told = "".join(f'<p class="note">{escape(note)}</p>' for note in own)
         yield (
             f'<article><div class="evf-stage" style="{ratio}"><img class="picture" alt="" src="{picture}">'
             f'<img class="layer" alt="Mask of {label}" src="{layer_uri(found.mask, colour)}"></div>'
             f"<h3>{_swatch(colour)}{label}</h3><dl>"
-            f"<div><dt>Score</dt><dd>{found.score:.2f}</dd></div>"
+            f"<div><dt>Score</dt><dd>{score}</dd></div>"
             f"<div><dt>Area</dt><dd>{percent(found.area_fraction)}</dd></div>"
             f"<div><dt>Encode picture</dt><dd>{seconds(side.encode_seconds)}</dd></div>"
             f"<div><dt>Answer phrase</dt><dd>{seconds(side.decode_seconds)}</dd></div>"
-            f"<div><dt>Memory of weights</dt><dd>{megabytes(side.weight_bytes)}</dd></div></dl>{notes}</article>"
+            f"<div><dt>Memory of weights</dt><dd>{megabytes(side.weight_bytes)}</dd></div></dl>{told}</article>"
         )
 
 

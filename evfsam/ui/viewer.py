@@ -32,7 +32,7 @@ class Row:
         label: the phrase or category.
         mask: bool (H, W) at the picture's own size.
         colour: of its layer and swatch.
-        score: predicted IoU 0..1, None to leave it out.
+        score: predicted IoU 0..1, None to leave it out; left out of an empty mask in any case.
         notes: sentences for the user.
     """
 
@@ -84,7 +84,8 @@ def rows_html(rows: Sequence[Row]) -> str:
 
 def _row(i: int, row: Row) -> str:
     area = float(row.mask.mean())
-    score = "" if row.score is None else _score(row.score)
+    # What was expected of a mask that then was not shown says nothing to anyone.
+    score = "" if row.score is None or not row.mask.any() else _score(row.score)
     notes = "".join(f'<span class="note">{escape(note)}</span>' for note in row.notes)
     swatch = f'<i style="background: rgb{row.colour}"></i>'
     return (

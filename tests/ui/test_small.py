@@ -18,7 +18,7 @@ from evfsam.ui.clicking import clicks_from_text, clicks_to_text, with_drag
 from evfsam.ui.label_map import UNLABELLED, exclusive, labels_png, settle
 from evfsam.ui.phrases import MOST_PHRASES, split_phrases
 from evfsam.ui.settings import read_settings
-from evfsam.ui.viewer import percent, seconds
+from evfsam.ui.viewer import Row, percent, rows_html, seconds
 from evfsam.ui.vocabulary import OPEN, semantic_phrase
 
 
@@ -169,6 +169,15 @@ def test_candidates(way, models, phrases, levels, labels):
 def test_nothing_to_compare(way, models):
     with pytest.raises(InputError):
         comparison.candidates(way, models, ["x"], [], "m")
+
+
+@pytest.mark.parametrize(("logit", "score"), [(5.0, "0.71"), (-10.0, comparison.NO_SCORE)])
+def test_an_answer_of_nothing_has_no_score(logit, score):
+    found = Segmentation("the kite", np.full((8, 8), logit, np.float32), score=0.71, presence=0.2)
+    side = comparison.Side(comparison.Candidate("a", "a", "the kite", "auto"), found, 0.1, 0.1, 10)
+    card = comparison.grid_html(np.zeros((8, 8, 3), np.uint8), [side, side], [("One.",), ()])
+    assert card.count(f"<dt>Score</dt><dd>{score}</dd>") == 2 and card.count("One.") == 1
+    assert ("0.71" in rows_html([Row("the kite", found.mask, (0, 0, 0), found.score)])) == (logit > 0)
 
 
 def test_a_difference_map_colours_what_differs():

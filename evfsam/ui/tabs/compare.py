@@ -13,7 +13,7 @@ import numpy as np
 from evfsam.errors import InputError
 from evfsam.media.export import slug
 from evfsam.runtime import PRECISIONS as KNOWN_PRECISIONS
-from evfsam.ui import comparison, downloads
+from evfsam.ui import answers, comparison, downloads
 from evfsam.ui.comparison import CHECKPOINTS, PHRASES, PRECISIONS, WAYS, Side
 from evfsam.ui.components import picture_input
 from evfsam.ui.errors import told
@@ -138,7 +138,9 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     def on_compare(way, path, text, models, levels, model, progress=common.PROGRESS):
         hidden = gr.update(visible=False)
         for found in compare(bench, way, path, text, models, levels, model):
-            yield found, comparison.grid_html(found.picture_rgb, found.sides), "", hidden, *[gr.skip()] * 3, hidden
+            notes = [answers.notes(side.segmentation, bench.info(side.candidate.model)) for side in found.sides]
+            grid_html = comparison.grid_html(found.picture_rgb, found.sides, notes)
+            yield found, grid_html, "", hidden, *[gr.skip()] * 3, hidden
         of = {CHECKPOINTS: models, PRECISIONS: levels}.get(way) or []
         link = link_to(TAB, path, model, by=way, ask=", ".join(split_phrases(text)), of=",".join(of))
         told_link = f'<p class="evf-status"><a href="{escape(link)}">link to this comparison</a></p>'
