@@ -46,8 +46,7 @@ class Recipe:
         vocabulary: size of the tokenizer that is trained on the world's phrases.
         first_seed, scenes: the rendered scenes, ``scenes`` of them.
         clip_frames: frames of rendered clips, one a clip, learned from as scenes are.
-        aspects: their widths over their heights, taken in turn; other than 1 only for a segmenter that pads, for
-            one that stretches sees a square in any case.
+        aspects: their widths over their heights, taken in turn.
         distil: the image encoder learns to see as that of the checkpoint that the recipe continues.
         segmenter: the segmenter learns from points and boxes, as SAM did.
         grounding: the encoder learns to ground words in pictures by itself, as BEIT-3 arrives knowing them.

@@ -33,6 +33,9 @@ HARD_SHARES = KIND_SHARES | {
     "parts": 0.15,
 }
 
+# Widths over heights, taken in turn: people's pictures are rarely square, and some are panoramas.
+ASPECTS = (1.0, 1.0, 1.0, 4 / 3, 3 / 4, 16 / 9, 2 / 3, 3.0, 1 / 3)
+
 TINY_SAM2 = Sam2Config(
     image_size=384,
     width=32,
@@ -73,6 +76,7 @@ EVF_SAM2_TINY = Recipe(
     first_seed=0,
     scenes=10000,
     clip_frames=5000,
+    aspects=ASPECTS,
     variety=0.3,
     segmenter=StageConfig(steps=2800, learning_rate=8e-4, scenes=4, prompts=8),
     grounding=StageConfig(steps=2600, learning_rate=4e-4, scenes=4, prompts=8),
@@ -105,7 +109,7 @@ EVF_SAM_TINY = Recipe(
     vocabulary=TINY_VOCABULARY,
     first_seed=0,
     scenes=5000,
-    aspects=(1.0, 1.0, 1.0, 4 / 3, 3 / 4, 16 / 9, 2 / 3, 3.0, 1 / 3),
+    aspects=ASPECTS,
     variety=0.3,
     continues="evf-sam2-tiny",
     distil=StageConfig(steps=1200, learning_rate=1e-3, scenes=8, prompts=1, warmup=100),
@@ -123,7 +127,6 @@ RECIPES = {
             EVF_SAM_TINY,
             name="evf-effi-sam-tiny",
             model=replace(EVF_SAM_TINY.model, segmenter=TINY_EFFICIENT_SAM),
-            aspects=(1.0,),
         ),
         Recipe(
             name="evf-sam2-tiny-photo",
@@ -132,6 +135,7 @@ RECIPES = {
             first_seed=0,
             scenes=4500,
             photographs=6000,
+            aspects=ASPECTS,
             continues="evf-sam2-tiny",
             variety=0.3,
             photo=StageConfig(steps=600, learning_rate=5e-4, scenes=3, prompts=8, warmup=50, shares=HARD_SHARES),

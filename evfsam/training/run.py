@@ -116,11 +116,12 @@ def _check_photographs(recipe: Recipe, photographs: Path | None) -> None:
 def _prepare(recipe: Recipe, folder: Path, workers: int, source: Path | None) -> SceneCache:
     """Scenes and tokenizer, made unless they are there."""
     folder.mkdir(parents=True, exist_ok=True)
-    size = recipe.model.segmenter.image_size
-    cache = open_cache(folder / "scenes", recipe.first_seed, recipe.scenes, size, workers, recipe.aspects)
+    how = (recipe.model.segmenter.image_size, workers, recipe.aspects)
+    seen = {"stretched": not recipe.model.pixels.keep_aspect_ratio}
+    cache = open_cache(folder / "scenes", recipe.first_seed, recipe.scenes, *how, **seen)
     if recipe.clip_frames:
-        frames = (recipe.first_seed, recipe.clip_frames, size, workers, recipe.aspects)
-        cache = joined(cache, open_cache(folder / "clip_frames", *frames, moving=True))
+        frames = open_cache(folder / "clip_frames", recipe.first_seed, recipe.clip_frames, *how, moving=True, **seen)
+        cache = joined(cache, frames)
     tokenizer_folder = folder / "tokenizer"
     if source:
         tokenizer_folder.mkdir(exist_ok=True)

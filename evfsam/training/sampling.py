@@ -26,7 +26,7 @@ class PhraseBatch:
         scenes: int64 (B,), rows of the cache.
         scene_of_row: int64 (P,), which of the B scenes a phrase belongs to.
         phrases: P phrases.
-        coverage: float32 (P, g, g), 0..1, over the square that the picture lies in, as the segmenter sees it.
+        coverage: float32 (P, g, g), 0..1, over the segmenter's square.
         token_coverage: float32 (P, t, t), 0..1, over the picture itself, as the encoder's stretched copy has it.
     """
 
@@ -92,7 +92,7 @@ def sample_phrases(
             expression = by_kind[kind][rng.integers(len(by_kind[kind]))]
             varied = variety and rng.random() < variety
             phrases.append(vary_phrase(expression, rng) if varied else expression.text)
-            coverage.append(coverage_of(cache.part_maps[scene], expression.part_ids, grid))
+            coverage.append(coverage_of(cache.square_map(scene), expression.part_ids, grid))
             token_coverage.append(coverage_of(cache.part_map(scene), expression.part_ids, tokens))
     rows = torch.arange(config.scenes).repeat_interleave(config.prompts)
     maps = (torch.from_numpy(np.stack(each)) for each in (coverage, token_coverage))
@@ -116,14 +116,15 @@ def sample_targets(cache: SceneCache, scenes: np.ndarray, prompts: int, rng: np.
     """
     coverage, is_part = [], []
     for scene in scenes:
-        areas = np.bincount(cache.part_maps[scene].ravel(), minlength=256) / cache.part_maps[scene].size
+        part_map = cache.square_map(scene)
+        areas = np.bincount(part_map.ravel(), minlength=256) / part_map.size
         wholes = [ids for ids in cache.things[scene] if areas[list(ids)].sum() > SMALLEST_TARGET]
         wholes = wholes or [(int(areas[:OUTSIDE].argmax()),)]
         parts = [(i,) for ids in wholes if len(ids) > 1 for i in ids if areas[i] > SMALLEST_TARGET]
         for _ in range(prompts):
             part = bool(parts) and rng.random() < 0.3
             pool = parts if part else wholes
-            coverage.append(coverage_of(cache.part_maps[scene], pool[rng.integers(len(pool))], grid))
+            coverage.append(coverage_of(part_map, pool[rng.integers(len(pool))], grid))
             is_part.append(part)
     rows = torch.arange(len(scenes)).repeat_interleave(prompts)
     return Targets(rows, torch.from_numpy(np.stack(coverage)), torch.tensor(is_part))

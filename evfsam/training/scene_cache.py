@@ -26,6 +26,7 @@ class SceneCache:
         expressions: for each scene, its phrases.
         things: for each scene, the part indices of each of its things and pieces of stuff.
         sizes_hw: of each picture.
+        stretched: the segmenter sees each picture stretched to a square (SAM-2), not in the corner of one (SAM).
     """
 
     pictures_rgb: np.ndarray
@@ -33,6 +34,7 @@ class SceneCache:
     expressions: Sequence[Sequence[Expression]]
     things: Sequence[Sequence[tuple[int, ...]]]
     sizes_hw: Sequence[tuple[int, int]]
+    stretched: bool = False
 
     def __len__(self) -> int:
         return len(self.pictures_rgb)
@@ -46,6 +48,10 @@ class SceneCache:
         """uint8 (H, W), of that picture."""
         height, width = self.sizes_hw[scene]
         return self.part_maps[scene][:height, :width]
+
+    def square_map(self, scene: int) -> np.ndarray:
+        """uint8, the part map of what fills the segmenter's square: the picture, or the square it lies in."""
+        return self.part_map(scene) if self.stretched else self.part_maps[scene]
 
 
 def coverage_of(part_map: np.ndarray, part_ids: Sequence[int], grid: int) -> np.ndarray:
@@ -64,6 +70,7 @@ def open_cache(
     workers: int,
     aspects: tuple[float, ...] = (1.0,),
     moving: bool = False,
+    stretched: bool = False,
 ) -> SceneCache:
     """The cache in ``folder``, rendered first if it is not there (again if it was of other seeds or size).
 
@@ -72,6 +79,7 @@ def open_cache(
         aspects: widths over heights, taken in turn by seed.
         moving: a frame out of the seed's clip instead of its scene. Things are smaller there, hide each other and are
             cut by the picture's edge.
+        stretched: see :class:`SceneCache`; the same files serve either.
 
     Raises InputError for seeds that are kept for validation and test.
     """
@@ -86,13 +94,14 @@ def open_cache(
         [[Expression(text, kind, tuple(ids), None) for text, kind, ids in row["expressions"]] for row in rows],
         [[tuple(ids) for ids in row["things"]] for row in rows],
         [_size_hw(seed, size, aspects) for seed in range(first_seed, first_seed + count)],
+        stretched,
     )
 
 
 def joined(first: SceneCache, second: SceneCache) -> SceneCache:
-    """Two caches of one size as one: the rows of the second follow those of the first."""
+    """Two caches of one size, seen in one way, as one: the rows of the second follow those of the first."""
     fields = ("pictures_rgb", "part_maps", "expressions", "things", "sizes_hw")
-    return SceneCache(*(_Joined(getattr(first, name), getattr(second, name)) for name in fields))
+    return SceneCache(*(_Joined(getattr(first, name), getattr(second, name)) for name in fields), first.stretched)
 
 
 class _Joined(Sequence):

@@ -249,6 +249,15 @@ def test_the_encoder_is_told_where_things_are_in_its_own_stretched_copy(tmp_path
     assert batch.token_coverage[:, 3:].any() and torch.allclose(batch.token_coverage, halves, atol=1e-5)
 
 
+def test_a_segmenter_that_stretches_is_told_where_things_are_in_its_square(tmp_path):
+    wide = open_cache(tmp_path, 0, 1, 96, 1, (2.0,), stretched=True)
+    batch = sample_phrases(wide, replace(STAGE, scenes=1, prompts=30), generator(0, "together", 0), 24, 6)
+    as_tokens = batch.coverage.unflatten(2, (6, 4)).unflatten(1, (6, 4)).mean((2, 4))
+    assert torch.allclose(as_tokens, batch.token_coverage, atol=1e-5)
+    targets = sample_targets(wide, np.zeros(1, int), 40, np.random.default_rng(0), 24)
+    assert targets.coverage[:, 12:].any() and targets.coverage.flatten(1).any(1).all()
+
+
 def test_positions_of_a_finer_copy_say_the_same_of_the_same_place():
     small_one, large_one = (replace(small().model.encoder, image_size=side * 16) for side in (4, 8))
     ramp = torch.linspace(0, 1, 4)
