@@ -79,8 +79,9 @@ def run(
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     # Told so in words: without a GPU, accelerate would take torchrun's processes for strangers to each other.
     on_cpu = device == "cpu" or not torch.accelerator.is_available()
-    precision = "bf16" if _bfloat16_is_fast(on_cpu) else "no"
-    accelerator = Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=[unused])
+    # Not on a processor, even one that has it: the small products of evf-sam2-tiny's recipe are slower with it.
+    half = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision="bf16" if half else "no", kwargs_handlers=[unused])
     with accelerator.main_process_first():
         cache = _prepare(recipe, folder, workers, source)
         if recipe.photo:
@@ -94,14 +95,6 @@ def run(
         elif accelerator.is_main_process:
             save(recipe, folder)
         accelerator.wait_for_everyone()
-
-
-def _bfloat16_is_fast(on_cpu: bool) -> bool:
-    """Whether the GPU, or else the processor, multiplies bfloat16 by itself; where it does not, float32 is quicker."""
-    if on_cpu:
-        able = getattr(torch.cpu, "get_capabilities", dict)()  # older releases cannot tell
-        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _check_photographs(recipe: Recipe, photographs: Path | None) -> None:
