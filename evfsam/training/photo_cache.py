@@ -28,6 +28,7 @@ def open_photo_cache(folder: Path, photographs: Path, count: int, size: int, wor
         [[Expression(text, kind, tuple(ids), None) for text, kind, ids in row["expressions"]] for row in rows],
         [[tuple(ids) for ids in row["people"]] for row in rows],
         [(size, size)] * count,
+        stretched=True,  # squares, so it is all the same
     )
 
 

@@ -34,7 +34,7 @@ class SceneCache:
     expressions: Sequence[Sequence[Expression]]
     things: Sequence[Sequence[tuple[int, ...]]]
     sizes_hw: Sequence[tuple[int, int]]
-    stretched: bool = False
+    stretched: bool
 
     def __len__(self) -> int:
         return len(self.pictures_rgb)
@@ -50,7 +50,7 @@ class SceneCache:
         return self.part_maps[scene][:height, :width]
 
     def square_map(self, scene: int) -> np.ndarray:
-        """uint8, the part map of what fills the segmenter's square: the picture, or the square it lies in."""
+        """uint8 (H, W) or (S, S), the part map of what fills the segmenter's square, the picture or what it lies in."""
         return self.part_map(scene) if self.stretched else self.part_maps[scene]
 
 
@@ -70,7 +70,8 @@ def open_cache(
     workers: int,
     aspects: tuple[float, ...] = (1.0,),
     moving: bool = False,
-    stretched: bool = False,
+    *,
+    stretched: bool,
 ) -> SceneCache:
     """The cache in ``folder``, rendered first if it is not there (again if it was of other seeds or size).
 

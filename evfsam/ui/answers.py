@@ -31,9 +31,8 @@ def notes(segmentation: Segmentation, info: CheckpointInfo) -> tuple[str, ...]:
     found = list(segmentation.warnings)
     if not segmentation.mask.any():
         if _seems_absent(segmentation, info):
-            found.append(
-                f"Not in this picture, as far as the model can tell (presence {percent(segmentation.presence)})."
-            )
+            presence, least = percent(segmentation.presence), percent(info.presence_threshold)
+            found.append(f"Not in this picture, as far as the model can tell (presence {presence}, below its {least}).")
         else:
             found.append("Nothing here: no part of the picture passes the threshold.")
     elif segmentation.score < LOW_SCORE:

@@ -66,7 +66,7 @@ def test_a_finished_stage_is_not_trained_again(trained, continued, pack_folder):
 
 
 def test_both_worlds_are_in_the_cache(trained, continued, pack_folder):  # noqa: F811
-    scenes = open_cache(continued / "scenes", 0, 4, 128, workers=1)
+    scenes = open_cache(continued / "scenes", 0, 4, 128, 1, photo_recipe().aspects, stretched=True)
     photographs = open_photo_cache(continued / "photographs", pack_folder, 4, 128, workers=1)
     both = joined(scenes, photographs)
     assert len(both) == 8

@@ -95,7 +95,7 @@ def trained_folder(request):
 
 @pytest.fixture(scope="module")
 def cache(trained):
-    return open_cache(trained / "scenes", 0, 4, 128, workers=1)
+    return open_cache(trained / "scenes", 0, 4, 128, workers=1, aspects=small().aspects, stretched=True)
 
 
 def test_every_stage_reports_and_the_checkpoint_answers(trained_folder):
@@ -147,7 +147,7 @@ def test_distillation_brings_the_student_nearer_to_the_teacher(trained, cache):
 
 def test_a_segmenter_that_pads_learns_from_pictures_that_are_no_square(trained_sam):
     recipe = replace(RECIPES["evf-sam-tiny"], scenes=4)
-    cache = open_cache(trained_sam / "scenes", 0, 4, 192, workers=1, aspects=recipe.aspects)
+    cache = open_cache(trained_sam / "scenes", 0, 4, 192, workers=1, aspects=recipe.aspects, stretched=False)
     assert [cache.picture_rgb(i).shape[:2] for i in range(4)] == [(192, 192), (192, 192), (192, 192), (144, 192)]
     assert (cache.part_maps[3][144:] == OUTSIDE).all() and (cache.part_maps[3][:144] != OUTSIDE).all()
     assert (cache.picture_rgb(3) == render(make_scene(3, 4 / 3), (144, 192)).picture_rgb).all()
@@ -242,7 +242,7 @@ def test_a_batch_for_a_gpu_has_so_many_times_the_scenes(trained, cache):
 
 def test_the_encoder_is_told_where_things_are_in_its_own_stretched_copy(tmp_path):
     """The segmenter of a SAM sees a picture that is no square in the corner of one, the encoder stretched over it."""
-    wide = open_cache(tmp_path, 0, 1, 96, 1, (2.0,))
+    wide = open_cache(tmp_path, 0, 1, 96, 1, (2.0,), stretched=False)
     batch = sample_phrases(wide, replace(STAGE, scenes=1, prompts=30), generator(0, "together", 0), 24, 6)
     halves = batch.coverage[:, :12].unflatten(2, (6, 4)).unflatten(1, (6, 2)).mean((2, 4))
     assert wide.sizes_hw[0] == (48, 96) and not batch.coverage[:, 12:].any()
@@ -328,13 +328,13 @@ def test_a_deeper_encoder_starts_by_computing_the_same_and_all_its_layers_learn(
 
 
 def test_frames_of_clips_are_learned_from_as_scenes_are(tmp_path):
-    cache = open_cache(tmp_path / "frames", 40, 3, 128, workers=1, moving=True)
+    cache = open_cache(tmp_path / "frames", 40, 3, 128, workers=1, moving=True, stretched=True)
     for row, seed in enumerate(range(40, 43)):
         drawn = render(make_clip(seed).frame(seed), (128, 128))
         assert np.array_equal(cache.picture_rgb(row), drawn.picture_rgb)
         assert np.array_equal(cache.part_maps[row], drawn.part_map)
         assert cache.expressions[row]
-    with_scenes = open_cache(tmp_path / "scenes", 40, 3, 128, workers=1)
+    with_scenes = open_cache(tmp_path / "scenes", 40, 3, 128, workers=1, stretched=True)
     assert not np.array_equal(with_scenes.picture_rgb(0), cache.picture_rgb(0))
 
 
@@ -461,7 +461,7 @@ def test_a_run_cut_off_and_resumed_ends_where_an_unbroken_one_does(tmp_path, cac
 @pytest.mark.parametrize("first, count", [(VALIDATION.start - 1, 2), (VALIDATION.start, 1), (TEST.start, 500)])
 def test_no_training_touches_the_seeds_kept_for_tests(tmp_path, first, count):
     with pytest.raises(InputError):
-        open_cache(tmp_path, first, count, 64, workers=1)
+        open_cache(tmp_path, first, count, 64, workers=1, stretched=True)
     assert not list(tmp_path.iterdir())
 
 

@@ -24,6 +24,7 @@ def cache():
         [expressions(scene) for scene in scenes],
         [],
         [(64, 64)] * 3,
+        stretched=True,
     )
 
 
