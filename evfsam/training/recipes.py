@@ -29,8 +29,9 @@ HARD_SHARES = KIND_SHARES | {
     "relation": 0.18,
     "name": 0.04,
     "stuff": 0.03,
-    "things": 0.12,
-    "parts": 0.15,
+    "things": 0.14,
+    "parts": 0.2,
+    "absent": 0.15,
 }
 
 # Widths over heights, taken in turn: people's pictures are rarely square, and some are panoramas.
@@ -133,12 +134,12 @@ RECIPES = {
             model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM2, multimask=False),
             vocabulary=TINY_VOCABULARY,
             first_seed=0,
-            scenes=4500,
+            scenes=7500,
             photographs=6000,
             aspects=ASPECTS,
             continues="evf-sam2-tiny",
             variety=0.3,
-            photo=StageConfig(steps=600, learning_rate=5e-4, scenes=3, prompts=8, warmup=50, shares=HARD_SHARES),
+            photo=StageConfig(steps=1000, learning_rate=5e-4, scenes=4, prompts=6, warmup=50, shares=HARD_SHARES),
         ),
     )
 }
