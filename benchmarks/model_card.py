@@ -203,7 +203,8 @@ def clips_section(name: str, clips: dict | None) -> str:
 ### Clips
 
 One thing in each of {clips["clips_with_a_target"]} clips of {clips["frames"]} frames, seeds {clips["seed"]} to
-{clips["seed"] + clips["count"] - 1} (`python -m evfsam evaluate --model {name} --data clips`). J: mean IoU over the
+{clips["seed"] + clips["count"] - 1}
+(`python -m evfsam evaluate --model {name} --data clips --count {clips["count"]}`). J: mean IoU over the
 {frames["visible_frames"]} frames on which it can be seen; after occlusion: over the {frames["frames_after_occlusion"]}
 that come after it was out of sight; hidden: the share of the frames without it that were answered with an empty mask.
 
@@ -263,7 +264,8 @@ def card(name: str, config: dict, scores: dict, training: dict, notes: str, more
     glossary = [GLOSSARY[column] for column in columns]
     if again:
         seeds = f"{again['count']} others, seeds {again['seed']} to {again['seed'] + again['count'] - 1}"
-        glossary.insert(1, f"*Other scenes*: gIoU on {seeds}, the same command with `--seed {again['seed']}`.")
+        differs = f"`--seed {again['seed']} --count {again['count']}`"
+        glossary.insert(1, f"*Other scenes*: gIoU on {seeds}, the same command with {differs}.")
     return f"""---
 license: apache-2.0
 pipeline_tag: image-segmentation
