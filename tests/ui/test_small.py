@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from evfsam.checkpoints.registry import find
 from evfsam.errors import InputError
 from evfsam.types import Clicks, Segmentation
 from evfsam.ui import comparison, links, timeline
+from evfsam.ui.answers import notes
 from evfsam.ui.clicking import clicks_from_text, clicks_to_text, with_drag
 from evfsam.ui.label_map import UNLABELLED, exclusive, labels_png, settle
 from evfsam.ui.phrases import MOST_PHRASES, split_phrases
@@ -178,6 +180,22 @@ def test_an_answer_of_nothing_has_no_score(logit, score):
     card = comparison.grid_html(np.zeros((8, 8, 3), np.uint8), [side, side], [("One.",), ()])
     assert card.count(f"<dt>Score</dt><dd>{score}</dd>") == 2 and card.count("One.") == 1
     assert ("0.71" in rows_html([Row("the kite", found.mask, (0, 0, 0), found.score)])) == (logit > 0)
+
+
+@pytest.mark.parametrize(
+    ("logit", "score", "threshold", "told"),
+    [
+        (-10.0, 0.9, 0.7, "Not in this picture, as far as the model can tell (presence 20 %; it asks for 70 %)."),
+        (-10.0, 0.9, 0.1, "Nothing here: no part of the picture passes the threshold."),
+        (-10.0, 0.9, None, "Nothing here: no part of the picture passes the threshold."),
+        (5.0, 0.2, 0.1, "Low confidence: the model itself expects a bad fit."),
+        (5.0, 0.9, 0.1, None),
+    ],
+)
+def test_what_an_answer_says_of_itself(logit, score, threshold, told):
+    found = Segmentation("the kite", np.full((8, 8), logit, np.float32), score=score, presence=0.2)
+    info = replace(find("evf-sam2-tiny"), presence_threshold=threshold)
+    assert notes(found, info) == ((told,) if told else ())
 
 
 def test_a_difference_map_colours_what_differs():
