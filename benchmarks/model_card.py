@@ -5,9 +5,9 @@
 
 Further measures may be given as well: ``--again`` (the scores on other scenes, ``evaluate --seed 910000``),
 ``--once`` (of first answers), ``--photos``, ``--clips``, ``--robustness`` and ``--clicks``, each what
-``evaluate --json`` wrote. All inputs are kept beside the weights (``scores.json``, ``training.json`` ...), so that the
-card can be written again without them:
-``python -m benchmarks.model_card evf-sam2-tiny``.
+``evaluate --json`` wrote; and ``--seeds``, the scores of two checkpoints or more from runs that differ in the seed
+alone. All inputs are kept beside the weights (``scores.json``, ``training.json`` ...), so that the card can be written
+again without them: ``python -m benchmarks.model_card evf-sam2-tiny``.
 """
 
 from __future__ import annotations
@@ -40,11 +40,19 @@ KINDS = {
     "parts": '"[semantic]" parts (all wheels ...)',
 }
 
+COLUMNS = {
+    "model": "gIoU",
+    "undenied": "undenied",
+    "exchanged": "picture exchanged",
+    "floor": "floor",
+    "ceiling": "ceiling",
+}
 GLOSSARY = {
     "model": "gIoU: mean IoU over phrases; cIoU: all intersections over all unions.",
+    "undenied": "*Undenied*: no phrase answered with an empty mask because the model takes it for absent.",
     "exchanged": """\
-*Picture exchanged*: the multimodal encoder saw another scene while the segmenter saw the right one; the drop is what
-the fusion of picture and words contributes.""",
+*Picture exchanged*: the multimodal encoder saw another scene while the segmenter saw the right one, nothing denied
+either; the drop from *undenied* is what the fusion of picture and words contributes.""",
     "floor": "*Floor*: the best constant mask of that kind of phrase, without any model.",
     "ceiling": "*Ceiling*: the segmenter told the true box and a true point instead of words.",
 }
@@ -125,13 +133,13 @@ def once_section(name: str, once: dict | None) -> str:
     rows = []
     for kind, title in KINDS.items():
         if kind in once["scores"]:
-            own, exchanged = (once["scores"][kind][who]["giou"] for who in ("model", "exchanged"))
+            own, exchanged = (once["scores"][kind][who]["giou"] for who in ("undenied", "exchanged"))
             rows.append(f"| {title} | {own:.3f} | {exchanged:.3f} | {exchanged - own:+.3f} |")
     return f"""
 ### Is the fusion real?
 
-gIoU of first answers, as the paper has them, with the scene's own picture in the multimodal encoder and with another
-scene's, on {once["count"]} scenes (seeds {once["seed"]} to {once["seed"] + once["count"] - 1};
+gIoU of first answers, as the paper has them, none denied, with the scene's own picture in the multimodal encoder and
+with another scene's, on {once["count"]} scenes (seeds {once["seed"]} to {once["seed"] + once["count"] - 1};
 `python -m evfsam evaluate --model {name} --once --exchange --count {once["count"]}`). The second answer, with a click
 into the first, wins back some of what a wrong picture costs.
 
@@ -214,8 +222,32 @@ that come after it was out of sight; hidden: the share of the frames without it 
 """
 
 
+def seeds_section(name: str, runs: list[dict] | None) -> str:
+    """How far scores move by chance: the lowest and the highest of runs that differ in the seed alone."""
+    if runs is None:
+        return ""
+    rows = []
+    for kind, title in {**KINDS, "absent": "nothing that is there, answered empty"}.items():
+        if all(kind in run["scores"] for run in runs):
+            found = [run["scores"][kind]["model"]["giou"] for run in runs]
+            rows.append(f"| {title} | {min(found):.3f} | {max(found):.3f} |")
+    first = runs[0]
+    return f"""
+### Spread over seeds
+
+gIoU of {len(runs)} runs that differ in the seed alone (which, is told under Training), all on the same
+{first["count"]} scenes
+(`python -m evfsam evaluate --model FOLDER --seed {first["seed"]} --count {first["count"]}` of each one's checkpoint).
+
+| phrases | lowest | highest |
+|---|---|---|
+{chr(10).join(rows)}
+"""
+
+
 SECTIONS = {
     "once": once_section,
+    "seeds": seeds_section,
     "photos": photos_section,
     "clips": clips_section,
     "robustness": robustness_section,
@@ -223,13 +255,12 @@ SECTIONS = {
 }
 
 
-def card(name: str, config: dict, scores: dict, training: dict, notes: str, more: dict[str, dict | None]) -> str:
+def card(name: str, config: dict, scores: dict, training: dict, notes: str, more: dict[str, dict | list | None]) -> str:
     """The card's Markdown; ``more`` holds further measures by name, None for what was not measured."""
     rows = scores["scores"]
-    columns = [who for who in ("model", "exchanged", "floor", "ceiling") if any(who in row for row in rows.values())]
-    titles = {"model": "gIoU", "exchanged": "picture exchanged", "floor": "floor", "ceiling": "ceiling"}
+    columns = [who for who in COLUMNS if any(who in row for row in rows.values())]
     again = more["again"]
-    titles_shown = [titles["model"], *(["other scenes"] if again else []), *(titles[c] for c in columns[1:])]
+    titles_shown = [COLUMNS["model"], *(["other scenes"] if again else []), *(COLUMNS[c] for c in columns[1:])]
     table = [
         f"| phrases | number | {' | '.join(titles_shown)} | cIoU |",
         f"|---|---|{'---|' * (len(titles_shown) + 1)}",
@@ -324,24 +355,31 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--scores", type=Path, help="from evaluate --json")
     parser.add_argument("--run", type=Path, help="the run's folder")
+    parser.add_argument("--seeds", type=Path, nargs="+", help="from evaluate --json, a file for each run")
     for measure, options in MORE.items():
         parser.add_argument(f"--{measure}", type=Path, help=f"from evaluate {options} --json")
     args = parser.parse_args()
     folder = CHECKPOINTS / args.name
     for measure in ("scores", *MORE):
         if given := getattr(args, measure):
-            (folder / f"{measure}.json").write_text(json.dumps(json.loads(given.read_text()), indent=1) + "\n")
+            _keep(folder / f"{measure}.json", json.loads(given.read_text()))
+    if args.seeds:
+        _keep(folder / "seeds.json", [json.loads(given.read_text()) for given in args.seeds])
     if args.run:
-        (folder / "training.json").write_text(json.dumps(training_facts(args.run), indent=1) + "\n")
+        _keep(folder / "training.json", training_facts(args.run))
     config, scores, training = (
         json.loads((folder / f"{part}.json").read_text()) for part in ("config", "scores", "training")
     )
     notes_file = folder / "notes.md"  # what no figure says: hardware, deviations
     notes = notes_file.read_text().strip() if notes_file.exists() else ""
-    kept = {measure: folder / f"{measure}.json" for measure in MORE}
+    kept = {measure: folder / f"{measure}.json" for measure in (*MORE, "seeds")}
     more = {measure: json.loads(file.read_text()) if file.exists() else None for measure, file in kept.items()}
     (folder / "README.md").write_text(card(args.name, config, scores, training, notes, more))
     print(folder / "README.md")
+
+
+def _keep(file: Path, facts: dict | list) -> None:
+    file.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

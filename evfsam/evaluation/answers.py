@@ -14,7 +14,7 @@ import numpy as np
 from evfsam.data.scenes import VALIDATION
 from evfsam.evaluation.samples import SceneSample, scene_samples
 from evfsam.predictor import Predictor
-from evfsam.types import Clicks
+from evfsam.types import Clicks, Segmentation
 
 Answer = Callable[[SceneSample], list[np.ndarray | None]]
 
@@ -23,21 +23,37 @@ FLOOR_SIZE_HW = (64, 64)
 SEEN_OFTEN = 10  # scenes after which a phrase gets a constant of its own
 
 
-def model_answer(predictor: Predictor) -> Answer:
-    """What the model says of picture and phrases."""
+def model_answers(predictor: Predictor) -> dict[str, Answer]:
+    """What the model says of picture and phrases: "model" as users get it, "undenied" with no phrase denied.
+
+    The model is asked once for both. They are the same for a checkpoint that denies nothing.
+    """
+    threshold = predictor.checkpoint.info.presence_threshold
+    # At 0 nothing is denied, yet a segmenter that says presence with the mask is still taken to do so.
+    asked = predictor if threshold is None else predictor.with_facts(presence_threshold=0.0)
+    last: list = [None, None]  # a sample and its answers
+
+    def ask(sample: SceneSample) -> list[Segmentation]:
+        if last[0] is not sample:
+            last[:] = sample, asked.segment(sample.picture_rgb, [phrase.text for phrase in sample.phrases])
+        return last[1]
+
+    def believed(sample: SceneSample) -> list[np.ndarray]:
+        return [result.mask for result in ask(sample)]
 
     def answer(sample: SceneSample) -> list[np.ndarray]:
-        results = predictor.segment(sample.picture_rgb, [phrase.text for phrase in sample.phrases])
-        return [result.mask for result in results]
+        denied = [threshold is not None and result.presence < threshold for result in ask(sample)]
+        masks = zip(believed(sample), denied, strict=True)
+        return [np.zeros_like(mask) if empty else mask for mask, empty in masks]
 
-    return answer
+    return {"model": answer, "undenied": believed}
 
 
 def exchanged_answer(predictor: Predictor) -> Answer:
     """The exchange test: the multimodal encoder sees another scene, the segmenter the right one.
 
     If that changes little, the words alone do the work and early fusion is unused. Nothing is denied here, so
-    that what falls is the pointing, not the trust in an answer.
+    that what falls is the pointing, not the trust in an answer: to be compared with the answers "undenied".
     """
     predictor = predictor.with_facts(presence_threshold=None)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from evfsam.data.scenes import KINDS_OF_EXPRESSION, REFERRING
-from evfsam.evaluation.answers import Answer, ceiling_answer, exchanged_answer, floor_answer, model_answer
+from evfsam.evaluation.answers import Answer, ceiling_answer, exchanged_answer, floor_answer, model_answers
 from evfsam.evaluation.metrics import MaskMetrics, MaskScores
 from evfsam.evaluation.samples import SceneSample, scene_samples
 from evfsam.predictor import Predictor
@@ -25,8 +25,8 @@ class SceneEvaluation:
     Attributes:
         seeds: of the scenes, as a range.
         size_hw: of the pictures, in pixels.
-        scores: kind of phrase -> who answers ("model", "exchanged", "floor", "ceiling") -> scores; besides
-            the kinds of ``evfsam.data.scenes`` there is "referring", all phrases that name one thing.
+        scores: kind of phrase -> who answers ("model", "undenied", "exchanged", "floor", "ceiling") -> scores;
+            besides the kinds of ``evfsam.data.scenes`` there is "referring", all phrases that name one thing.
         seconds: for all of it, rendering included.
     """
 
@@ -50,7 +50,8 @@ def evaluate_scenes(
 
     Args:
         size_hw: of the pictures, in pixels; masks are compared at this size.
-        exchange: also with another scene's picture in the multimodal encoder.
+        exchange: also with another scene's picture in the multimodal encoder, and with its own, both without
+            denying any phrase: the drop from "undenied" to "exchanged" is what the fusion contributes.
         floor: also the best constant masks, without any model.
         ceiling: also the segmenter prompted by the true box and a true point.
         on_scene: told the number of scenes done after each.
@@ -58,8 +59,10 @@ def evaluate_scenes(
     Raises InputError if there are no such scenes.
     """
     began = time.perf_counter()
-    answers: dict[str, Answer] = {"model": model_answer(predictor)}
+    own = model_answers(predictor)
+    answers: dict[str, Answer] = {"model": own["model"]}
     if exchange:
+        answers["undenied"] = own["undenied"]
         answers["exchanged"] = exchanged_answer(predictor)
     if floor:
         answers["floor"] = floor_answer()

@@ -32,7 +32,9 @@ def notes(segmentation: Segmentation, info: CheckpointInfo) -> tuple[str, ...]:
     if not segmentation.mask.any():
         if _seems_absent(segmentation, info):
             presence, least = percent(segmentation.presence), percent(info.presence_threshold)
-            found.append(f"Not in this picture, as far as the model can tell (presence {presence}; it asks for {least}).")
+            found.append(
+                f"Not in this picture, as far as the model can tell (presence {presence}; it asks for {least})."
+            )
         else:
             found.append("Nothing here: no part of the picture passes the threshold.")
     elif segmentation.score < LOW_SCORE:

@@ -8,7 +8,7 @@ import pytest
 from evfsam import load_model
 from evfsam.data.scenes import KINDS_OF_EXPRESSION, REFERRING, SEEDS
 from evfsam.errors import InputError
-from evfsam.evaluation.answers import exchanged_answer, fit_mean_mask, floor_answer, model_answer, true_clicks
+from evfsam.evaluation.answers import exchanged_answer, fit_mean_mask, floor_answer, model_answers, true_clicks
 from evfsam.evaluation.report import split_of, to_json, to_table
 from evfsam.evaluation.runner import ALL_REFERRING, SceneEvaluation, evaluate_scenes, score
 from evfsam.evaluation.samples import scene_samples
@@ -43,7 +43,7 @@ def test_the_truth_is_perfect_and_silence_is_right_only_about_absent_things(samp
 
 
 def test_referring_is_all_that_name_one_thing(samples, predictor):
-    scores = score(samples, {"model": model_answer(predictor)})
+    scores = score(samples, model_answers(predictor))
     kinds = [scores[kind]["model"] for kind in REFERRING if kind in scores]
     whole = scores[ALL_REFERRING]["model"]
     assert whole.samples == sum(kind.samples for kind in kinds)
@@ -74,6 +74,23 @@ def test_the_exchange_changes_what_the_encoder_sees_and_nothing_else(samples, pr
     assert (seen[0].features.image_embeddings == own.features.image_embeddings).all()
     assert (seen[0].encoder_pixels == other.encoder_pixels).all()
     assert (own.encoder_pixels != other.encoder_pixels).any()
+
+
+@pytest.mark.parametrize("threshold", [None, 0.5])
+def test_undenied_are_the_same_answers_without_the_threshold(samples, predictor, threshold):
+    """As users get them, and as they would be if nothing were denied; half of the presences lie below the threshold."""
+    sample = samples[0]
+    phrases = [phrase.text for phrase in sample.phrases]
+    if threshold:
+        threshold = float(np.median([result.presence for result in predictor.segment(sample.picture_rgb, phrases)]))
+    predictor = predictor.with_facts(presence_threshold=threshold)
+    answers = {who: answer(sample) for who, answer in model_answers(predictor).items()}
+    expected = {"model": predictor, "undenied": predictor.with_facts(presence_threshold=None)}
+    for who, one in expected.items():
+        masks = [result.mask for result in one.segment(sample.picture_rgb, phrases)]
+        assert all((mask == answer).all() for mask, answer in zip(masks, answers[who], strict=True))
+    differ = [(a != b).any() for a, b in zip(answers["model"], answers["undenied"], strict=True)]
+    assert any(differ) == (threshold is not None)
 
 
 def test_the_floor_is_the_best_constant():
@@ -115,7 +132,7 @@ def test_everything_at_once(predictor):
     )
     assert told == [1, 2]
     for kind, row in evaluation.scores.items():
-        expected = {"model", "exchanged", "floor"} | ({"ceiling"} if kind != "absent" else set())
+        expected = {"model", "undenied", "exchanged", "floor"} | ({"ceiling"} if kind != "absent" else set())
         assert set(row) == expected
     document = to_json(evaluation)
     assert document["scores"]["stuff"]["model"]["absent_answered_empty"] is None
