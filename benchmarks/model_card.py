@@ -126,6 +126,15 @@ def photos_section(name: str, photos: dict | None) -> str:
 """
 
 
+def exchange_drops(scores: dict) -> str:
+    """Of the kinds that only picture and words together tell apart; empty if it was not measured."""
+    drops = {}
+    for kind in ("place", "relation"):
+        if "exchanged" in scores[kind]:
+            drops[kind] = scores[kind]["undenied"]["giou"] - scores[kind]["exchanged"]["giou"]
+    return " and ".join(f"{drop:.3f} by {kind}" for kind, drop in drops.items())
+
+
 def once_section(name: str, once: dict | None) -> str:
     """What the fusion of picture and words is worth to first answers, which no click of the model's own has mended."""
     if once is None:
@@ -297,6 +306,8 @@ def card(name: str, config: dict, scores: dict, training: dict, notes: str, more
         seeds = f"{again['count']} others, seeds {again['seed']} to {again['seed'] + again['count'] - 1}"
         differs = f"`--seed {again['seed']} --count {again['count']}`"
         glossary.insert(1, f"*Other scenes*: gIoU on {seeds}, the same command with {differs}.")
+        if drops := exchange_drops(again["scores"]):
+            glossary.append(f"On the other scenes that drop is {drops}.")
     return f"""---
 license: apache-2.0
 pipeline_tag: image-segmentation
@@ -342,7 +353,8 @@ the published lineage (docs/training.md){continues}:
 
 ## Limits
 
-- English phrases of {len(config["vocabulary"])} words; words it never learned are named in a warning.
+- English phrases of {len(config["vocabulary"])} words; words it never learned are named in a warning, and read as
+  the word that a single slip of the keyboard makes of them, if there is one.
 - Things that cover less than about one per cent of the picture are outlined coarsely.
 - It may mask something where the phrase names nothing; see the figure above.
 

@@ -16,7 +16,7 @@ from evfsam.errors import InputError
 from evfsam.processing.edges import EdgeGuide, follow_edges, guide_by
 from evfsam.processing.inputs import prepare, prepare_clicks
 from evfsam.processing.masks import presence_logits, restore, surest_points, worth_including
-from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, tokenize, unknown_words
+from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, mend_slips, tokenize, unknown_words
 from evfsam.runtime import Runtime, model_step
 from evfsam.types import Clicks, Geometry, ImageFeatures, MaskLogits, Segmentation
 
@@ -112,11 +112,11 @@ class Predictor:
         if not prompts or len(clicks) != len(prompts):
             raise InputError("Give at least one phrase, and for each phrase its clicks or none.")
         words = [i for i, prompt in enumerate(prompts) if clicks[i] is None or str(prompt).strip()]
-        phrases = [clean_prompt(prompts[i]) for i in words]
+        phrases, mended = zip(*[self._read(prompts[i]) for i in words], strict=True) if words else ((), ())
         tokens, cut = self._prompt_tokens(encoded, phrases)
         rows: dict[int, tuple[torch.Tensor | None, tuple[str, ...]]] = {i: (None, ()) for i in range(len(prompts))}
         for row, i in enumerate(words):
-            rows[i] = (tokens[row : row + 1], self._warnings(phrases[row], cut[row]))
+            rows[i] = (tokens[row : row + 1], self._warnings(phrases[row], mended[row], cut[row]))
         by_prompt = [rows[i][0] for i in range(len(prompts))]
         decoded = self._decode(encoded, by_prompt, clicks)
         if self.checkpoint.info.self_prompts:
@@ -127,12 +127,16 @@ class Predictor:
     def cls_attention(self, picture_rgb: np.ndarray, prompt: str) -> np.ndarray:
         """Where [CLS] looks for a phrase (paper, figure 5): float32 (n, n), n encoder patches a side, sum <= heads."""
         encoded = self.encode(picture_rgb)
-        text = self._tokenize([clean_prompt(prompt)])
+        text = self._tokenize([self._read(prompt)[0]])
         with model_step(self.runtime):
             weights = self.model.mm_extractor.beit3.cls_attention(
                 encoded.encoder_pixels, text.token_ids.to(self.runtime.device)
             )
         return weights[0].float().cpu().numpy()
+
+    def _read(self, prompt: str) -> tuple[str, dict[str, str]]:
+        """A phrase as the model reads it, and the words of it that were taken for slips of others."""
+        return mend_slips(clean_prompt(prompt), self.checkpoint.info.vocabulary)
 
     def _tokenize(self, phrases: Sequence[str]):
         return tokenize(self.checkpoint.tokenizer, phrases, self.model.config.encoder.text_positions)
@@ -186,11 +190,13 @@ class Predictor:
         for row, (i, masks) in enumerate(zip(one_thing, first, strict=True)):
             decoded[i] = replace(again.row(row), object_score_logits=presence_logits(masks))
 
-    def _warnings(self, phrase: str, cut: bool) -> tuple[str, ...]:
+    def _warnings(self, phrase: str, mended: dict[str, str], cut: bool) -> tuple[str, ...]:
         info = self.checkpoint.info
         found = []
         if phrase.startswith(SEMANTIC_PREFIX) and (warning := semantic_warning(info)):
             found.append(warning)
+        for typed, read in mended.items():
+            found.append(f"{info.name} never learned {typed!r} and read it as {read!r}.")
         if unknown := unknown_words(phrase, info.vocabulary):
             found.append(f"{info.name} never learned {_some(unknown)}; the mask is a guess.")
         if cut:
