@@ -87,7 +87,8 @@ class Predictor:
         Args:
             picture_rgb: uint8 (H, W, 3), or what :meth:`encode` made of it.
             prompts: phrases; "[semantic] " before one asks for all of a category or part. A phrase may be
-                empty where there are clicks to go by.
+                empty where there are clicks to go by. A word that the checkpoint never learned is read as the
+                one that a slip of the keyboard may have made of it, and the answer's warnings say so.
             clicks: for each phrase, points and a box that refine it, or None.
 
         Raises InputError for a phrase that cannot be used.
