@@ -244,8 +244,8 @@ def seeds_section(name: str, runs: list[dict] | None) -> str:
     return f"""
 ### Spread over seeds
 
-gIoU of {len(runs)} runs that differ in the seed alone (which, is told under Training), all on the same
-{first["count"]} scenes
+gIoU of {len(runs)} runs that differ in the seed alone (Training says what they are), all on the same {first["count"]}
+scenes
 (`python -m evfsam evaluate --model FOLDER --seed {first["seed"]} --count {first["count"]}` of each one's checkpoint).
 
 | phrases | lowest | highest |
@@ -353,8 +353,8 @@ the published lineage (docs/training.md){continues}:
 
 ## Limits
 
-- English phrases of {len(config["vocabulary"])} words; words it never learned are named in a warning, and read as
-  the word that a single slip of the keyboard makes of them, if there is one.
+- English phrases of {len(config["vocabulary"])} words; words it never learned are named in a warning. One that
+  is a single slip of the keyboard away from one known word is read as that.
 - Things that cover less than about one per cent of the picture are outlined coarsely.
 - It may mask something where the phrase names nothing; see the figure above.
 

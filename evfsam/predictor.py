@@ -196,8 +196,8 @@ class Predictor:
         found = []
         if phrase.startswith(SEMANTIC_PREFIX) and (warning := semantic_warning(info)):
             found.append(warning)
-        for typed, read in mended.items():
-            found.append(f"{info.name} never learned {typed!r} and read it as {read!r}.")
+        if mended:
+            found.append(f"{info.name} never learned {_some(list(mended))}; read as {_some(list(mended.values()))}.")
         if unknown := unknown_words(phrase, info.vocabulary):
             found.append(f"{info.name} never learned {_some(unknown)}; the mask is a guess.")
         if cut:
@@ -225,8 +225,7 @@ class Predictor:
 
     def is_absent(self, masks: MaskLogits) -> bool:
         """Whether an answer to words (a batch of one) says that they name nothing here."""
-        threshold = self.checkpoint.info.presence_threshold
-        return threshold is not None and self._presence(masks) < threshold
+        return self.checkpoint.info.denies(self._presence(masks))
 
     def _presence(self, masks: MaskLogits) -> float | None:
         """0..1; None from a segmenter that neither has such an output nor learned to say it with the mask."""

@@ -68,6 +68,10 @@ class CheckpointInfo:
     iou_thresholds: bool = False
     revision: str | None = None
 
+    def denies(self, presence: float | None) -> bool:
+        """Whether words of this presence (``Segmentation.presence``, 0..1) are taken to name nothing."""
+        return self.presence_threshold is not None and presence < self.presence_threshold
+
     def memory_bytes(self, bytes_per_weight: int = 4) -> int | None:
         """What the weights alone need: 4 bytes each in float32, 2 in half precision."""
         return None if self.parameters is None else self.parameters * bytes_per_weight

@@ -28,9 +28,9 @@ def model_answers(predictor: Predictor) -> dict[str, Answer]:
 
     The model is asked once for both. They are the same for a checkpoint that denies nothing.
     """
-    threshold = predictor.checkpoint.info.presence_threshold
+    info = predictor.checkpoint.info
     # At 0 nothing is denied, yet a segmenter that says presence with the mask is still taken to do so.
-    asked = predictor if threshold is None else predictor.with_facts(presence_threshold=0.0)
+    asked = predictor if info.presence_threshold is None else predictor.with_facts(presence_threshold=0.0)
     last: list = [None, None]  # a sample and its answers
 
     def ask(sample: SceneSample) -> list[Segmentation]:
@@ -42,9 +42,8 @@ def model_answers(predictor: Predictor) -> dict[str, Answer]:
         return [result.mask for result in ask(sample)]
 
     def answer(sample: SceneSample) -> list[np.ndarray]:
-        denied = [threshold is not None and result.presence < threshold for result in ask(sample)]
-        masks = zip(believed(sample), denied, strict=True)
-        return [np.zeros_like(mask) if empty else mask for mask, empty in masks]
+        results = ask(sample)
+        return [np.zeros_like(result.mask) if info.denies(result.presence) else result.mask for result in results]
 
     return {"model": answer, "undenied": believed}
 

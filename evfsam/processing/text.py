@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -75,16 +75,16 @@ def tokenize(tokenizer, prompts: Sequence[str], text_positions: int) -> TextInpu
     return TextInput(token_ids, padding_mask, tuple(cut))
 
 
-def unknown_words(prompt: str, vocabulary: frozenset[str] | None) -> tuple[str, ...]:
+def unknown_words(prompt: str, vocabulary: Collection[str] | None) -> tuple[str, ...]:
     """The words of a cleaned phrase that a checkpoint never learned, in order; none if it keeps no word list."""
     if not vocabulary:
         return ()
-    words = WORD.findall(prompt.removeprefix(SEMANTIC_PREFIX).lower())
+    words = (word.lower() for word in WORD.findall(prompt.removeprefix(SEMANTIC_PREFIX)))
     return tuple(dict.fromkeys(word for word in words if word not in vocabulary))
 
 
-def mend_slips(prompt: str, vocabulary: frozenset[str] | None) -> tuple[str, dict[str, str]]:
-    """A cleaned phrase with slips of the keyboard mended, and what each mended word was read as.
+def mend_slips(prompt: str, vocabulary: Collection[str] | None) -> tuple[str, dict[str, str]]:
+    """A cleaned phrase with slips of the keyboard mended, and what each mended word, in small letters, was read as.
 
     A word that a checkpoint never learned is read as one that it did if a single slip makes the one of the other (see
     :func:`_may_be_slip_of`) and of no third; all other words stay as they are.

@@ -30,7 +30,7 @@ def notes(segmentation: Segmentation, info: CheckpointInfo) -> tuple[str, ...]:
     """What the user should know before trusting a mask."""
     found = list(segmentation.warnings)
     if not segmentation.mask.any():
-        if _seems_absent(segmentation, info):
+        if info.denies(segmentation.presence):
             presence, least = percent(segmentation.presence), percent(info.presence_threshold)
             found.append(
                 f"Not in this picture, as far as the model can tell (presence {presence}; it asks for {least})."
@@ -40,10 +40,6 @@ def notes(segmentation: Segmentation, info: CheckpointInfo) -> tuple[str, ...]:
     elif segmentation.score < LOW_SCORE:
         found.append("Low confidence: the model itself expects a bad fit.")
     return tuple(found)
-
-
-def _seems_absent(segmentation: Segmentation, info: CheckpointInfo) -> bool:
-    return info.presence_threshold is not None and segmentation.presence < info.presence_threshold
 
 
 def common_notes(rows_: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:

@@ -116,4 +116,4 @@ def semantic_phrase(words_: str) -> str:
 
 
 def _unknown(word: str, info: CheckpointInfo) -> bool:
-    return bool(unknown_words(word, frozenset(info.vocabulary)))
+    return bool(unknown_words(word, info.vocabulary))

@@ -153,8 +153,16 @@ def test_a_mended_phrase_is_answered_as_if_typed_well_and_the_slip_is_told():
     picture = render(make_scene(3), (90, 120)).picture_rgb
     typed, meant = predictor.segment(picture, ["the blaloon", "the balloon"])
     assert (typed.mask_logits == meant.mask_logits).all() and not meant.warnings
-    assert typed.warnings == ("evf-sam2-tiny never learned 'blaloon' and read it as 'balloon'.",)
+    assert typed.warnings == ("evf-sam2-tiny never learned 'blaloon'; read as 'balloon'.",)
     assert typed.prompt == "the blaloon"
+
+
+def test_many_slips_are_told_in_one_short_sentence(predictor):
+    words = [f"{letter}bcdefgh" for letter in "abcdefghijklmnopqrst"]
+    slips = " ".join(word + "h" for word in words)  # the last letter doubled
+    (answer,) = predictor.with_facts(vocabulary=tuple(words)).segment(PICTURE, [slips])
+    (warning,) = answer.warnings
+    assert warning.count("and 12 more") == 2 and "read as 'abcdefgh', 'bbcdefgh'" in warning and len(warning) < 300
 
 
 def test_training_reads_the_very_tokens_that_the_app_reads():
