@@ -199,7 +199,7 @@ class Predictor:
         if mended:
             found.append(f"{info.name} never learned {_some(list(mended))}; read as {_some(list(mended.values()))}.")
         if unknown := unknown_words(phrase, info.vocabulary):
-            found.append(f"{info.name} never learned {_some(unknown)}; the mask is a guess.")
+            found.append(f"{info.name} never learned {_some(unknown)}; the answer is a guess.")
         if cut:
             found.append("The phrase is longer than this checkpoint reads; its end was left out.")
         return tuple(found)
