@@ -353,8 +353,9 @@ the published lineage (docs/training.md){continues}:
 
 ## Limits
 
-- English phrases of {len(config["vocabulary"])} words; words it never learned are named in a warning. One that
-  is a single slip of the keyboard away from one known word is read as that.
+- English phrases of {len(config["vocabulary"])} words. One that it never learned is read as one that it did where that is
+  what people mean by it, or as the only known word of which it is a slip of the keyboard, and the answer says so
+  (`evfsam/processing/readings.py`); all others are named in a warning.
 - Things that cover less than about one per cent of the picture are outlined coarsely.
 - It may mask something where the phrase names nothing; see the figure above.
 

@@ -16,7 +16,8 @@ from evfsam.errors import InputError
 from evfsam.processing.edges import EdgeGuide, follow_edges, guide_by
 from evfsam.processing.inputs import prepare, prepare_clicks
 from evfsam.processing.masks import presence_logits, restore, surest_points, worth_including
-from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, mend_slips, tokenize, unknown_words
+from evfsam.processing.readings import read_as_known
+from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, tokenize, unknown_words
 from evfsam.runtime import Runtime, model_step
 from evfsam.types import Clicks, Geometry, ImageFeatures, MaskLogits, Segmentation
 
@@ -87,8 +88,9 @@ class Predictor:
         Args:
             picture_rgb: uint8 (H, W, 3), or what :meth:`encode` made of it.
             prompts: phrases; "[semantic] " before one asks for all of a category or part. A phrase may be
-                empty where there are clicks to go by. A word that the checkpoint never learned is read as the
-                one that a slip of the keyboard may have made of it, and the answer's warnings say so.
+                empty where there are clicks to go by. A word that the checkpoint never learned is read as one
+                that it did where that is known to be meant, and the answer's warnings say so
+                (:func:`~evfsam.processing.readings.read_as_known`).
             clicks: for each phrase, points and a box that refine it, or None.
 
         Raises InputError for a phrase that cannot be used.
@@ -113,11 +115,11 @@ class Predictor:
         if not prompts or len(clicks) != len(prompts):
             raise InputError("Give at least one phrase, and for each phrase its clicks or none.")
         words = [i for i, prompt in enumerate(prompts) if clicks[i] is None or str(prompt).strip()]
-        phrases, mended = zip(*[self._read(prompts[i]) for i in words], strict=True) if words else ((), ())
+        phrases, readings = zip(*[self._read(prompts[i]) for i in words], strict=True) if words else ((), ())
         tokens, cut = self._prompt_tokens(encoded, phrases)
         rows: dict[int, tuple[torch.Tensor | None, tuple[str, ...]]] = {i: (None, ()) for i in range(len(prompts))}
         for row, i in enumerate(words):
-            rows[i] = (tokens[row : row + 1], self._warnings(phrases[row], mended[row], cut[row]))
+            rows[i] = (tokens[row : row + 1], self._warnings(phrases[row], readings[row], cut[row]))
         by_prompt = [rows[i][0] for i in range(len(prompts))]
         decoded = self._decode(encoded, by_prompt, clicks)
         if self.checkpoint.info.self_prompts:
@@ -136,8 +138,8 @@ class Predictor:
         return weights[0].float().cpu().numpy()
 
     def _read(self, prompt: str) -> tuple[str, dict[str, str]]:
-        """A phrase as the model reads it, and the words of it that were taken for slips of others."""
-        return mend_slips(clean_prompt(prompt), self.checkpoint.info.vocabulary)
+        """A phrase as the model reads it, and what words that it never learned were read as."""
+        return read_as_known(clean_prompt(prompt), self.checkpoint.info.vocabulary)
 
     def _tokenize(self, phrases: Sequence[str]):
         return tokenize(self.checkpoint.tokenizer, phrases, self.model.config.encoder.text_positions)
@@ -191,15 +193,16 @@ class Predictor:
         for row, (i, masks) in enumerate(zip(one_thing, first, strict=True)):
             decoded[i] = replace(again.row(row), object_score_logits=presence_logits(masks))
 
-    def _warnings(self, phrase: str, mended: dict[str, str], cut: bool) -> tuple[str, ...]:
+    def _warnings(self, phrase: str, read: dict[str, str], cut: bool) -> tuple[str, ...]:
         info = self.checkpoint.info
         found = []
         if phrase.startswith(SEMANTIC_PREFIX) and (warning := semantic_warning(info)):
             found.append(warning)
-        if mended:
-            found.append(f"{info.name} never learned {_some(list(mended))}; read as {_some(list(mended.values()))}.")
+        if read:
+            found.append(f"{info.name} never learned {_some(list(read))}; read as {_some(list(read.values()))}.")
         if unknown := unknown_words(phrase, info.vocabulary):
-            found.append(f"{info.name} never learned {_some(unknown)}; the answer is a guess.")
+            guess = "the answer is a guess; a published checkpoint may know better"
+            found.append(f"{info.name} never learned {_some(unknown)}: {guess}.")
         if cut:
             found.append("The phrase is longer than this checkpoint reads; its end was left out.")
         return tuple(found)

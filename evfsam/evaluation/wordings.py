@@ -1,14 +1,16 @@
-"""The same phrase in other words: paraphrases, word order, capitals, plurals and slips of the keyboard."""
+"""The same phrase in other words: paraphrases, word order, capitals, plurals, strange words, slips of the keyboard."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from evfsam.data.scenes import COLOUR, PLACE, RELATION, SIZE, THINGS, Expression, categories, words
+from evfsam.processing.readings import SAID_FOR
 
 Reword = Callable[[Expression, np.random.Generator], str | None]  # None: there is no other way to say it
 
@@ -78,6 +80,25 @@ def plural(phrase: Expression, rng: np.random.Generator) -> str | None:
     return prefix + words.plural(text) if phrase.kind == THINGS and text in categories() else None
 
 
+def strange_word(phrase: Expression, rng: np.random.Generator) -> str | None:
+    """ "the red boat" -> "the red ship": one word put as people may and the rendered world never does."""
+    prefix, text = _prefix(phrase.text)
+    spoken = text.split(" ")
+    strange = {i: _never_said(word) for i, word in enumerate(spoken)}
+    able = [i for i, found in strange.items() if found]
+    if not able:
+        return None
+    chosen = able[rng.integers(len(able))]
+    spoken[chosen] = strange[chosen][rng.integers(len(strange[chosen]))]
+    return prefix + " ".join(spoken)
+
+
+@cache
+def _never_said(word: str) -> tuple[str, ...]:
+    said = set(words.vocabulary())
+    return tuple(other for other in SAID_FOR.get(word, "").split() if other not in said)
+
+
 def slip(phrase: Expression, rng: np.random.Generator) -> str | None:
     """Two neighbouring letters of a longer word exchanged, or one of them left out; the first letter stays."""
     prefix, text = _prefix(phrase.text)
@@ -100,6 +121,7 @@ WORDINGS: dict[str, Reword] = {
     "all capitals": all_capitals,
     "plural": plural,
     "spelling slip": slip,
+    "a word it never learned": strange_word,
 }
 
 

@@ -14,8 +14,7 @@ SEMANTIC_PREFIX = "[semantic] "
 MAX_CHARACTERS = 10_000  # of a phrase; the encoders read far less
 PAD_ID = 1  # XLM-R class tokenizers: <s> 0, <pad> 1, </s> 2, <unk> 3
 EOS_ID = 2
-WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
-SHORTEST_MENDED, SHORTEST_WITH_WRONG_LETTER = 4, 6  # letters of a word that may be a slip of another
+WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 
 
 @dataclass(frozen=True)
@@ -81,41 +80,3 @@ def unknown_words(prompt: str, vocabulary: Collection[str] | None) -> tuple[str,
         return ()
     words = (word.lower() for word in WORD.findall(prompt.removeprefix(SEMANTIC_PREFIX)))
     return tuple(dict.fromkeys(word for word in words if word not in vocabulary))
-
-
-def mend_slips(prompt: str, vocabulary: Collection[str] | None) -> tuple[str, dict[str, str]]:
-    """A cleaned phrase with slips of the keyboard mended, and what each mended word, in small letters, was read as.
-
-    A word that a checkpoint never learned is read as one that it did if a single slip makes the one of the other (see
-    :func:`_may_be_slip_of`) and of no third; all other words stay as they are.
-    """
-    read = {}
-    for word in unknown_words(prompt, vocabulary):
-        meant = [known for known in vocabulary if _may_be_slip_of(word, known)]
-        if len(meant) == 1:
-            read[word] = meant[0]
-    if not read:
-        return prompt, {}
-    prefix = SEMANTIC_PREFIX if prompt.startswith(SEMANTIC_PREFIX) else ""
-    mended = WORD.sub(lambda found: read.get(found[0].lower(), found[0]), prompt[len(prefix) :])
-    return prefix + mended, read
-
-
-def _may_be_slip_of(typed: str, word: str) -> bool:
-    """Whether ``word`` was typed with two neighbours exchanged, a letter left out or doubled, or, if long, a wrong one.
-
-    The first letter is seldom wrong, and short words are too near to each other: "cat" is not a slip of "car".
-    """
-    if min(len(typed), len(word)) < SHORTEST_MENDED or typed[0] != word[0]:
-        return False
-    if len(typed) == len(word) - 1:
-        return any(word[:i] + word[i + 1 :] == typed for i in range(1, len(word)))
-    if len(typed) == len(word) + 1:
-        return any(typed[:i] + typed[i + 1 :] == word and typed[i] == typed[i - 1] for i in range(1, len(typed)))
-    if len(typed) != len(word):
-        return False
-    differ = [i for i in range(len(word)) if typed[i] != word[i]]
-    if len(differ) == 1:
-        return len(word) >= SHORTEST_WITH_WRONG_LETTER
-    first, last = differ[0], differ[-1]
-    return len(differ) == 2 and last == first + 1 and typed[first] + typed[last] == word[last] + word[first]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import evfsam
 from evfsam.checkpoints.tokenizer import load_tokenizer, train_tokenizer
-from evfsam.data.scenes import expressions, make_scene, render
+from evfsam.data.scenes import expressions, make_scene
 from evfsam.errors import InputError
-from evfsam.processing.text import EOS_ID, MAX_CHARACTERS, PAD_ID, clean_prompt, mend_slips, tokenize, unknown_words
+from evfsam.processing.text import EOS_ID, MAX_CHARACTERS, PAD_ID, clean_prompt, tokenize, unknown_words
 from tests.checkpoints.small import BEIT3, PHRASES
 
 PICTURE = np.zeros((40, 60, 3), np.uint8)
@@ -94,76 +94,6 @@ def test_many_unknown_words_are_named_in_short(predictor, monkeypatch):
     (warning, *_) = predictor.segment(PICTURE, [f"red {words} {'a' * 3000}"])[0].warnings
     assert "'w0', 'w1'" in warning and "and 23 more" in warning and "red" not in warning and len(warning) < 300
     assert len(unknown_words(words, frozenset({"red"}))) == 30
-
-
-KNOWN = frozenset(
-    ["the", "red", "car", "smaller", "balloon", "balloons", "wheel", "house", "horse", "tree", "left-hand", "yellow"]
-)
-
-
-@pytest.mark.parametrize(
-    ("typed", "read"),
-    [
-        ("the blaloon", "the balloon"),  # neighbours exchanged
-        ("the RED Baloon!", "the RED balloon!"),  # left out
-        ("[semantic] wheell", "[semantic] wheel"),  # doubled
-        ("whel, yelow and smalller", "wheel, yellow and smaller"),
-        ("yelliw", "yellow"),  # a wrong one
-        ("left-hnad", "left-hand"),
-    ],
-)
-def test_a_slip_of_the_keyboard_is_read_as_the_word_that_was_meant(typed, read):
-    mended, words = mend_slips(typed, KNOWN)
-    assert mended == read and all(word in KNOWN for word in words.values())
-    assert mend_slips(mended, KNOWN) == (mended, {})
-
-
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "the red car",
-        "cay",  # too short to tell
-        "hose",  # a house or a horse
-        "balloos",  # a balloon or balloons
-        "tres",  # no letter short, none doubled: another word
-        "hallon",  # two slips
-        "galloon",  # the first letter is seldom wrong
-        "wheel-chair",
-        "unicorn",
-        "[semantic] zebra",
-    ],
-)
-def test_what_may_be_another_word_is_left_as_it_is(typed):
-    assert mend_slips(typed, KNOWN) == (typed, {})
-
-
-def test_without_a_word_list_nothing_is_mended():
-    assert mend_slips("the blaloon", None) == mend_slips("the blaloon", frozenset()) == ("the blaloon", {})
-
-
-@given(st.text(max_size=40))
-def test_mending_touches_nothing_but_the_words_that_it_names(typed):
-    mended, words = mend_slips(typed, KNOWN)
-    assert (mended == typed) == (not words)
-    assert set(words) <= set(unknown_words(typed, KNOWN)) and set(words.values()) <= KNOWN
-
-
-def test_a_mended_phrase_is_answered_as_if_typed_well_and_the_slip_is_told():
-    predictor = evfsam.load_model("evf-sam2-tiny", device="cpu")
-    picture = render(make_scene(3), (90, 120)).picture_rgb
-    typed, meant = predictor.segment(picture, ["the blaloon", "the balloon"])
-    assert (typed.mask_logits == meant.mask_logits).all() and not meant.warnings
-    assert typed.warnings == ("evf-sam2-tiny never learned 'blaloon'; read as 'balloon'.",)
-    assert typed.prompt == "the blaloon"
-
-
-def test_many_slips_are_told_in_one_short_sentence(predictor):
-    words = [f"{letter}bcdefgh" for letter in "abcdefghijklmnopqrst"]
-    slips = " ".join(word + "h" for word in words)  # the last letter doubled
-    (answer,) = predictor.with_facts(vocabulary=tuple(words)).segment(PICTURE, [slips])
-    warning = answer.warnings[0]  # another says that so long a phrase was cut
-    assert sum("read as" in other for other in answer.warnings) == 1
-    assert warning.count("and 12 more") == 2 and "read as 'abcdefgh', 'bbcdefgh'" in warning and len(warning) < 300
 
 
 def test_training_reads_the_very_tokens_that_the_app_reads():
