@@ -59,6 +59,7 @@ either; the drop from *undenied* is what the fusion of picture and words contrib
 BEYOND_PAPER = {
     "self_prompts": "A phrase for one thing is answered twice, as it is for users (`evfsam/predictor.py`).",
     "iou_thresholds": "A mask ends where its expected IoU is best, by the IoU that it predicts for itself.",
+    "drops_strays": "A mask of one thing has no small stray pieces (`evfsam/processing/masks.py`), as for users.",
     "follows_edges": "Outlines follow the picture's edges (`evfsam/processing/edges.py`), as they do for users.",
 }
 MEASURED_BY = {"exchanged": "--exchange", "floor": "--floor", "ceiling": "--ceiling"}
@@ -353,8 +354,8 @@ the published lineage (docs/training.md){continues}:
 
 ## Limits
 
-- English phrases of {len(config["vocabulary"])} words. One that it never learned is read as one that it did where that is
-  what people mean by it, or as the only known word of which it is a slip of the keyboard, and the answer says so
+- English phrases of {len(config["vocabulary"])} words. One that it never learned is read as one that it did where that
+  is what people mean by it, or as the only known word of which it is a slip of the keyboard, and the answer says so
   (`evfsam/processing/readings.py`); all others are named in a warning.
 - Things that cover less than about one per cent of the picture are outlined coarsely.
 - It may mask something where the phrase names nothing; see the figure above.

@@ -15,7 +15,7 @@ from evfsam.checkpoints.registry import semantic_warning
 from evfsam.errors import InputError
 from evfsam.processing.edges import EdgeGuide, follow_edges, guide_by
 from evfsam.processing.inputs import prepare, prepare_clicks
-from evfsam.processing.masks import presence_logits, restore, surest_points, worth_including
+from evfsam.processing.masks import presence_logits, restore, surest_points, without_strays, worth_including
 from evfsam.processing.readings import read_as_known
 from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, tokenize, unknown_words
 from evfsam.runtime import Runtime, model_step
@@ -222,6 +222,13 @@ class Predictor:
             logits += worth_including(masks.iou_predictions).cpu().numpy()[:, None, None]
         return logits
 
+    def as_one_thing(self, mask_logits: np.ndarray, prompt: str) -> np.ndarray:
+        """Logits (H, W) of the answer to words without stray pieces, if they name one thing and this checkpoint asks
+        for it: see :func:`~evfsam.processing.masks.without_strays`. Who clicks may mean several pieces.
+        """
+        one_thing = self.checkpoint.info.drops_strays and not clean_prompt(prompt).startswith(SEMANTIC_PREFIX)
+        return without_strays(mask_logits) if one_thing else mask_logits
+
     def guide_by(self, picture_rgb: np.ndarray, geometry: Geometry) -> EdgeGuide | None:
         """What outlines are to follow in a picture, uint8 (H, W, 3); None if this checkpoint's do not."""
         return guide_by(picture_rgb, geometry) if self.checkpoint.info.follows_edges else None
@@ -240,8 +247,9 @@ class Predictor:
         self, prompt: str, masks: MaskLogits, encoded: EncodedPicture, warnings, by_words: bool
     ) -> Segmentation:
         logits = self.to_pixels(masks, encoded)[0]
-        if by_words and self.is_absent(masks):
-            logits = np.full_like(logits, ABSENT_LOGIT)
+        if by_words:
+            absent = self.is_absent(masks)
+            logits = np.full_like(logits, ABSENT_LOGIT) if absent else self.as_one_thing(logits, prompt)
         return Segmentation(
             prompt=prompt,
             mask_logits=logits,

@@ -15,7 +15,7 @@ from evfsam.checkpoints.registry import video_warning
 from evfsam.errors import InputError, VideoError
 from evfsam.predictor import Predictor
 from evfsam.types import TrackedFrame, VideoPrompt
-from evfsam.walk import Answer, Walk, name_of, tracked_objects
+from evfsam.walk import Answer, Walk, name_of, phrases_alone, tracked_objects
 
 Direction = Literal["forward", "backward", "both"]
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
@@ -92,7 +92,7 @@ class VideoTracker:
             Answer(p.object_id, name_of(p), masks, warnings, prompted=True)
             for p, (masks, warnings) in zip(prompts, said, strict=True)
         ]
-        objects = tracked_objects(self.predictor, answers, encoded, allow_overlap=True)
+        objects = tracked_objects(self.predictor, answers, encoded, True, phrases_alone(prompts))
         return TrackedFrame(prompts[0].frame_index, picture_rgb, objects)
 
     def scan(self, frames: Iterable[np.ndarray], phrase: str, every: int = 1) -> Iterator[TrackedFrame]:

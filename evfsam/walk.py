@@ -55,6 +55,7 @@ class Walk:
             self.prompts.setdefault(prompt.frame_index, []).append(prompt)
             self.names.setdefault(prompt.object_id, name_of(prompt))
         self.phrases = {p.object_id: p.phrase for p in reversed(prompts) if p.phrase.strip()}
+        self.unclicked = phrases_alone(prompts)
         self.groups: list[Group] = []
         self.found_again: dict[int, int] = {}  # object id -> the last frame on which its words found it again
 
@@ -80,7 +81,7 @@ class Walk:
                 answers = self._ask_again(index, frame, encoded, answers)
             answers += self._prompt(index, frame, encoded, prompts, corrected)
             answers.sort(key=lambda answer: list(self.names).index(answer.object_id))
-            return tracked_objects(predictor, answers, encoded, allow_overlap)
+            return tracked_objects(predictor, answers, encoded, allow_overlap, self.unclicked)
 
     def _follow(self, index: int, frame: FrameFeatures) -> list[Answer]:
         """The objects without a prompt here, a group at a time."""
@@ -189,14 +190,30 @@ def name_of(prompt: VideoPrompt) -> str:
     return prompt.phrase.strip() or f"object {prompt.object_id}"
 
 
+def phrases_alone(prompts: Sequence[VideoPrompt]) -> dict[int, str]:
+    """Object id -> phrase, of the objects that nobody clicked on."""
+    clicked = {p.object_id for p in prompts if p.clicks is not None}
+    return {p.object_id: p.phrase for p in reversed(prompts) if p.object_id not in clicked}
+
+
 def tracked_objects(
-    predictor: Predictor, answers: Sequence[Answer], encoded: EncodedPicture, allow_overlap: bool
+    predictor: Predictor,
+    answers: Sequence[Answer],
+    encoded: EncodedPicture,
+    allow_overlap: bool,
+    unclicked: dict[int, str],
 ) -> tuple[TrackedObject, ...]:
-    """Answers as the user gets them, at the size of the frame."""
+    """Answers as the user gets them, at the size of the frame.
+
+    ``unclicked`` is from :func:`phrases_alone`.
+    """
     if not answers:
         return ()
     masks = hide_absent(join([answer.masks for answer in answers]))
     logits = predictor.to_pixels(masks, encoded)
+    for row, answer in enumerate(answers):
+        if answer.object_id in unclicked:
+            logits[row] = predictor.as_one_thing(logits[row], unclicked[answer.object_id])
     logits = logits if allow_overlap else _without_overlap(logits)
     scores = masks.iou_predictions.float().clamp(0, 1).tolist()
     presences = masks.object_score_logits.float().sigmoid().tolist()

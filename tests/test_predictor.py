@@ -13,13 +13,15 @@ from evfsam.checkpoints.registry import default_model
 from evfsam.data.scenes import make_scene, render
 from evfsam.predictor import Predictor
 from evfsam.processing.edges import follow_edges
-from evfsam.processing.masks import presence_logits, restore, surest_points, worth_including
+from evfsam.processing.masks import presence_logits, restore, surest_points, without_strays, worth_including
 from evfsam.runtime import choose_runtime
 from evfsam.tracker import VideoTracker
-from evfsam.types import Clicks
+from evfsam.types import Clicks, VideoPrompt
 from tests.random_model import CONFIG, SMALL_SAM, save_random_model
+from tests.random_tracker import save_random_tracker
 
 PHRASE = "[semantic] sky"
+CLICK = Clicks(points_xy=np.array([[20.0, 12.0]]), labels=np.array([1]))
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +130,52 @@ def test_what_a_person_clicked_on_is_not_clicked_on_again(bundled, picture_rgb):
     once = answered(bundled, picture_rgb, ["the red car"], clicks, self_prompts=False)
     twice = answered(bundled, picture_rgb, ["the red car"], clicks)
     torch.testing.assert_close(twice[0].low_res_masks, once[0].low_res_masks)
+
+
+@pytest.fixture(scope="module")
+def dropping(tmp_path_factory) -> Predictor:
+    """Random weights mask many pieces at once; this one drops what is astray."""
+    folder = save_random_tracker(tmp_path_factory.mktemp("strays") / "tiny")
+    return Predictor(load_checkpoint(folder), choose_runtime("cpu")).with_facts(drops_strays=True)
+
+
+@pytest.fixture(scope="module")
+def noise_rgb():
+    return np.random.default_rng(0).integers(0, 256, (36, 48, 3), np.uint8)
+
+
+class TestStrayPieces:
+    def masks(self, predictor, picture_rgb, prompt, clicks=None):
+        kept = predictor.with_facts(drops_strays=False)
+        return [p.segment(picture_rgb, [prompt], clicks)[0].mask_logits for p in (kept, predictor)]
+
+    def test_one_thing_has_none(self, dropping, noise_rgb):
+        before, after = self.masks(dropping, noise_rgb, "the red car")
+        np.testing.assert_array_equal(after, without_strays(before))
+        assert (after > 0).sum() < (before > 0).sum()
+
+    def test_all_of_a_kind_keep_theirs(self, dropping, noise_rgb):
+        before, after = self.masks(dropping, noise_rgb, "[Semantic]car")
+        np.testing.assert_array_equal(after, before)
+
+    def test_who_clicks_may_mean_several(self, dropping, noise_rgb):
+        before, after = self.masks(dropping, noise_rgb, "the red car", [CLICK])
+        np.testing.assert_array_equal(after, before)
+
+    def test_so_it_is_in_a_clip(self, dropping, noise_rgb):
+        prompts = [
+            VideoPrompt(1, "the red car"),
+            VideoPrompt(2, "[semantic] car"),
+            VideoPrompt(3, "the red car", 0, CLICK),
+        ]
+        shown = []
+        for predictor in (dropping.with_facts(drops_strays=False), dropping):
+            tracker = VideoTracker(predictor)
+            frames = list(tracker.track([noise_rgb] * 3, prompts))
+            shown.append([{o.object_id: o.mask_logits for o in frame.objects} for frame in frames])
+            shown[-1].append({o.object_id: o.mask_logits for o in tracker.preview(noise_rgb, prompts).objects})
+        for before, after in zip(*shown, strict=True):
+            np.testing.assert_array_equal(after[1], without_strays(before[1]))
+            np.testing.assert_array_equal(after[2], before[2])
+            np.testing.assert_array_equal(after[3], before[3])
+        assert any((after[1] > 0).sum() < (before[1] > 0).sum() for before, after in zip(*shown, strict=True))

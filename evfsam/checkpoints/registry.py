@@ -48,6 +48,8 @@ class CheckpointInfo:
         self_prompts: a phrase for one thing is answered twice, the second time with a click into the first answer
             (:class:`evfsam.predictor.Predictor`); not the published ones'.
         iou_thresholds: a mask ends where its expected IoU is best (``Predictor.to_pixels``); not the published ones'.
+        drops_strays: small pieces apart from the main ones are no part of the mask of one thing
+            (``Predictor.as_one_thing``); not the published ones'.
     """
 
     name: str
@@ -66,6 +68,7 @@ class CheckpointInfo:
     follows_edges: bool = False
     self_prompts: bool = False
     iou_thresholds: bool = False
+    drops_strays: bool = False
     revision: str | None = None
 
     def denies(self, presence: float | None) -> bool:
@@ -191,6 +194,7 @@ def describe_folder(folder: Path) -> CheckpointInfo:
         "follows_edges": bool(config.get("follows_edges")),
         "self_prompts": bool(config.get("self_prompts")),
         "iou_thresholds": bool(config.get("iou_thresholds")),
+        "drops_strays": bool(config.get("drops_strays")),
     }
     if "capabilities" not in config and model.segmenter.kind == "sam2" and "video" not in facts["capabilities"]:
         facts["capabilities"] += ("video",)

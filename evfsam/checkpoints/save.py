@@ -36,7 +36,7 @@ def save_checkpoint(
         dtype: of the saved parameters; buffers are saved in float32.
         extra_config: further entries of ``config.json``, as ``evfsam.checkpoints.registry`` reads them:
             capabilities, prompt_kinds, vocabulary, licence, description, presence_threshold, follows_edges,
-            self_prompts, iou_thresholds.
+            self_prompts, iou_thresholds, drops_strays.
         readme: text of ``README.md``.
 
     Returns ``folder``. Raises CheckpointError if a weight is not finite in ``dtype``.

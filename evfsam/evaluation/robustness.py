@@ -24,6 +24,7 @@ WITHOUT = {
     "outlines that do not follow edges": "follows_edges",
     "phrases for one thing answered once": "self_prompts",
     "masks where they are likely, not where IoU is best": "iou_thresholds",
+    "stray pieces kept": "drops_strays",
 }
 PHRASES_AT_ONCE = 8  # masks of 2000 px take 16 MB each
 

@@ -244,6 +244,7 @@ def save(recipe: Recipe, folder: Path) -> Path:
         "self_prompts": True,  # so few lessons in words leave outlines to clicks
         # And doubts where a larger one would be sure; on photographs it doubts too much, and masks grew too large.
         "iou_thresholds": recipe.photo is None,
+        "drops_strays": True,  # a small model wavers between things and takes pieces of several
         "licence": "Apache-2.0",
         "description": f"A small model trained on {SEEN[bool(recipe.photo)]}; bundled with the project.",
     }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from evfsam.processing.masks import surest_points, worth_including
+from evfsam.processing.masks import surest_points, without_strays, worth_including
 from evfsam.types import Geometry
 
 SQUARE = Geometry((256, 256), (256, 256), (256, 256))
@@ -75,3 +77,52 @@ def test_logits_are_raised_to_where_the_expected_iou_is_best():
 @pytest.mark.parametrize(("predicted", "raised"), [(1.0, 0.0), (1.3, 0.0), (0.5, 0.6931), (0.1, 1.204), (-0.2, 1.204)])
 def test_a_predicted_iou_out_of_bounds_raises_no_more_than_its_bound(predicted, raised):
     assert worth_including(torch.tensor([predicted])).item() == pytest.approx(raised, abs=1e-3)
+
+
+def held(*pieces: tuple[int, int, int, int, float]) -> np.ndarray:
+    return logits(*pieces)[0].numpy()
+
+
+THING = (10, 10, 30, 30, 4)
+
+
+@pytest.mark.parametrize(
+    ("others", "stay"),
+    [
+        pytest.param([], [], id="one piece"),
+        pytest.param([(50, 50, 53, 53, 4)], [False], id="a speck"),
+        pytest.param([(10, 40, 30, 60, 4)], [True], id="the other half of what something hides in the middle"),
+        pytest.param([(10, 40, 30, 60, 1)], [False], id="as large, but doubtful"),
+        pytest.param([(40, 10, 50, 20, 4), (40, 30, 60, 50, 3)], [False, True], id="each by itself"),
+        pytest.param([(30, 30, 34, 34, 4)], [True], id="what touches a corner is no piece of its own"),
+    ],
+)
+def test_small_pieces_apart_from_a_thing_are_no_part_of_it(others, stay):
+    before = held(THING, *others)
+    after = without_strays(before)
+    expected = held(THING, *(piece for piece, stays in zip(others, stay, strict=True) if stays))
+    np.testing.assert_array_equal(after > 0, expected > 0)
+    kept = expected > 0
+    np.testing.assert_array_equal(after[kept], before[kept])
+    assert (after is before) == all(stay)
+
+
+def test_nothing_of_a_stray_comes_back_at_a_lower_threshold_but_the_thing_grows_as_it_did():
+    thing, stray = (10, 10, 30, 30, 4), (50, 50, 54, 54, 3)
+    rims = (8, 8, 32, 32, -0.5), (48, 48, 56, 56, -0.5)
+    after = without_strays(held(*rims, thing, stray))
+    np.testing.assert_array_equal(after > -1, held(rims[0], thing) > -1)
+
+
+def test_an_empty_mask_stays_as_it_is():
+    empty = held()
+    assert without_strays(empty) is empty
+
+
+@given(st.integers(0, 10_000), st.integers(1, 30), st.integers(1, 30))
+def test_dropping_strays_takes_away_and_twice_is_once(seed, height, width):
+    before = np.random.default_rng(seed).normal(size=(height, width)).astype(np.float32)
+    after = without_strays(before)
+    assert after.dtype == np.float32 and (after <= before).all()
+    assert (after > 0).any() == (before > 0).any()
+    np.testing.assert_array_equal(without_strays(after) > 0, after > 0)
