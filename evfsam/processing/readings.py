@@ -58,14 +58,13 @@ SAID_FOR = {
     "left-hand": "lefthand",
     "right-hand": "righthand",
 }
-# Several words for a thing whose last word says what it is.
-COMPOUNDS = re.compile(
-    r"\b(?:hot[- ]air (?=balloons?\b)|beach (?=balls?\b)|sailing (?=boats?\b)|(?:pine|fir|oak|birch) (?=trees?\b))",
-    re.IGNORECASE,
-)
+# What is said before a thing's name and adds nothing that was learned, beside what is said for it: "pine tree".
+SAID_BEFORE = (("balloon", "hot[- ]air"), ("ball", "beach"), ("boat", "sailing"))
 SHORTEST_INFLECTED = 4  # letters of a word that may be another's plural: "as" is not several a
 SHORTEST_MENDED, SHORTEST_WITH_WRONG_LETTER = 4, 6  # letters of a word that may be a slip of another
 
+_BEFORE = (*SAID_BEFORE, *((word, said.replace(" ", "|")) for word, said in SAID_FOR.items()))
+_COMPOUNDS = re.compile("|".join(rf"\b(?:{before}) (?={word}s?\b)" for word, before in _BEFORE), re.IGNORECASE)
 _READINGS: dict[str, list[str]] = {}
 for _reading, _said in SAID_FOR.items():
     for _word in _said.split():
@@ -102,7 +101,7 @@ def read_as_known(prompt: str, vocabulary: Collection[str] | None) -> tuple[str,
         read[typed] = reading
         return reading
 
-    return prefix + WORD.sub(known, COMPOUNDS.sub(shorten, words)), read
+    return prefix + WORD.sub(known, _COMPOUNDS.sub(shorten, words)), read
 
 
 def _candidates(typed: str, vocabulary: Collection[str]) -> Iterator[str]:

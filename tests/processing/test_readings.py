@@ -65,6 +65,7 @@ def test_another_number_of_a_word_is_read_as_the_one_that_was_learned(typed, rea
         ("the hot air balloon", "the balloon"),
         ("two Hot-Air Balloons", "two Balloons"),
         ("the beach ball", "the ball"),
+        ("a puppy dog", "a dog"),
         ("a violet sailing boat", "a purple boat"),
     ],
 )
