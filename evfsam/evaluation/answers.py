@@ -119,24 +119,31 @@ def _giou(constant: np.ndarray, targets: np.ndarray) -> float:
     return float(np.where(union, (targets & constant).sum((1, 2)) / np.maximum(union, 1), 1.0).mean())
 
 
-def floor_answer(seeds: Sequence[int] = FLOOR_SEEDS) -> Answer:
+@dataclass(frozen=True)
+class FloorAnswer:
     """No model at all: the mean mask of a phrase seen often ("[semantic] sky"), else that of its kind.
 
-    Fitted on scenes that are not evaluated.
+    ``constants``: (kind, phrase) -> its mean mask; the phrase is empty for the kind as a whole.
     """
+
+    constants: dict[tuple[str, str], MeanMask]
+
+    def __call__(self, sample: SceneSample) -> list[np.ndarray | None]:
+        found = [self.constants.get((p.kind, p.text)) or self.constants.get((p.kind, "")) for p in sample.phrases]
+        return [constant and constant.at(sample.picture_rgb.shape[:2]) for constant in found]
+
+
+def floor_answer(seeds: Sequence[int] = FLOOR_SEEDS) -> FloorAnswer:
+    """The floor, fitted on scenes that are not evaluated."""
     targets: dict[tuple[str, str], list[np.ndarray]] = {}
     for sample in scene_samples(seeds, FLOOR_SIZE_HW):
         for phrase, target in zip(sample.phrases, sample.targets, strict=True):
             targets.setdefault((phrase.kind, phrase.text), []).append(target)
             targets.setdefault((phrase.kind, ""), []).append(target)
-    constants = {
-        (kind, text): fit_mean_mask(np.stack(masks))
-        for (kind, text), masks in targets.items()
-        if not text or len(masks) >= SEEN_OFTEN
-    }
-
-    def answer(sample: SceneSample) -> list[np.ndarray | None]:
-        found = [constants.get((p.kind, p.text)) or constants.get((p.kind, "")) for p in sample.phrases]
-        return [constant and constant.at(sample.picture_rgb.shape[:2]) for constant in found]
-
-    return answer
+    return FloorAnswer(
+        {
+            (kind, text): fit_mean_mask(np.stack(masks))
+            for (kind, text), masks in targets.items()
+            if not text or len(masks) >= SEEN_OFTEN
+        }
+    )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import cv2
 import numpy as np
 
 from evfsam.data.scenes import REFERRING
 from evfsam.evaluation.metrics import MaskMetrics
-from evfsam.evaluation.samples import SceneSample, scene_samples
+from evfsam.evaluation.samples import SceneSample, Turn, scene_sample, turns
+from evfsam.evaluation.workers import each
 from evfsam.predictor import Predictor
 from evfsam.types import Clicks
 
@@ -23,21 +25,25 @@ THINGS_A_SCENE = 4
 
 
 def evaluate_clicks(
-    predictor: Predictor, seed: int = 900_000, count: int = 50, on_scene: Callable[[int], None] | None = None
+    predictor: Predictor,
+    seed: int = 900_000,
+    count: int = 50,
+    on_scene: Callable[[int], None] | None = None,
+    workers: int = 1,
 ) -> dict:
     """Mean IoU of single things after words, words and a click, and one, three and five clicks without words.
 
     The one click beside the words is the first one without them, into the middle of the thing; a correction goes into
     the middle of what the words alone got most wrong, and so may say "not here".
-    On scenes ``seed`` to ``seed + count - 1``, up to four things each. Returns a JSON-ready dict. Raises
+    On scenes ``seed`` to ``seed + count - 1``, up to four things each, shared among ``workers`` processes
+    (:mod:`evfsam.evaluation.workers`). Returns a JSON-ready dict. Raises
     InputError if there are no such scenes.
     """
     began, ious = time.perf_counter(), {way: [] for way in WAYS}
-    for done, sample in enumerate(scene_samples(range(seed, seed + count), SIZE_HW), start=1):
-        for phrase, target in _one_phrase_a_thing(sample):
-            _ask(predictor, sample.picture_rgb, phrase, target, ious)
-        if on_scene:
-            on_scene(done)
+    scenes = turns(range(seed, seed + count))
+    for found in each(partial(_start, SIZE_HW), predictor, scenes, workers, on_scene):
+        for way, iou in found:
+            ious[way].append(iou)
     return {
         "data": "scenes",
         "measure": "clicks",
@@ -49,6 +55,15 @@ def evaluate_clicks(
             way: {"iou": round(float(np.mean(found)), 5), "samples": len(found)} for way, found in ious.items() if found
         },
     }
+
+
+def _start(size_hw: tuple[int, int], predictor: Predictor) -> Callable[[Turn], list[tuple[str, float]]]:
+    def ask(turn: Turn) -> list[tuple[str, float]]:
+        sample = scene_sample(turn, size_hw)
+        things = _one_phrase_a_thing(sample)
+        return [row for phrase, target in things for row in _ask(predictor, sample.picture_rgb, phrase, target)]
+
+    return ask
 
 
 def next_click(mask: np.ndarray, target: np.ndarray) -> tuple[float, float, int] | None:
@@ -78,15 +93,15 @@ def _one_phrase_a_thing(sample: SceneSample) -> list[tuple[str, np.ndarray]]:
     return list(found.values())[:THINGS_A_SCENE]
 
 
-def _ask(predictor: Predictor, picture_rgb: np.ndarray, phrase: str, target: np.ndarray, ious: dict) -> None:
+def _ask(predictor: Predictor, picture_rgb: np.ndarray, phrase: str, target: np.ndarray) -> Iterator[tuple[str, float]]:
     worded = predictor.segment(picture_rgb, [phrase])[0].mask
-    ious[WORDS].append(_iou(worded, target))
+    yield WORDS, _iou(worded, target)
     nothing = np.zeros_like(target)
     for way, before in ((BOTH, nothing), (CORRECTED, worded)):
-        ious[way].append(_iou(_clicked(predictor, picture_rgb, phrase, before, target, 1)[0], target))
+        yield way, _iou(_clicked(predictor, picture_rgb, phrase, before, target, 1)[0], target)
     masks = _clicked(predictor, picture_rgb, "", nothing, target, max(TOLD_AFTER))
     for count in TOLD_AFTER:
-        ious[CLICKS[count]].append(_iou(masks[count - 1], target))
+        yield CLICKS[count], _iou(masks[count - 1], target)
 
 
 def _clicked(predictor: Predictor, picture_rgb, phrase: str, mask: np.ndarray, target: np.ndarray, count: int):

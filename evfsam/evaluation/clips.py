@@ -7,19 +7,20 @@ for it; whether they were answered with an empty mask is told apart.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
 from evfsam.data.scenes import ClipExpression, clip_expressions, make_clip, render
+from evfsam.evaluation.workers import each
 from evfsam.predictor import Predictor
 from evfsam.tracker import VideoTracker
 from evfsam.types import Clicks, VideoPrompt
 
 FRAMES = 48
 SIZE_HW = (256, 256)
-WORDS, MEMORY, BOX, NAIVE = "words", "memory", "box", "naive"
+WAYS = WORDS, MEMORY, BOX, NAIVE = "words", "memory", "box", "naive"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class ClipScores:
             if t > last_hidden:
                 self.after_occlusion.append(float(iou))
 
+    def merge(self, other: ClipScores) -> None:
+        """Add what another clip gave."""
+        for f in fields(self):
+            getattr(self, f.name).extend(getattr(other, f.name))
+
     def to_json(self) -> dict[str, float | int | None]:
         def mean(values):
             return round(float(np.mean(values)), 5) if values else None
@@ -71,7 +77,7 @@ class ClipScores:
         }
 
 
-def clip_samples(seeds: range) -> Iterator[ClipSample]:
+def clip_samples(seeds: Sequence[int]) -> Iterator[ClipSample]:
     """One target a clip: one that vanishes and returns where there is one, else the first worth following."""
     for seed in seeds:
         clip = make_clip(seed, FRAMES)
@@ -87,30 +93,28 @@ def _sample(clip, expression: ClipExpression) -> ClipSample:
 
 
 def evaluate_clips(
-    predictor: Predictor, seed: int = 900_000, count: int = 60, on_clip: Callable[[int], None] | None = None
+    predictor: Predictor,
+    seed: int = 900_000,
+    count: int = 60,
+    on_clip: Callable[[int], None] | None = None,
+    workers: int = 1,
 ) -> dict:
     """Score a model on clips ``seed`` to ``seed + count - 1``.
 
     Four ways to follow: tracking from words on the first frame, which are asked again on every frame;
     the same by the memory alone, as published; tracking from the true box there, which tells the tracker's part from
-    the words'; and, naively, asking for the words on each frame by itself.
+    the words'; and, naively, asking for the words on each frame by itself. ``on_clip`` is told the number of clips done
+    after each; ``workers`` processes share them (:mod:`evfsam.evaluation.workers`).
 
     Returns a JSON-ready dict. Raises VideoError if the checkpoint cannot track.
     """
     began = time.perf_counter()
-    tracker = VideoTracker(predictor)
-    ways = {way: ClipScores() for way in (WORDS, MEMORY, BOX, NAIVE)}
+    ways = {way: ClipScores() for way in WAYS}
     clips = 0
-    for clips, sample in enumerate(clip_samples(range(seed, seed + count)), start=1):
-        box = VideoPrompt(1, clicks=Clicks(box_xyxy=_box(sample.targets[0])))
-        words = VideoPrompt(1, sample.phrase)
-        for way, prompt, find_again in ((WORDS, words, True), (MEMORY, words, False), (BOX, box, False)):
-            frames = tracker.track(iter(sample.pictures_rgb), [prompt], find_again=find_again)
-            ways[way].add(np.stack([frame.objects[0].mask for frame in frames]), sample.targets)
-        naive = [predictor.segment(picture, [sample.phrase])[0].mask for picture in sample.pictures_rgb]
-        ways[NAIVE].add(np.stack(naive), sample.targets)
-        if on_clip:
-            on_clip(clips)
+    for found in each(_start, predictor, range(seed, seed + count), workers, on_clip):
+        clips += bool(found)
+        for way, scores in found.items():
+            ways[way].merge(scores)
     return {
         "data": "clips",
         "seed": seed,
@@ -121,6 +125,27 @@ def evaluate_clips(
         "seconds": round(time.perf_counter() - began, 1),
         "scores": {way: scores.to_json() for way, scores in ways.items()},
     }
+
+
+def _start(predictor: Predictor) -> Callable[[int], dict[str, ClipScores]]:
+    tracker = VideoTracker(predictor)
+    return lambda seed: {way: scores for sample in clip_samples([seed]) for way, scores in _follow(tracker, sample)}
+
+
+def _follow(tracker: VideoTracker, sample: ClipSample) -> Iterator[tuple[str, ClipScores]]:
+    box = VideoPrompt(1, clicks=Clicks(box_xyxy=_box(sample.targets[0])))
+    words = VideoPrompt(1, sample.phrase)
+    for way, prompt, find_again in ((WORDS, words, True), (MEMORY, words, False), (BOX, box, False)):
+        frames = tracker.track(iter(sample.pictures_rgb), [prompt], find_again=find_again)
+        yield way, _scored([frame.objects[0].mask for frame in frames], sample)
+    naive = (tracker.predictor.segment(picture, [sample.phrase])[0].mask for picture in sample.pictures_rgb)
+    yield NAIVE, _scored(naive, sample)
+
+
+def _scored(masks: Iterable[np.ndarray], sample: ClipSample) -> ClipScores:
+    scores = ClipScores()
+    scores.add(np.stack(list(masks)), sample.targets)
+    return scores
 
 
 def _box(target: np.ndarray) -> tuple[int, int, int, int]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from evfsam.data.ccp import Pack, composed_sample, read_pack, read_photo
+from evfsam.data.ccp import Pack, Photo, composed_sample, read_pack, read_photo
 from evfsam.data.scenes import COLOUR, PLACE, RELATION, SIZE
 from evfsam.evaluation.answers import FLOOR_SIZE_HW, SEEN_OFTEN, MeanMask, fit_mean_mask
 from evfsam.evaluation.metrics import MaskMetrics
+from evfsam.evaluation.workers import each
 from evfsam.predictor import Predictor
 
 COMPOSED_KINDS = (PLACE, COLOUR, SIZE, RELATION)
@@ -30,6 +32,14 @@ class PhotoScores:
     floor: dict[str, list[float]] = field(default_factory=dict)
     composed: dict[str, MaskMetrics] = field(default_factory=dict)
 
+    def merge(self, other: PhotoScores) -> None:
+        """Add what another picture gave."""
+        for mine, others in ((self.model, other.model), (self.floor, other.floor)):
+            for prompt, ious in others.items():
+                mine.setdefault(prompt, []).extend(ious)
+        for name, metrics in other.composed.items():
+            self.composed.setdefault(name, MaskMetrics()).merge(metrics)
+
 
 def evaluate_photographs(
     predictor: Predictor,
@@ -37,6 +47,7 @@ def evaluate_photographs(
     count: int | None = None,
     composed: int = 100,
     on_picture: Callable[[int], None] | None = None,
+    workers: int = 1,
 ) -> dict:
     """Score a model on the val split of a pack.
 
@@ -45,23 +56,18 @@ def evaluate_photographs(
         count: photographs, all of the split by default.
         composed: pictures of two or three people of the split, made up from seeds 0 to ``composed`` - 1.
         on_picture: told the number of pictures done after each.
+        workers: processes that share the pictures, see :mod:`evfsam.evaluation.workers`.
 
     A prompt is asked of the photographs that are annotated with it: what is not annotated may still be there.
     The floor is the mean mask of the prompt on the train split above the threshold that is best there. Returns a
     JSON-ready dict. Raises InputError if the folder holds no pack.
     """
     began = time.perf_counter()
-    pack, scores, done = read_pack(folder), PhotoScores(), 0
+    pack, scores = read_pack(folder), PhotoScores()
     photos = pack.photos["val"][:count]
     floors = floor_masks(pack, {prompt for photo in photos for prompt in photo.targets})
-    for done, photo in enumerate(photos, start=1):
-        _ask_photo(predictor, photo, floors, scores)
-        if on_picture:
-            on_picture(done)
-    for seed in range(composed):
-        _ask_composed(predictor, pack, seed, scores)
-        if on_picture:
-            on_picture(done + seed + 1)
+    for one in each(partial(_start, pack, floors), predictor, [*photos, *range(composed)], workers, on_picture):
+        scores.merge(one)
     return {
         "data": "ccp",
         "split": "val",
@@ -90,6 +96,20 @@ def floor_masks(pack: Pack, prompts: set[str]) -> dict[str, MeanMask]:
             for prompt in asked:
                 masks[prompt].append(np.isin(small, photo.targets[prompt]))
     return {prompt: fit_mean_mask(np.stack(found)) for prompt, found in masks.items() if len(found) >= SEEN_OFTEN}
+
+
+def _start(pack: Pack, floors: dict[str, MeanMask], predictor: Predictor) -> Callable[[Photo | int], PhotoScores]:
+    """Asks about a photograph, or about the composed picture of a seed."""
+
+    def ask(picture: Photo | int) -> PhotoScores:
+        scores = PhotoScores()
+        if isinstance(picture, Photo):
+            _ask_photo(predictor, picture, floors, scores)
+        else:
+            _ask_composed(predictor, pack, picture, scores)
+        return scores
+
+    return ask
 
 
 def _ask_photo(predictor: Predictor, photo, floors: dict[str, MeanMask], scores: PhotoScores) -> None:

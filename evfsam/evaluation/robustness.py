@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import cv2
 import numpy as np
 
 from evfsam.data.scenes import Expression
 from evfsam.evaluation.metrics import MaskMetrics
-from evfsam.evaluation.samples import SceneSample, scene_samples
+from evfsam.evaluation.samples import SceneSample, Turn, scene_sample, turns
 from evfsam.evaluation.wordings import WORDINGS
+from evfsam.evaluation.workers import each
 from evfsam.predictor import Predictor
 
 Spoil = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -63,28 +65,27 @@ SPOILED: dict[str, Spoil] = {
 
 
 def evaluate_robustness(
-    predictor: Predictor, seed: int = 900_000, count: int = 40, on_scene: Callable[[int], None] | None = None
+    predictor: Predictor,
+    seed: int = 900_000,
+    count: int = 40,
+    on_scene: Callable[[int], None] | None = None,
+    workers: int = 1,
 ) -> dict:
     """gIoU under each change beside the gIoU of the very same phrases without it.
 
     For a checkpoint whose outlines follow edges, one more change is to leave that out.
 
-    On scenes ``seed`` to ``seed + count - 1``, phrases that name something. Pictures of other shapes are other
-    scenes: their clean score is that of all phrases. Returns a JSON-ready dict. Raises InputError if there are
-    no such scenes.
+    On scenes ``seed`` to ``seed + count - 1``, phrases that name something; ``workers`` processes share the scenes
+    (:mod:`evfsam.evaluation.workers`). Pictures of other shapes are other scenes: their clean score is that of all
+    phrases. Returns a JSON-ready dict. Raises InputError if there are no such scenes.
     """
     began = time.perf_counter()
-    seeds, kept = range(seed, seed + count), _Kept()
-    for done, sample in enumerate(scene_samples(seeds, CLEAN_SIZE_HW), start=1):
-        _change_one_scene(predictor, sample, kept)
-        if on_scene:
-            on_scene(done)
+    kept = _Kept()
     shapes = [(f"{size} px", (size, size)) for size in SIZES]
     shapes += [(f"{width} x {height} px", (height, width)) for height, width in ODD_SIZES_HW]
-    for name, size_hw in shapes:
-        for sample in scene_samples(seeds, size_hw):
-            phrases, targets = _naming(sample)
-            kept.add(name, _ious(predictor, sample.picture_rgb, [phrase.text for phrase in phrases], targets))
+    start = partial(_start, CLEAN_SIZE_HW, shapes)
+    for one in each(start, predictor, turns(range(seed, seed + count)), workers, on_scene):
+        kept.merge(one)
     return {
         "data": "scenes",
         "measure": "robustness",
@@ -107,6 +108,10 @@ class _Kept:
         self.changed.setdefault(name, []).extend(changed)
         self.clean.setdefault(name, []).extend(clean)
 
+    def merge(self, other: _Kept) -> None:
+        for name, ious in other.changed.items():
+            self.add(name, ious, other.clean[name])
+
     def to_json(self) -> dict[str, dict]:
         everything = self.clean["clean"] = self.changed["clean"]
         rows = {}
@@ -116,6 +121,21 @@ class _Kept:
                 figures = {"giou": now, "clean_giou": clean, "drop": clean - now}
                 rows[name] = {key: round(float(value), 5) for key, value in figures.items()} | {"samples": len(ious)}
         return rows
+
+
+def _start(
+    clean_size_hw: tuple[int, int], shapes: Sequence[tuple[str, tuple[int, int]]], predictor: Predictor
+) -> Callable[[Turn], _Kept]:
+    def ask(turn: Turn) -> _Kept:
+        kept = _Kept()
+        _change_one_scene(predictor, scene_sample(turn, clean_size_hw), kept)
+        for name, size_hw in shapes:
+            sample = scene_sample(turn, size_hw)
+            phrases, targets = _naming(sample)
+            kept.add(name, _ious(predictor, sample.picture_rgb, [phrase.text for phrase in phrases], targets))
+        return kept
+
+    return ask
 
 
 def _change_one_scene(predictor: Predictor, sample: SceneSample, kept: _Kept) -> None:

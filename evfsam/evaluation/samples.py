@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from evfsam.data.scenes import Expression, expressions, make_scene, render
+from evfsam.data.scenes import Expression, Rendering, Scene, expressions, make_scene, render
 from evfsam.errors import InputError
+
+REFUSED = "Evaluation needs a count from 1, a seed from 0 and pictures of 16 pixels or more."
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A scene's seed and that of the scene before it, whose picture is its other one."""
+
+    seed: int
+    before: int
 
 
 @dataclass(frozen=True)
@@ -20,14 +31,29 @@ class SceneSample:
         picture_rgb: uint8 (H, W, 3).
         phrases: with their kinds.
         targets: bool (H, W) a phrase, empty where it names nothing that is there.
-        other_picture_rgb: another scene's picture, (H, W, 3), for the exchange test.
+        before: seed of the scene whose picture is the other one.
     """
 
     seed: int
     picture_rgb: np.ndarray
     phrases: tuple[Expression, ...]
     targets: tuple[np.ndarray, ...]
-    other_picture_rgb: np.ndarray
+    before: int
+
+    @property
+    def other_picture_rgb(self) -> np.ndarray:
+        """Another scene's picture, (H, W, 3), for the exchange test."""
+        return _drawn(self.before, self.picture_rgb.shape[:2])[1].picture_rgb
+
+
+def turns(seeds: Sequence[int]) -> list[Turn]:
+    """Each scene with the one before it; the first one with the scene after the last.
+
+    Raises InputError if there are no seeds or one cannot be used.
+    """
+    if not seeds or min(seeds) < 0:
+        raise InputError(REFUSED)
+    return [Turn(seed, before) for seed, before in zip(seeds, [seeds[-1] + 1, *seeds[:-1]], strict=True)]
 
 
 def scene_samples(seeds: Sequence[int], size_hw: tuple[int, int]) -> Iterator[SceneSample]:
@@ -35,14 +61,21 @@ def scene_samples(seeds: Sequence[int], size_hw: tuple[int, int]) -> Iterator[Sc
 
     Raises InputError if there are no seeds, or if a seed or the size cannot be used.
     """
-    if not seeds or min(seeds) < 0 or min(size_hw) < 16:
-        raise InputError("Evaluation needs a count from 1, a seed from 0 and pictures of 16 pixels or more.")
-    aspect = size_hw[1] / size_hw[0]
-    before = render(make_scene(seeds[-1] + 1, aspect), size_hw).picture_rgb  # the first one's other picture
-    for seed in seeds:
-        scene = make_scene(seed, aspect)
-        drawn = render(scene, size_hw)
-        phrases = tuple(expressions(scene))
-        targets = tuple(np.isin(drawn.part_map, phrase.part_ids) for phrase in phrases)
-        yield SceneSample(seed, drawn.picture_rgb, phrases, targets, before)
-        before = drawn.picture_rgb
+    for turn in turns(seeds):
+        yield scene_sample(turn, size_hw)
+
+
+def scene_sample(turn: Turn, size_hw: tuple[int, int]) -> SceneSample:
+    """Render a scene, (H, W) pixels. Raises InputError if the size cannot be used."""
+    if min(size_hw) < 16:
+        raise InputError(REFUSED)
+    scene, drawn = _drawn(turn.seed, tuple(size_hw))
+    phrases = tuple(expressions(scene))
+    targets = tuple(np.isin(drawn.part_map, phrase.part_ids) for phrase in phrases)
+    return SceneSample(turn.seed, drawn.picture_rgb, phrases, targets, turn.before)
+
+
+@lru_cache(maxsize=3)  # this scene, the one before it, and the next
+def _drawn(seed: int, size_hw: tuple[int, int]) -> tuple[Scene, Rendering]:
+    scene = make_scene(seed, size_hw[1] / size_hw[0])
+    return scene, render(scene, size_hw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.data.scenes import VALIDATION
 from evfsam.evaluation.runner import SIZE_HW
-from evfsam.evaluation.samples import scene_samples
+from evfsam.evaluation.samples import Turn, scene_sample, turns
+from evfsam.evaluation.workers import each
 from evfsam.predictor import Predictor
 from evfsam.processing.masks import presence_logits
 from evfsam.runtime import choose_runtime
@@ -20,17 +22,26 @@ from evfsam.runtime import choose_runtime
 DENIED = 0.025
 
 
-def presence_threshold(checkpoint: Path, scenes: int) -> float:
+def presence_threshold(checkpoint: Path, scenes: int, workers: int = 1) -> float:
     """The highest threshold that denies at most :data:`DENIED` of what is there.
 
     Args:
         checkpoint: folder of the published layout.
         scenes: how many of the validation seeds are asked about.
+        workers: processes that share them, see :mod:`evfsam.evaluation.workers`.
     """
     predictor = Predictor(load_checkpoint(checkpoint), choose_runtime("cpu"))
-    presences = []
-    for sample in scene_samples(VALIDATION[:scenes], SIZE_HW):
+    presences = [
+        presence for found in each(_start, predictor, turns(VALIDATION[:scenes]), workers) for presence in found
+    ]
+    return round(float(np.quantile(presences, DENIED)), 4)
+
+
+def _start(predictor: Predictor) -> Callable[[Turn], list[float]]:
+    def presences(turn: Turn) -> list[float]:
+        sample = scene_sample(turn, SIZE_HW)
         there = [phrase.text for phrase, target in zip(sample.phrases, sample.targets, strict=True) if target.any()]
         answers = predictor.answers(predictor.encode(sample.picture_rgb), there)
-        presences += [presence_logits(masks).sigmoid().item() for masks, _ in answers]
-    return round(float(np.quantile(presences, DENIED)), 4)
+        return [presence_logits(masks).sigmoid().item() for masks, _ in answers]
+
+    return presences

@@ -224,10 +224,11 @@ def new_model(config: EvfConfig, seed: int) -> EvfSam:
     return model
 
 
-def save(recipe: Recipe, folder: Path) -> Path:
+def save(recipe: Recipe, folder: Path, workers: int = 1) -> Path:
     """Write the trained model as a checkpoint in the published layout to ``folder/checkpoint``.
 
-    Without a trained memory the checkpoint is for pictures only and leaves those modules out.
+    Without a trained memory the checkpoint is for pictures only and leaves those modules out. ``workers`` processes
+    share the scenes on which its presence threshold is chosen.
     """
     last = _last(recipe, folder, ("memory", "photo", "sharper", "finer", "together", "joint"))
     memory = last == "memory"
@@ -250,7 +251,7 @@ def save(recipe: Recipe, folder: Path) -> Path:
     }
     target = folder / "checkpoint"
     save_checkpoint(target, model, folder / "tokenizer", torch.float16, facts)
-    facts["presence_threshold"] = presence_threshold(target, recipe.calibration_scenes)
+    facts["presence_threshold"] = presence_threshold(target, recipe.calibration_scenes, workers)
     save_checkpoint(target, model, folder / "tokenizer", torch.float16, facts)
     return target
 
