@@ -59,7 +59,7 @@ either; the drop from *undenied* is what the fusion of picture and words contrib
 BEYOND_PAPER = {
     "self_prompts": "A phrase for one thing is answered twice, as it is for users (`evfsam/predictor.py`).",
     "iou_thresholds": "A mask ends where its expected IoU is best, by the IoU that it predicts for itself.",
-    "drops_strays": "A mask of one thing has no small stray pieces (`evfsam/processing/masks.py`), as for users.",
+    "drops_strays": "Stray pieces are no part of a mask (`evfsam/processing/masks.py`), as for users.",
     "follows_edges": "Outlines follow the picture's edges (`evfsam/processing/edges.py`), as they do for users.",
 }
 MEASURED_BY = {"exchanged": "--exchange", "floor": "--floor", "ceiling": "--ceiling"}

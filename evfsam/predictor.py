@@ -15,7 +15,14 @@ from evfsam.checkpoints.registry import semantic_warning
 from evfsam.errors import InputError
 from evfsam.processing.edges import EdgeGuide, follow_edges, guide_by
 from evfsam.processing.inputs import prepare, prepare_clicks
-from evfsam.processing.masks import presence_logits, restore, surest_points, without_strays, worth_including
+from evfsam.processing.masks import (
+    presence_logits,
+    restore,
+    surest_points,
+    without_faint,
+    without_strays,
+    worth_including,
+)
 from evfsam.processing.readings import read_as_known
 from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, tokenize, unknown_words
 from evfsam.runtime import Runtime, model_step
@@ -222,12 +229,15 @@ class Predictor:
             logits += worth_including(masks.iou_predictions).cpu().numpy()[:, None, None]
         return logits
 
-    def as_one_thing(self, mask_logits: np.ndarray, prompt: str) -> np.ndarray:
-        """Logits (H, W) of the answer to words without stray pieces, if they name one thing and this checkpoint asks
-        for it: see :func:`~evfsam.processing.masks.without_strays`. Who clicks may mean several pieces.
+    def drop_strays(self, mask_logits: np.ndarray, prompt: str) -> np.ndarray:
+        """Logits (H, W) of the answer to words without pieces that are hardly meant, if this checkpoint asks for it:
+        of one thing those apart from it (:func:`~evfsam.processing.masks.without_strays`), of all of a kind small ones
+        that are nowhere sure (:func:`~evfsam.processing.masks.without_faint`). Who clicks may mean any piece.
         """
-        one_thing = self.checkpoint.info.drops_strays and not clean_prompt(prompt).startswith(SEMANTIC_PREFIX)
-        return without_strays(mask_logits) if one_thing else mask_logits
+        if not self.checkpoint.info.drops_strays:
+            return mask_logits
+        all_of_a_kind = clean_prompt(prompt).startswith(SEMANTIC_PREFIX)
+        return without_faint(mask_logits) if all_of_a_kind else without_strays(mask_logits)
 
     def guide_by(self, picture_rgb: np.ndarray, geometry: Geometry) -> EdgeGuide | None:
         """What outlines are to follow in a picture, uint8 (H, W, 3); None if this checkpoint's do not."""
@@ -249,7 +259,7 @@ class Predictor:
         logits = self.to_pixels(masks, encoded)[0]
         if by_words:
             absent = self.is_absent(masks)
-            logits = np.full_like(logits, ABSENT_LOGIT) if absent else self.as_one_thing(logits, prompt)
+            logits = np.full_like(logits, ABSENT_LOGIT) if absent else self.drop_strays(logits, prompt)
         return Segmentation(
             prompt=prompt,
             mask_logits=logits,

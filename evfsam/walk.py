@@ -213,7 +213,7 @@ def tracked_objects(
     logits = predictor.to_pixels(masks, encoded)
     for row, answer in enumerate(answers):
         if answer.object_id in unclicked:
-            logits[row] = predictor.as_one_thing(logits[row], unclicked[answer.object_id])
+            logits[row] = predictor.drop_strays(logits[row], unclicked[answer.object_id])
     logits = logits if allow_overlap else _without_overlap(logits)
     scores = masks.iou_predictions.float().clamp(0, 1).tolist()
     presences = masks.object_score_logits.float().sigmoid().tolist()

@@ -13,7 +13,14 @@ from evfsam.checkpoints.registry import default_model
 from evfsam.data.scenes import make_scene, render
 from evfsam.predictor import Predictor
 from evfsam.processing.edges import follow_edges
-from evfsam.processing.masks import presence_logits, restore, surest_points, without_strays, worth_including
+from evfsam.processing.masks import (
+    presence_logits,
+    restore,
+    surest_points,
+    without_faint,
+    without_strays,
+    worth_including,
+)
 from evfsam.runtime import choose_runtime
 from evfsam.tracker import VideoTracker
 from evfsam.types import Clicks, VideoPrompt
@@ -56,13 +63,14 @@ def test_who_clicks_is_believed(bundled, picture_rgb):
 
 def test_outlines_follow_edges_where_the_checkpoint_says_so_on_pictures_and_in_clips(bundled, picture_rgb):
     assert bundled.checkpoint.info.follows_edges
-    plain = bundled.with_facts(follows_edges=False)
-    for predictor in (bundled, plain):
+    guided = bundled.with_facts(drops_strays=False)
+    plain = guided.with_facts(follows_edges=False)
+    for predictor in (guided, plain):
         encoded = predictor.encode(picture_rgb)
         masks = predictor.answers(encoded, [PHRASE])[0][0]
         low_res, raised = masks.low_res_masks, float(worth_including(masks.iou_predictions))
         wanted = restore(low_res, encoded.geometry).numpy()
-        if predictor is bundled:
+        if predictor is guided:
             assert not np.allclose(follow_edges(low_res, encoded.guide), wanted, atol=0.1)
             wanted = follow_edges(low_res, encoded.guide)
         (found,) = predictor.segment(picture_rgb, [PHRASE])
@@ -76,8 +84,9 @@ def test_outlines_follow_edges_where_the_checkpoint_says_so_on_pictures_and_in_c
 def test_a_doubtful_mask_is_larger_where_the_checkpoint_says_so(name, picture_rgb):
     bundled = Predictor(load_checkpoint(name), choose_runtime("cpu"))
     assert bundled.checkpoint.info.iou_thresholds
-    plain = bundled.with_facts(iou_thresholds=False)
-    before, after = (p.segment(picture_rgb, ["[semantic] sky", "[semantic] window"]) for p in (plain, bundled))
+    raised = bundled.with_facts(drops_strays=False)
+    plain = raised.with_facts(iou_thresholds=False)
+    before, after = (p.segment(picture_rgb, ["[semantic] sky", "[semantic] window"]) for p in (plain, raised))
     for first, then in zip(before, after, strict=True):
         np.testing.assert_allclose(then.mask_logits - first.mask_logits, -np.log(max(first.score, 0.3)), atol=1e-4)
         assert (then.score, then.presence) == (first.score, first.presence)
@@ -134,7 +143,7 @@ def test_what_a_person_clicked_on_is_not_clicked_on_again(bundled, picture_rgb):
 
 @pytest.fixture(scope="module")
 def dropping(tmp_path_factory) -> Predictor:
-    """Random weights mask many pieces at once; this one drops what is astray."""
+    """Random weights mask many pieces at once; this one drops what is astray or faint."""
     folder = save_random_tracker(tmp_path_factory.mktemp("strays") / "tiny")
     return Predictor(load_checkpoint(folder), choose_runtime("cpu")).with_facts(drops_strays=True)
 
@@ -149,17 +158,21 @@ class TestStrayPieces:
         kept = predictor.with_facts(drops_strays=False)
         return [p.segment(picture_rgb, [prompt], clicks)[0].mask_logits for p in (kept, predictor)]
 
-    def test_one_thing_has_none(self, dropping, noise_rgb):
-        before, after = self.masks(dropping, noise_rgb, "the red car")
-        np.testing.assert_array_equal(after, without_strays(before))
-        assert (after > 0).sum() < (before > 0).sum()
+    @pytest.mark.parametrize(
+        ("prompt", "without"),
+        [
+            pytest.param("the red car", without_strays, id="of one thing"),
+            pytest.param("[Semantic]car", without_faint, id="of all of a kind"),
+        ],
+    )
+    def test_an_answer_to_words_has_none(self, dropping, noise_rgb, prompt, without):
+        before, after = self.masks(dropping, noise_rgb, prompt)
+        np.testing.assert_array_equal(after, without(before))
+        assert 0 < (after > 0).sum() < (before > 0).sum()
 
-    def test_all_of_a_kind_keep_theirs(self, dropping, noise_rgb):
-        before, after = self.masks(dropping, noise_rgb, "[Semantic]car")
-        np.testing.assert_array_equal(after, before)
-
-    def test_who_clicks_may_mean_several(self, dropping, noise_rgb):
-        before, after = self.masks(dropping, noise_rgb, "the red car", [CLICK])
+    @pytest.mark.parametrize("prompt", ["the red car", "[semantic] car"])
+    def test_who_clicks_may_mean_any_piece(self, dropping, noise_rgb, prompt):
+        before, after = self.masks(dropping, noise_rgb, prompt, [CLICK])
         np.testing.assert_array_equal(after, before)
 
     def test_so_it_is_in_a_clip(self, dropping, noise_rgb):
@@ -167,6 +180,7 @@ class TestStrayPieces:
             VideoPrompt(1, "the red car"),
             VideoPrompt(2, "[semantic] car"),
             VideoPrompt(3, "the red car", 0, CLICK),
+            VideoPrompt(4, "[semantic] car", 0, CLICK),
         ]
         shown = []
         for predictor in (dropping.with_facts(drops_strays=False), dropping):
@@ -175,7 +189,7 @@ class TestStrayPieces:
             shown.append([{o.object_id: o.mask_logits for o in frame.objects} for frame in frames])
             shown[-1].append({o.object_id: o.mask_logits for o in tracker.preview(noise_rgb, prompts).objects})
         for before, after in zip(*shown, strict=True):
-            np.testing.assert_array_equal(after[1], without_strays(before[1]))
-            np.testing.assert_array_equal(after[2], before[2])
-            np.testing.assert_array_equal(after[3], before[3])
-        assert any((after[1] > 0).sum() < (before[1] > 0).sum() for before, after in zip(*shown, strict=True))
+            for i, without in ((1, without_strays), (2, without_faint), (3, np.array), (4, np.array)):
+                np.testing.assert_array_equal(after[i], without(before[i]))
+        for i in (1, 2):
+            assert any((after[i] > 0).sum() < (before[i] > 0).sum() for before, after in zip(*shown, strict=True))

@@ -48,8 +48,8 @@ class CheckpointInfo:
         self_prompts: a phrase for one thing is answered twice, the second time with a click into the first answer
             (:class:`evfsam.predictor.Predictor`); not the published ones'.
         iou_thresholds: a mask ends where its expected IoU is best (``Predictor.to_pixels``); not the published ones'.
-        drops_strays: small pieces apart from the main ones are no part of the mask of one thing
-            (``Predictor.as_one_thing``); not the published ones'.
+        drops_strays: small pieces apart from the main ones are no part of the mask of one thing, nor of all of a kind
+            if they are nowhere sure (``Predictor.drop_strays``); not the published ones'.
     """
 
     name: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from evfsam.types import Geometry, MaskLogits
 LEAST_IOU = 0.3  # a predicted IoU below it is hardly a prediction
 SURE_SHARE = 0.01  # of a mask's cells: the ones it is most sure of
 STRAY_SHARE = 0.3  # of the heaviest piece of a mask: what weighs less is astray; chosen on validation scenes
+FAINT_SHARE, SURE_LOGIT = 0.05, 2.0  # what weighs less and is nowhere as sure is hardly one more of a kind; likewise
 
 
 def presence_logits(masks: MaskLogits) -> torch.Tensor:
@@ -72,17 +75,42 @@ def without_strays(mask_logits: np.ndarray) -> np.ndarray:
 
     Returns the same array if nothing is astray; else a new one, lower where something was, by twice the highest logit.
     """
+    return _keep(lambda pieces, weights: weights >= STRAY_SHARE * weights.max(), mask_logits)
+
+
+def without_faint(mask_logits: np.ndarray) -> np.ndarray:
+    """The mask of all of a kind without pieces that are both light and nowhere sure.
+
+    A piece stays if it weighs :data:`FAINT_SHARE` of the heaviest, or if its highest logit reaches :data:`SURE_LOGIT`:
+    so does a weak edge that is connected to a strong one (Canny, A computational approach to edge detection, 1986).
+    Arguments, weights, what goes with a piece and what is returned are those of :func:`without_strays`.
+    """
+
+    def heavy_or_sure(pieces: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        stay = weights >= FAINT_SHARE * weights.max()
+        stay[pieces[mask_logits >= SURE_LOGIT]] = True
+        return stay
+
+    return _keep(heavy_or_sure, mask_logits)
+
+
+def _keep(which: Callable[[np.ndarray, np.ndarray], np.ndarray], mask_logits: np.ndarray) -> np.ndarray:
+    """Logits (H, W) without all but some connected pieces of their mask, lower where something was.
+
+    ``which`` is told the number of each pixel's piece, int32 (H, W), 0 outside, and the sum of logits by number, 0 for
+    the outside; it says by number what stays.
+    """
     count, pieces = cv2.connectedComponents((mask_logits > 0).astype(np.uint8))
     if count <= 2:  # the outside and one piece
         return mask_logits
     weights = np.bincount(pieces.ravel(), mask_logits.ravel())
-    weights[0] = 0  # the outside
-    kept = weights >= STRAY_SHARE * weights.max()
-    astray = (weights > 0) & ~kept
-    if not astray.any():
+    weights[0] = 0
+    kept = which(pieces, weights)
+    gone = ~kept & (weights > 0)
+    if not gone.any():
         return mask_logits
-    nearer_to_stray = _distances(astray[pieces]) < _distances(kept[pieces])
-    return np.where(nearer_to_stray, mask_logits - 2 * mask_logits.max(), mask_logits)
+    nearer_to_gone = _distances(gone[pieces]) < _distances(kept[pieces])
+    return np.where(nearer_to_gone, mask_logits - 2 * mask_logits.max(), mask_logits)
 
 
 def _distances(mask: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where a mask is surest."""
+"""Where a mask is surest, and which of its pieces stay."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evfsam.processing.masks import surest_points, without_strays, worth_including
+from evfsam.processing.masks import surest_points, without_faint, without_strays, worth_including
 from evfsam.types import Geometry
 
 SQUARE = Geometry((256, 256), (256, 256), (256, 256))
@@ -107,22 +107,47 @@ def test_small_pieces_apart_from_a_thing_are_no_part_of_it(others, stay):
     assert (after is before) == all(stay)
 
 
-def test_nothing_of_a_stray_comes_back_at_a_lower_threshold_but_the_thing_grows_as_it_did():
-    thing, stray = (10, 10, 30, 30, 4), (50, 50, 54, 54, 3)
+@pytest.mark.parametrize(
+    ("pieces", "stay"),
+    [
+        pytest.param([THING], [True], id="one piece"),
+        pytest.param([THING, (50, 50, 53, 53, 4)], [True, True], id="a small one that is sure"),
+        pytest.param([THING, (50, 50, 53, 53, 1)], [True, False], id="a small one that is not"),
+        pytest.param([THING, (35, 10, 55, 30, 1)], [True, True], id="a large one that is not"),
+        pytest.param([(10, 10, 30, 30, 1), (50, 50, 53, 53, 1)], [True, False], id="the heaviest, though not sure"),
+        pytest.param([THING, (50, 50, 55, 55, 1), (52, 52, 53, 53, 3)], [True, True, True], id="sure in one place"),
+        pytest.param([THING, (30, 30, 34, 34, 1)], [True, True], id="what touches a corner is no piece of its own"),
+    ],
+)
+def test_small_pieces_that_are_nowhere_sure_are_not_of_a_kind(pieces, stay):
+    before = held(*pieces)
+    after = without_faint(before)
+    expected = held(*(piece for piece, stays in zip(pieces, stay, strict=True) if stays))
+    np.testing.assert_array_equal(after > 0, expected > 0)
+    kept = expected > 0
+    np.testing.assert_array_equal(after[kept], before[kept])
+    assert (after is before) == all(stay)
+
+
+@pytest.mark.parametrize("without", [without_strays, without_faint])
+def test_nothing_of_a_piece_that_goes_comes_back_at_a_lower_threshold_but_the_others_grow_as_they_did(without):
+    thing, gone = (10, 10, 30, 30, 4), (50, 50, 54, 54, 1)
     rims = (8, 8, 32, 32, -0.5), (48, 48, 56, 56, -0.5)
-    after = without_strays(held(*rims, thing, stray))
+    after = without(held(*rims, thing, gone))
     np.testing.assert_array_equal(after > -1, held(rims[0], thing) > -1)
 
 
-def test_an_empty_mask_stays_as_it_is():
+@pytest.mark.parametrize("without", [without_strays, without_faint])
+def test_an_empty_mask_stays_as_it_is(without):
     empty = held()
-    assert without_strays(empty) is empty
+    assert without(empty) is empty
 
 
+@pytest.mark.parametrize("without", [without_strays, without_faint])
 @given(st.integers(0, 10_000), st.integers(1, 30), st.integers(1, 30))
-def test_dropping_strays_takes_away_and_twice_is_once(seed, height, width):
+def test_dropping_pieces_takes_away_and_twice_is_once(without, seed, height, width):
     before = np.random.default_rng(seed).normal(size=(height, width)).astype(np.float32)
-    after = without_strays(before)
+    after = without(before)
     assert after.dtype == np.float32 and (after <= before).all()
     assert (after > 0).any() == (before > 0).any()
-    np.testing.assert_array_equal(without_strays(after) > 0, after > 0)
+    np.testing.assert_array_equal(without(after) > 0, after > 0)
