@@ -34,6 +34,9 @@ class StageConfig:
     warmup: int = 200
     weight_decay: float = 0.01
     shares: Mapping[str, float] = field(default_factory=KIND_SHARES.copy)  # of phrases, by kind
+    # Share of the pictures that the segmenter sees without colour, where its image encoder learns by words: a decoder
+    # that finds the red one by itself leaves the fusion unused.
+    grey: float = 0.0
 
 
 @dataclass(frozen=True)

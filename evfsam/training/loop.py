@@ -37,9 +37,7 @@ def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Acce
     rates = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "betas": (0.9, 0.98)}
     stage.to(accelerator.device)  # before, for the fused optimizer wants to know where its parameters are
     optimizer = torch.optim.AdamW(stage.parameter_groups(), **rates, fused=on_gpu)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / config.warmup, max(0.0, 1 - step / config.steps))
-    )
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule(config, step))
     name = stage.name
     prepared, optimizer = accelerator.prepare(stage, optimizer)
     accelerator.register_for_checkpointing(scheduler)
@@ -68,19 +66,9 @@ def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Acce
             if ((step + 1) % LOG_EVERY == 0 or step + 1 == config.steps) and accelerator.is_main_process:
                 seconds, since = time.monotonic() - since, time.monotonic()
                 steps = step + 1 - max(start, step // LOG_EVERY * LOG_EVERY)
-                row = {key: round(value.item() / steps, 4) for key, value in sums.items()}
-                prompts = steps * config.scenes * config.prompts * accelerator.num_processes
-                row |= {
-                    "stage": name,
-                    "step": step + 1,
-                    "processes": accelerator.num_processes,
-                    "rate": scheduler.get_last_lr()[0],
-                    "prompts": prompts,
-                    "prompts_s": round(prompts / seconds, 1),
-                }
-                with (folder / "metrics.jsonl").open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                bar.set_postfix({key: row[key] for key in ("loss", "iou", "cls_hit") if key in row})
+                means = {key: value.item() / steps for key, value in sums.items()}
+                rate, processes = scheduler.get_last_lr()[0], accelerator.num_processes
+                bar.set_postfix(report(folder, stage, step + 1, steps, seconds, processes, rate, means))
                 sums.clear()
             if (step + 1) % SAVE_EVERY == 0 or step + 1 == config.steps:
                 accelerator.save_state(state_folder)
@@ -89,16 +77,55 @@ def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Acce
     accelerator.free_memory()
 
 
+def schedule(config: StageConfig, step: int) -> float:
+    """The share of its learning rate with which a stage takes this step, counted from 0."""
+    return min((step + 1) / config.warmup, max(0.0, 1 - step / config.steps))
+
+
+def report(
+    folder: Path,
+    stage: nn.Module,
+    step: int,
+    steps: int,
+    seconds: float,
+    processes: int,
+    rate: float,
+    means: dict[str, float],
+) -> dict[str, float]:
+    """Append a line to the run's metrics: ``means`` of all losses over the last ``steps``, which took ``seconds``.
+
+    Returns those that a progress bar shows.
+    """
+    row = {key: round(value, 4) for key, value in means.items()}
+    prompts = steps * stage.config.scenes * stage.config.prompts * processes
+    row |= {
+        "stage": stage.name,
+        "step": step,
+        "processes": processes,
+        "rate": rate,
+        "prompts": prompts,
+        "prompts_s": round(prompts / seconds, 1),
+    }
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    return {key: row[key] for key in ("loss", "iou", "cls_hit") if key in row}
+
+
 def _batches(stage: nn.Module, numbers: range, workers: int) -> DataLoader:
     """The stage's batches of these numbers, in order.
 
     Not in pinned memory: that takes a thread of this process, which the steps keep from its work.
     """
+    return open_batches(_Batches(stage, numbers), workers)
+
+
+def open_batches(batches, workers: int) -> DataLoader:
+    """A sequence's items in order, prepared ahead by so many processes; 0 to prepare each when it is asked for."""
     ahead = {}
     if workers:
-        # Forked, they share the caches and what is behind ``stage``, of which they touch nothing on the GPU.
+        # Forked, they share the caches and what is behind a stage, of which they touch nothing on the GPU.
         ahead = {"multiprocessing_context": "fork", "prefetch_factor": PREPARED_AHEAD, "worker_init_fn": _one_thread}
-    return DataLoader(_Batches(stage, numbers), None, num_workers=workers, collate_fn=_as_it_is, **ahead)
+    return DataLoader(batches, None, num_workers=workers, collate_fn=_as_it_is, **ahead)
 
 
 class _Batches:

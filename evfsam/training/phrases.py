@@ -49,7 +49,8 @@ class PhraseReader:
         self.cache, self.spec, self.variety = cache, config.pixels, variety
         self.tokens = config.encoder.image_size // config.encoder.patch_size
         positions = config.encoder.text_positions
-        self._ids = lru_cache(maxsize=500_000)(lambda text: tokenize(tokenizer, [text], positions).token_ids[0])
+        # int64 (L,) of a text, not padded.
+        self.token_ids = lru_cache(maxsize=500_000)(lambda text: tokenize(tokenizer, [text], positions).token_ids[0])
 
     def sample(self, config: StageConfig, rng: np.random.Generator, both_copies: bool = False) -> WordBatch:
         """``config.scenes`` scenes and ``config.prompts`` phrases of each.
@@ -66,7 +67,7 @@ class PhraseReader:
         else:
             for_encoder = [encoder_pixels(picture, self.spec.encoder_image_size) for picture in pictures]
             for_segmenter = None
-        ids = [self._ids(phrase) for phrase in batch.phrases]
+        ids = [self.token_ids(phrase) for phrase in batch.phrases]
         return WordBatch(
             torch.from_numpy(batch.scenes),
             batch.scene_of_row,

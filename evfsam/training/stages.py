@@ -165,6 +165,8 @@ class JointStage(nn.Module):
     def batch(self, step: int) -> JointBatch:
         rng = generator(self.recipe.seed, self.name, step)
         words = self.reader.sample(self.config, rng, both_copies=self.features is None)
+        if words.segmenter_pixels is not None and self.config.grey:
+            words = words._replace(segmenter_pixels=self._greyed(words.segmenter_pixels, rng))
         pointing, size = [], self.reader.spec.image_size
         if self.segmenter_parameters:
             scenes = words.scenes.numpy()
@@ -173,6 +175,14 @@ class JointStage(nn.Module):
         present = (words.coverage.flatten(1).amax(1) > 0.95).nonzero().flatten().numpy()
         again = torch.from_numpy(rng.permutation(present)[: max(1, len(words.coverage) // ASKED_AGAIN)])
         return JointBatch(step, words, again, pointing, self.features.read(words.scenes) if self.features else [])
+
+    def _greyed(self, pixels: torch.Tensor, rng) -> torch.Tensor:
+        """Normalised pixels (B, 3, S, S), a share of the pictures without colour."""
+        spec = self.reader.spec
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
+        grey = ((pixels * std + mean).mean(1, keepdim=True) - mean) / std
+        chosen = torch.from_numpy(rng.random(len(pixels)) < self.config.grey)
+        return torch.where(chosen.view(-1, 1, 1, 1), grey, pixels)
 
     def forward(self, batch: JointBatch) -> dict[str, torch.Tensor]:
         words = batch.words
@@ -197,15 +207,18 @@ class JointStage(nn.Module):
         chosen, words = batch.asked_again, batch.words
         if not len(chosen):
             return torch.zeros((), device=chosen.device)
-        one_thing, coverage, answered = (
-            part[chosen].detach().float().cpu() for part in (words.one_thing, words.coverage, decoded.low_res_masks)
-        )
-        rng = generator(self.recipe.seed, f"{self.name} clicks", batch.step)
-        clicks = sample_second_clicks(one_thing.bool(), coverage, answered, rng, self.reader.spec.image_size)
-        clicks = tuple(part.to(chosen.device) for part in clicks)
+        of = (words.one_thing[chosen], words.coverage[chosen], decoded.low_res_masks[chosen].detach().float())
+        clicks = self.second_clicks(batch.step, *of)
         seen = features.select(words.scene_of_row[chosen])
         again = self.model.decode(seen, prompt_tokens[chosen], clicks, multimask=False)
         return mask_losses(again, words.coverage[chosen])["loss"]
+
+    def second_clicks(self, step: int, one_thing, coverage, mask_logits) -> tuple[torch.Tensor, torch.Tensor]:
+        """Arguments but for the step, and what is returned, as :func:`sample_second_clicks`, on the same device."""
+        rng = generator(self.recipe.seed, f"{self.name} clicks", step)
+        of = (part.cpu() for part in (one_thing, coverage, mask_logits))
+        clicks = sample_second_clicks(*of, rng, self.reader.spec.image_size)
+        return tuple(part.to(coverage.device) for part in clicks)
 
 
 class TogetherStage(JointStage):

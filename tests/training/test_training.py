@@ -420,15 +420,6 @@ def test_the_same_seed_gives_the_same_batch_and_another_step_another(cache):
     assert other.phrases != again.phrases
 
 
-@pytest.fixture
-def one_thread():
-    """Several threads add gradients up in whatever order they finish; one does it the same way twice."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.usefixtures("one_thread")
 def test_a_run_cut_off_and_resumed_ends_where_an_unbroken_one_does(tmp_path, cache, monkeypatch):
     recipe = small()
