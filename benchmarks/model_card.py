@@ -19,7 +19,6 @@ from pathlib import Path
 
 CHECKPOINTS = Path(__file__).parents[1] / "assets" / "checkpoints"
 MORE = {
-    "again": "--seed 910000",
     "once": "--once --exchange",
     "photos": "--data ccp",
     "clips": "--data clips",
@@ -125,6 +124,18 @@ def photos_section(name: str, photos: dict | None) -> str:
 |---|---|---|
 {chr(10).join(composed)}
 """
+
+
+def completed(scores: list[dict]) -> dict:
+    """The first of these scores, and of the others what it does not tell; ``counts``: on how many scenes that was."""
+    whole, counts = scores[0], {}
+    for other in scores[1:]:
+        lacking = {who for row in other["scores"].values() for who in row}
+        lacking -= {who for row in whole["scores"].values() for who in row}
+        for kind, row in other["scores"].items():
+            whole["scores"][kind] |= {who: row[who] for who in sorted(lacking & row.keys())}
+        counts |= {who: other["count"] for who in sorted(lacking)}
+    return {**whole, "counts": counts} if counts else whole
 
 
 def exchange_drops(scores: dict) -> str:
@@ -297,18 +308,25 @@ def card(name: str, config: dict, scores: dict, training: dict, notes: str, more
     samples = f", {recipe['clip_frames']:,} frames of clips" if recipe.get("clip_frames") else ""
     samples += f", {recipe['photographs']:,} samples made of photographs" if saw_photographs else ""
     continues = f", starting from `{recipe['continues']}`" if recipe.get("continues") else ""
-    measures = " ".join(MEASURED_BY[column] for column in columns if column in MEASURED_BY)
-    command = (
-        f"python -m evfsam evaluate --model {name} --data scenes --seed {scores['seed']} --count {scores['count']} "
-        f"--size {scores['size_hw'][0]} {measures} --json scores.json"
-    )
+    counts = {column: scores.get("counts", {}).get(column, scores["count"]) for column in columns}
+    commands = []
+    for count in sorted(set(counts.values()), reverse=True):
+        measures = " ".join(MEASURED_BY[c] for c in columns if c in MEASURED_BY and counts[c] == count)
+        file = f"scores{count if commands else ''}.json"
+        command = f"python -m evfsam evaluate --model {name} --data scenes --seed {scores['seed']} --count {count}"
+        commands.append(f"    {command} --size {scores['size_hw'][0]} {measures} --json {file}".replace("  --", " --"))
     glossary = [GLOSSARY[column] for column in columns]
+    for count in sorted({*counts.values()} - {scores["count"]}, reverse=True):
+        fewer = " and ".join(f"*{COLUMNS[column]}*" for column in columns if counts[column] == count)
+        glossary.append(f"On the first {count} of these scenes only: {fewer}.")
     if again:
         seeds = f"{again['count']} others, seeds {again['seed']} to {again['seed'] + again['count'] - 1}"
         differs = f"`--seed {again['seed']} --count {again['count']}`"
         glossary.insert(1, f"*Other scenes*: gIoU on {seeds}, the same command with {differs}.")
         if drops := exchange_drops(again["scores"]):
-            glossary.append(f"On the other scenes that drop is {drops}.")
+            few = again.get("counts", {}).get("exchanged")
+            of = f"the first {few} of the other scenes" if few else "the other scenes"
+            glossary.append(f"On {of} that drop is {drops}.")
     return f"""---
 license: apache-2.0
 pipeline_tag: image-segmentation
@@ -337,7 +355,7 @@ On {scores["count"]} scenes of the rendered world that no training command can r
 Of phrases that name nothing in the picture, {absent:.1%} were answered with an empty mask; of referring phrases whose
 target is there, {denied:.1%} were.
 
-    {command}
+{chr(10).join(commands)}
 {"".join(section(name, more[measure]) for measure, section in SECTIONS.items())}
 ## Training
 
@@ -367,14 +385,20 @@ Licence: Apache-2.0. {PHOTOGRAPHS if saw_photographs else NO_PHOTOGRAPHS}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name")
-    parser.add_argument("--scores", type=Path, help="from evaluate --json")
+    parser.add_argument(
+        "--scores", type=Path, nargs="+", help="from evaluate --json; of further files, on fewer scenes, what it lacks"
+    )
     parser.add_argument("--run", type=Path, help="the run's folder")
     parser.add_argument("--seeds", type=Path, nargs="+", help="from evaluate --json, a file for each run")
+    parser.add_argument("--again", type=Path, nargs="+", help="likewise, from evaluate --seed 910000 --json")
     for measure, options in MORE.items():
         parser.add_argument(f"--{measure}", type=Path, help=f"from evaluate {options} --json")
     args = parser.parse_args()
     folder = CHECKPOINTS / args.name
-    for measure in ("scores", *MORE):
+    for measure in ("scores", "again"):
+        if given := getattr(args, measure):
+            _keep(folder / f"{measure}.json", completed([json.loads(file.read_text()) for file in given]))
+    for measure in MORE:
         if given := getattr(args, measure):
             _keep(folder / f"{measure}.json", json.loads(given.read_text()))
     if args.seeds:
@@ -386,7 +410,7 @@ def main() -> None:
     )
     notes_file = folder / "notes.md"  # what no figure says: hardware, deviations
     notes = notes_file.read_text().strip() if notes_file.exists() else ""
-    kept = {measure: folder / f"{measure}.json" for measure in (*MORE, "seeds")}
+    kept = {measure: folder / f"{measure}.json" for measure in ("again", *MORE, "seeds")}
     more = {measure: json.loads(file.read_text()) if file.exists() else None for measure, file in kept.items()}
     (folder / "README.md").write_text(card(args.name, config, scores, training, notes, more))
     print(folder / "README.md")

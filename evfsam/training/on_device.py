@@ -1,10 +1,10 @@
 """Batches drawn where they are learned from: the scenes lie on the GPU, and a step is one CUDA graph.
 
 The models are small, so a GPU waits for the processor, which picks scenes, sends them, and launches thousands of
-kernels a step. Here a step has the same shapes every time and asks the processor for nothing, so that it can be captured once
-and replayed. What it learns from is what :meth:`JointStage.batch` draws, but for three things: pictures are in other
-light or worse, and phrases in other words, once and for all, not anew each time; so many things a picture are clicked
-on and so many boxed, not so many on average; and where an answer is surest is found without OpenCV.
+kernels a step. Here a step has the same shapes every time and asks the processor for nothing, so that it can be
+captured once and replayed. What it learns from is what :meth:`JointStage.batch` draws, but for three things: pictures
+are in other light or worse, and phrases in other words, once and for all, not anew each time; so many things a picture
+are clicked on and so many boxed, not so many on average; and where an answer is surest is found without OpenCV.
 """
 
 from __future__ import annotations
