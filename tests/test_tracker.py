@@ -289,7 +289,7 @@ class TestAskingAgain:
 def test_the_bundled_checkpoint_finds_what_comes_back():
     """A thing that goes out of sight and returns; seeds of the validation clips."""
     tracker = VideoTracker(Predictor(load_checkpoint(BUNDLED_FOLDER / "evf-sam2-tiny"), choose_runtime("cpu")))
-    (sample,) = clip_samples(range(VALIDATION[2], VALIDATION[3]))
+    (sample,) = clip_samples(range(VALIDATION[3], VALIDATION[4]))
     returned = 1 + np.flatnonzero(~sample.targets.any((1, 2)))[-1]
 
     def overlap(find_again):
