@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from tests.random_model import save_random_model
 
@@ -11,3 +12,12 @@ from tests.random_model import save_random_model
 def random_checkpoint(tmp_path_factory):
     """The folder of a tiny checkpoint with random weights."""
     return save_random_model(tmp_path_factory.mktemp("checkpoints") / "random-sam2")
+
+
+@pytest.fixture
+def one_thread():
+    """Several threads add up in whatever order they finish; one does it the same way twice."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

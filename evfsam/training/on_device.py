@@ -25,8 +25,7 @@ from evfsam.processing.text import PAD_ID, SEMANTIC_PREFIX
 from evfsam.training.config import StageConfig
 from evfsam.training.loop import LOG_EVERY, SAVE_EVERY, open_batches, report, schedule
 from evfsam.training.phrases import PhraseReader, WordBatch
-from evfsam.training.sampling import SMALLEST_TARGET, Pointing, generator
-from evfsam.training.scene_cache import OUTSIDE
+from evfsam.training.sampling import Pointing, generator, wholes_and_parts
 from evfsam.training.stages import ASKED_AGAIN, JointBatch, JointStage
 from evfsam.training.variety import vary_phrase, vary_picture
 from evfsam.types import PixelSpec
@@ -123,12 +122,9 @@ class _Chunks:
         return {"token_ids": token_ids, "phrase_parts": parts, "one_thing": one_thing, "phrase_until": until}
 
     def _targets(self, scene: int, square: np.ndarray, rng) -> dict[str, np.ndarray]:
-        """As :func:`~evfsam.training.sampling.sample_targets` chooses among them."""
-        areas = np.bincount(square.ravel(), minlength=256) / square.size
-        wholes = [ids for ids in self.reader.cache.things[scene] if areas[list(ids)].sum() > SMALLEST_TARGET]
-        wholes = wholes or [(int(areas[:OUTSIDE].argmax()),)]
-        parts = [(i,) for ids in wholes if len(ids) > 1 for i in ids if areas[i] > SMALLEST_TARGET]
-        wholes, parts = ([of[i] for i in rng.permutation(len(of))[: TARGETS // 2]] for of in (wholes, parts))
+        """``square``: uint8 (S, S), of the segmenter's square."""
+        both = wholes_and_parts(square, self.reader.cache.things[scene])
+        wholes, parts = ([of[i] for i in rng.permutation(len(of))[: TARGETS // 2]] for of in both)
         target_parts = np.zeros((TARGETS, 256), np.uint8)
         for row, ids in enumerate([*wholes, *parts]):
             target_parts[row, list(ids)] = 1
@@ -180,6 +176,7 @@ class DeviceSampler:
 
     @torch.no_grad()
     def batch(self) -> JointBatch:
+        """As :meth:`JointStage.batch`, on the device; its ``step`` is always 0, for nothing in it follows from one."""
         scenes = (self._random(self.config.scenes) * len(self.store)).long()
         of = self.store.read(scenes)
         which = self._pick(of["phrase_until"], self.config.prompts)

@@ -68,7 +68,7 @@ TINY_EFFICIENT_SAM = EfficientSamConfig(
     image_size=384, width=192, depth=5, heads=3, embedding_width=128, decoder_feed_forward=512
 )
 
-# For a GPU, with eight times the scenes a step (--batch 8 --on-device).
+# For a GPU, with eight times the scenes a step (--batch 8).
 EVF_SAM2_TINY = Recipe(
     name="evf-sam2-tiny",
     model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM2, multimask=False),

@@ -67,7 +67,7 @@ def run(
         folder: of the run: scenes, tokenizer, states, metrics, and in the end ``checkpoint/``.
         stages: in the order of :data:`STAGES`; "segmenter" and "grounding" are independent of each other.
         device: "cpu" to keep off a GPU; else accelerate chooses.
-        workers: processes that render and, for a GPU, prepare batches.
+        workers: processes that render, choose the presence threshold and, for a GPU, prepare batches.
         photographs: the pack, for a recipe that has a stage ``photo``; see :mod:`evfsam.data.ccp`.
         base: the checkpoint, by name or folder, that a recipe continues instead of its own choice.
         on_device: stages in which the image encoder learns by words run as :mod:`evfsam.training.on_device` has them.
@@ -99,7 +99,7 @@ def run(
                 continue
             _run_stage(stage, recipe, folder, cache, accelerator, source, workers, on_device)
         elif accelerator.is_main_process:
-            save(recipe, folder)
+            save(recipe, folder, workers)
         accelerator.wait_for_everyone()
 
 

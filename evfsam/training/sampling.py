@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -117,10 +118,7 @@ def sample_targets(cache: SceneCache, scenes: np.ndarray, prompts: int, rng: np.
     coverage, is_part = [], []
     for scene in scenes:
         part_map = cache.square_map(scene)
-        areas = np.bincount(part_map.ravel(), minlength=256) / part_map.size
-        wholes = [ids for ids in cache.things[scene] if areas[list(ids)].sum() > SMALLEST_TARGET]
-        wholes = wholes or [(int(areas[:OUTSIDE].argmax()),)]
-        parts = [(i,) for ids in wholes if len(ids) > 1 for i in ids if areas[i] > SMALLEST_TARGET]
+        wholes, parts = wholes_and_parts(part_map, cache.things[scene])
         for _ in range(prompts):
             part = bool(parts) and rng.random() < 0.3
             pool = parts if part else wholes
@@ -128,6 +126,19 @@ def sample_targets(cache: SceneCache, scenes: np.ndarray, prompts: int, rng: np.
             is_part.append(part)
     rows = torch.arange(len(scenes)).repeat_interleave(prompts)
     return Targets(rows, torch.from_numpy(np.stack(coverage)), torch.tensor(is_part))
+
+
+def wholes_and_parts(part_map: np.ndarray, things: Sequence[tuple[int, ...]]) -> tuple[list, list]:
+    """What of a scene is large enough to be pointed at, as part indices: whole things, and single parts of them.
+
+    Args:
+        part_map: uint8 (h, w).
+        things: of that scene, see :class:`SceneCache`.
+    """
+    areas = np.bincount(part_map.ravel(), minlength=256) / part_map.size
+    wholes = [ids for ids in things if areas[list(ids)].sum() > SMALLEST_TARGET]
+    wholes = wholes or [(int(areas[:OUTSIDE].argmax()),)]
+    return wholes, [(i,) for ids in wholes if len(ids) > 1 for i in ids if areas[i] > SMALLEST_TARGET]
 
 
 def sample_clicks(coverage: torch.Tensor, count: int, rng: np.random.Generator, image_size: int):

@@ -32,15 +32,6 @@ def predictor(random_checkpoint):
     return load_model(random_checkpoint, device="cpu")
 
 
-@pytest.fixture
-def one_thread():
-    """As in a worker, so that sums are made in the same order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def look(predictor):
     """Who asks, under which facts, with how many threads, and the two pictures that it sees."""
 

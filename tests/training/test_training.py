@@ -216,6 +216,18 @@ def test_with_a_sharper_picture_everything_but_the_memory_learns_on(trained):
     assert load_checkpoint(trained / "checkpoint").info.pixels.image_size == 128
 
 
+def test_the_segmenter_sees_a_share_of_the_pictures_without_colour_and_the_encoder_all_in_colour(trained, cache):
+    recipe = small()
+    recipe = replace(recipe, sharper=replace(STAGE, scenes=12, grey=0.5))
+    model, tokenizer = new_model(recipe.model, 0), load_tokenizer(trained / "tokenizer")
+    reader = PhraseReader(recipe.model, cache, tokenizer)
+    words = SharperStage(model, recipe, GroundingHeads(recipe.model.encoder), reader, None).batch(0).words
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (reader.spec.mean, reader.spec.std))
+    colour = (words.segmenter_pixels * std + mean).std(1).amax((1, 2))
+    assert (colour < 1e-3).any() and (colour > 10).any() and ((colour < 1e-3) | (colour > 10)).all()
+    assert (words.encoder_pixels.std(1).amax((1, 2)) > 0.1).all()
+
+
 @pytest.mark.usefixtures("one_thread")
 def test_batches_that_other_processes_prepare_teach_the_same(trained, cache, tmp_path):
     recipe, states = small(), []
