@@ -24,6 +24,7 @@ from evfsam.errors import InputError
 from evfsam.modeling.build import build_model
 from evfsam.modeling.config import EvfConfig
 from evfsam.modeling.evf_sam import EvfSam
+from evfsam.processing.text import PAD_ID
 from evfsam.training.calibration import presence_threshold
 from evfsam.training.clip_cache import open_clip_cache
 from evfsam.training.config import STAGES, Recipe, StageConfig
@@ -34,7 +35,7 @@ from evfsam.training.loop import train
 from evfsam.training.memory_stage import MemoryStage
 from evfsam.training.on_device import train_on_device
 from evfsam.training.photo_cache import open_photo_cache
-from evfsam.training.phrases import PhraseReader
+from evfsam.training.phrases import PhraseReader, WordBatch
 from evfsam.training.pointing import SegmenterStage
 from evfsam.training.scene_cache import SceneCache, joined, open_cache
 from evfsam.training.stages import (
@@ -183,7 +184,9 @@ def _run_stage(
         else:
             model.load_state_dict(fit_state(_model_state(folder / "distil.safetensors"), config))
     if name == "photo":
-        kept = stage = PhotoStage(model, recipe, stage.heads, reader, None)
+        # A checkpoint that reads other copies of a picture cannot be asked about these.
+        teach = answers_of(origin) if origin and origin.config.pixels == config.pixels else None
+        kept = stage = PhotoStage(model, recipe, stage.heads, reader, teach)
         if not source:
             stage.load_state_dict(load_file(folder / "together.safetensors"))
     if name in ("finer", "sharper"):
@@ -202,6 +205,19 @@ def _run_stage(
     if accelerator.is_main_process:
         state = {key: value.detach().cpu().contiguous() for key, value in kept.state_dict().items()}
         save_file(state, folder / f"{name}.safetensors")
+
+
+def answers_of(model: EvfSam) -> Callable:
+    """What a model makes of words, for :class:`PhotoStage`."""
+
+    @torch.no_grad()
+    def answers(words: WordBatch):
+        pixels, padding = words.encoder_pixels[words.scene_of_row], words.token_ids.eq(PAD_ID)
+        prompt_tokens = model.encode_prompt(pixels, words.token_ids, padding)
+        features = model.encode_image(words.segmenter_pixels)
+        return prompt_tokens, features, model.decode(features.select(words.scene_of_row), prompt_tokens, multimask=False)
+
+    return answers
 
 
 def _features(folder: Path, model: EvfSam, cache: SceneCache, accelerator: Accelerator, source: str) -> FeatureCache:

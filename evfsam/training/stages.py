@@ -17,6 +17,7 @@ Trained all at once, a decoder learns to find things from the words by itself an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -27,14 +28,15 @@ from evfsam.modeling.config import Beit3Config
 from evfsam.modeling.encoders.beit3 import FIRST_POSITION, Beit3
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.modeling.segmenters.sam2_memory import memory_parameters
+from evfsam.processing.masks import presence_logits
 from evfsam.processing.text import PAD_ID
 from evfsam.training.config import Recipe, StageConfig
 from evfsam.training.feature_cache import FeatureCache
-from evfsam.training.losses import dice_loss, mask_losses
+from evfsam.training.losses import bce_loss, dice_loss, mask_losses
 from evfsam.training.phrases import PhraseReader, WordBatch
 from evfsam.training.pointing import pointing_losses
 from evfsam.training.sampling import Pointing, generator, sample_pointing, sample_second_clicks, sample_targets
-from evfsam.types import ImageFeatures
+from evfsam.types import ImageFeatures, MaskLogits
 
 # From the joint stage on, beside the words' own loss. Pointing goes on beside the words, on the same pictures: without
 # it the decoder forgot boxes, and most of what answers to words lacked was the outline of a thing that they had found.
@@ -43,6 +45,7 @@ GROUNDING_WEIGHT = 0.3
 CORRECTION_WEIGHT = 0.5
 POINTING_WEIGHT = 0.5
 ASKED_AGAIN = 3  # one phrase in so many
+MASKS_KEPT_WEIGHT = 4.0  # against shares of a variance: a mask's mean surprise, in nats a pixel, is a small number
 
 
 class GroundingHeads(nn.Module):
@@ -194,6 +197,9 @@ class JointStage(nn.Module):
         losses = mask_losses(decoded, coverage)
         grounding = self.heads(self.model.mm_extractor.beit3, tokens, pixels, rows, words.token_coverage)
         losses["cls_hit"], losses["token_hit"] = grounding["cls_hit"], grounding["token_hit"]
+        further = self.further(words, prompt_tokens, features, decoded)
+        losses["loss"] = losses["loss"] + sum(further.values())
+        losses |= further
         corrected = self._corrected(features, prompt_tokens, batch, decoded)
         losses["loss"] = losses["loss"] + GROUNDING_WEIGHT * grounding["loss"] + CORRECTION_WEIGHT * corrected
         if batch.pointing:
@@ -201,6 +207,12 @@ class JointStage(nn.Module):
             losses["pointed_iou"] = pointed["iou"]
             losses["loss"] = losses["loss"] + POINTING_WEIGHT * pointed["loss"]
         return losses
+
+    def further(
+        self, words: WordBatch, prompt_tokens: torch.Tensor, features: ImageFeatures, decoded: MaskLogits
+    ) -> dict[str, torch.Tensor]:
+        """Losses by name that a stage adds to those of its phrases' answers, each weighted already."""
+        return {}
 
     def _corrected(self, features, prompt_tokens, batch: JointBatch, decoded) -> torch.Tensor:
         """The loss of some phrases asked again, with a click that follows from the first answer."""
@@ -239,9 +251,50 @@ class TogetherStage(JointStage):
 
 
 class PhotoStage(TogetherStage):
-    """The same on rendered scenes and photographs: the reader's cache holds both."""
+    """The same on rendered scenes and photographs: the reader's cache holds both, scenes first.
+
+    Beside learning what is new, the model is to answer about rendered scenes what the checkpoint that it continues
+    answers (Li and Hoiem, Learning without Forgetting, arXiv 1606.09282): the same prompt tokens, image features, masks
+    and presence. A mask's label tells a step little of all that was learned; every cell of these does.
+
+    Args:
+        teach: words -> what that checkpoint makes of them, without gradients: prompt tokens, features, masks. A
+            function, for it is no part of what is learned and kept. None if there is nothing to keep.
+    """
 
     name = "photo"
+
+    def __init__(
+        self, model: EvfSam, recipe: Recipe, heads: GroundingHeads, reader: PhraseReader, teach: Callable | None
+    ):
+        super().__init__(model, recipe, heads, reader, None)
+        self.teach, self.drawn = teach, recipe.scenes + recipe.clip_frames
+
+    def further(self, words, prompt_tokens, features, decoded) -> dict[str, torch.Tensor]:
+        if self.teach is None:
+            return {}
+        drawn = (words.scenes < self.drawn).float()
+        of_row = drawn[words.scene_of_row]
+        prompt_tokens_before, features_before, before = self.teach(words)
+        levels = (features.image_embeddings, *features.high_res_features)
+        levels_before = (features_before.image_embeddings, *features_before.high_res_features)
+        masks, masks_before = decoded.low_res_masks.float(), before.low_res_masks.float()
+        wanted = masks_before.sigmoid()
+        surprise = bce_loss(masks, wanted) - bce_loss(masks_before, wanted)
+        presence, presence_before = (presence_logits(each).float().sigmoid() for each in (decoded, before))
+        kept = (
+            (of_row * _unexplained(prompt_tokens, prompt_tokens_before)).mean()
+            + sum((drawn * _unexplained(own, of)).mean() for own, of in zip(levels, levels_before, strict=True))
+            + MASKS_KEPT_WEIGHT * (of_row * surprise).mean()
+            + (of_row * (presence - presence_before).square()).mean()
+        )
+        return {"kept": kept}
+
+
+def _unexplained(own: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """(N, ...) twice -> (N,): the squared differences as a share of the variance of all that is wanted."""
+    wanted = wanted.float()
+    return (own.float() - wanted).square().flatten(1).mean(1) / wanted.var()
 
 
 class SharperStage(TogetherStage):

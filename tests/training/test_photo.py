@@ -10,15 +10,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from evfsam.checkpoints.load import load_checkpoint
+from evfsam.checkpoints.load import load_checkpoint, load_model
+from evfsam.checkpoints.tokenizer import load_tokenizer
 from evfsam.data.ccp import read_pack, read_photo
 from evfsam.errors import CheckpointError, InputError
 from evfsam.predictor import Predictor
 from evfsam.runtime import choose_runtime
 from evfsam.training.photo_cache import open_photo_cache
+from evfsam.training.phrases import PhraseReader
 from evfsam.training.recipes import RECIPES
-from evfsam.training.run import run
+from evfsam.training.run import answers_of, run
 from evfsam.training.scene_cache import joined, open_cache
+from evfsam.training.stages import GroundingHeads, PhotoStage
 from tests.data.photographs import make_pack
 from tests.training.test_training import STAGE, small, trained  # noqa: F401 - a fixture
 
@@ -55,6 +58,32 @@ def test_it_continues_from_the_run_on_scenes_and_the_checkpoint_answers(trained,
     picture_rgb, _ = read_photo(read_pack(pack_folder).photos["val"][0])
     (found,) = Predictor(checkpoint, choose_runtime("cpu")).segment(picture_rgb, ["the person in the red coat"])
     assert found.mask.shape == picture_rgb.shape[:2] and not found.warnings
+
+
+def test_what_the_base_answers_about_scenes_is_kept_and_of_photographs_nothing(trained, pack_folder, tmp_path):  # noqa: F811
+    recipe, base = photo_recipe(), trained / "checkpoint"
+    scenes = open_cache(tmp_path / "scenes", 0, 4, 128, 1, recipe.aspects, stretched=True)
+    cache = joined(scenes, open_photo_cache(tmp_path / "photographs", pack_folder, 4, 128, workers=1))
+    reader = PhraseReader(recipe.model, cache, load_tokenizer(base))
+    torch.manual_seed(0)
+    model = load_model(base).train()
+    stage = PhotoStage(model, recipe, GroundingHeads(recipe.model.encoder), reader, answers_of(load_model(base).eval()))
+    batch = next(b for b in map(stage.batch, range(100)) if 0 < (b.words.scenes < 4).sum() < len(b.words.scenes))
+    assert stage(batch)["kept"].abs() < 1e-5
+
+    with torch.no_grad():
+        model.text_hidden_fcs[0][2].bias.add_(1)
+    changed = stage(batch)
+    changed["kept"].backward()
+    assert changed["kept"] > 0.01 and model.text_hidden_fcs[0][2].bias.grad.abs().max() > 0
+
+    only_photographs = batch._replace(words=batch.words._replace(scenes=torch.full_like(batch.words.scenes, 4)))
+    assert stage(only_photographs)["kept"] == 0
+
+
+def test_the_loss_counts_what_is_kept(continued):
+    rows = [json.loads(line) for line in (continued / "metrics.jsonl").open()]
+    assert all(row["kept"] >= 0 for row in rows if row["stage"] == "photo")
 
 
 def test_a_finished_stage_is_not_trained_again(trained, continued, pack_folder):  # noqa: F811
