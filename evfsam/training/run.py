@@ -208,14 +208,15 @@ def _run_stage(
 
 
 def answers_of(model: EvfSam) -> Callable:
-    """What a model makes of words, for :class:`PhotoStage`."""
+    """What a model makes of P phrases about B scenes, without gradients: ``teach`` of :class:`PhotoStage`."""
 
     @torch.no_grad()
     def answers(words: WordBatch):
         pixels, padding = words.encoder_pixels[words.scene_of_row], words.token_ids.eq(PAD_ID)
         prompt_tokens = model.encode_prompt(pixels, words.token_ids, padding)
         features = model.encode_image(words.segmenter_pixels)
-        return prompt_tokens, features, model.decode(features.select(words.scene_of_row), prompt_tokens, multimask=False)
+        decoded = model.decode(features.select(words.scene_of_row), prompt_tokens, multimask=False)
+        return prompt_tokens, features, decoded
 
     return answers
 

@@ -211,7 +211,12 @@ class JointStage(nn.Module):
     def further(
         self, words: WordBatch, prompt_tokens: torch.Tensor, features: ImageFeatures, decoded: MaskLogits
     ) -> dict[str, torch.Tensor]:
-        """Losses by name that a stage adds to those of its phrases' answers, each weighted already."""
+        """Scalar losses by name that a stage adds to those of its phrases' answers, each weighted already.
+
+        Args:
+            prompt_tokens, decoded: (P, 1, out_dim) and P masks, what the phrases gave.
+            features: of B pictures.
+        """
         return {}
 
     def _corrected(self, features, prompt_tokens, batch: JointBatch, decoded) -> torch.Tensor:
@@ -258,8 +263,9 @@ class PhotoStage(TogetherStage):
     and presence. A mask's label tells a step little of all that was learned; every cell of these does.
 
     Args:
-        teach: words -> what that checkpoint makes of them, without gradients: prompt tokens, features, masks. A
-            function, for it is no part of what is learned and kept. None if there is nothing to keep.
+        teach: :class:`WordBatch` -> what that checkpoint makes of it, without gradients: prompt tokens (P, 1, out_dim),
+            features of B pictures, logits of P masks. A function, for that one is not learned and saved with this. None
+            if there is nothing to keep.
     """
 
     name = "photo"
