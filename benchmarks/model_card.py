@@ -276,12 +276,40 @@ SECTIONS = {
 }
 
 
-def card(name: str, config: dict, scores: dict, training: dict, notes: str, more: dict[str, dict | list | None]) -> str:
-    """The card's Markdown; ``more`` holds further measures by name, None for what was not measured."""
+def beside_base(scores: dict, base: dict | None) -> dict[str, float]:
+    """By kind of phrase, gIoU less that of the checkpoint that was continued; nothing if that saw other scenes."""
+    if base is None or any(base[fact] != scores[fact] for fact in ("seed", "count", "size_hw")):
+        return {}
+    kinds = [kind for kind in KINDS if kind in scores["scores"] and kind in base["scores"]]
+    own, others = ({kind: of["scores"][kind]["model"]["giou"] for kind in kinds} for of in (scores, base))
+    return {kind: own[kind] - others[kind] for kind in kinds}
+
+
+def card(
+    name: str,
+    config: dict,
+    scores: dict,
+    training: dict,
+    notes: str,
+    more: dict[str, dict | list | None],
+    base_scores: dict | None = None,
+) -> str:
+    """The card's Markdown.
+
+    ``more`` holds further measures by name, None for what was not measured; ``base_scores`` those of the checkpoint
+    that this one continues.
+    """
     rows = scores["scores"]
     columns = [who for who in COLUMNS if any(who in row for row in rows.values())]
     again = more["again"]
-    titles_shown = [COLUMNS["model"], *(["other scenes"] if again else []), *(COLUMNS[c] for c in columns[1:])]
+    beside = beside_base(scores, base_scores)
+    besides = [f"beside `{training['recipe']['continues']}`"] if beside else []
+    titles_shown = [
+        COLUMNS["model"],
+        *besides,
+        *(["other scenes"] if again else []),
+        *(COLUMNS[c] for c in columns[1:]),
+    ]
     table = [
         f"| phrases | number | {' | '.join(titles_shown)} | cIoU |",
         f"|---|---|{'---|' * (len(titles_shown) + 1)}",
@@ -292,6 +320,8 @@ def card(name: str, config: dict, scores: dict, training: dict, notes: str, more
             cells = [f"{row[c]['giou']:.3f}" if row.get(c, {}).get("giou") is not None else "" for c in columns]
             if again:
                 cells.insert(1, f"{again['scores'][kind]['model']['giou']:.3f}")
+            if beside:
+                cells.insert(1, f"{beside[kind]:+.3f}")
             table.append(f"| {title} | {row['model']['samples']} | {' | '.join(cells)} | {row['model']['ciou']:.3f} |")
     absent = rows.get("absent", {}).get("model", {}).get("absent_answered_empty")
     denied = rows["referring"]["model"]["present_denied"]
@@ -327,6 +357,8 @@ def card(name: str, config: dict, scores: dict, training: dict, notes: str, more
             few = again.get("counts", {}).get("exchanged")
             of = f"the first {few} of the other scenes" if few else "the other scenes"
             glossary.append(f"On {of} that drop is {drops}.")
+    if beside:
+        glossary.insert(1, f"*{besides[0].capitalize()}*: gIoU less that of the one bundled today, on the same scenes.")
     return f"""---
 license: apache-2.0
 pipeline_tag: image-segmentation
@@ -412,7 +444,9 @@ def main() -> None:
     notes = notes_file.read_text().strip() if notes_file.exists() else ""
     kept = {measure: folder / f"{measure}.json" for measure in ("again", *MORE, "seeds")}
     more = {measure: json.loads(file.read_text()) if file.exists() else None for measure, file in kept.items()}
-    (folder / "README.md").write_text(card(args.name, config, scores, training, notes, more))
+    base_file = CHECKPOINTS / (training["recipe"].get("continues") or "") / "scores.json"
+    base_scores = json.loads(base_file.read_text()) if base_file.exists() else None
+    (folder / "README.md").write_text(card(args.name, config, scores, training, notes, more, base_scores))
     print(folder / "README.md")
 
 
