@@ -292,12 +292,12 @@ def card(
     training: dict,
     notes: str,
     more: dict[str, dict | list | None],
-    base_scores: dict | None = None,
+    base_scores: dict | None,
 ) -> str:
     """The card's Markdown.
 
-    ``more`` holds further measures by name, None for what was not measured; ``base_scores`` those of the checkpoint
-    that this one continues.
+    ``more`` holds further measures by name, None for what was not measured; ``base_scores`` are the scores of the
+    checkpoint that this one continues.
     """
     rows = scores["scores"]
     columns = [who for who in COLUMNS if any(who in row for row in rows.values())]
@@ -444,8 +444,8 @@ def main() -> None:
     notes = notes_file.read_text().strip() if notes_file.exists() else ""
     kept = {measure: folder / f"{measure}.json" for measure in ("again", *MORE, "seeds")}
     more = {measure: json.loads(file.read_text()) if file.exists() else None for measure, file in kept.items()}
-    base_file = CHECKPOINTS / (training["recipe"].get("continues") or "") / "scores.json"
-    base_scores = json.loads(base_file.read_text()) if base_file.exists() else None
+    base = training["recipe"].get("continues")
+    base_scores = json.loads((CHECKPOINTS / base / "scores.json").read_text()) if base else None
     (folder / "README.md").write_text(card(args.name, config, scores, training, notes, more, base_scores))
     print(folder / "README.md")
 
