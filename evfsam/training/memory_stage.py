@@ -26,6 +26,7 @@ from evfsam.training.phrases import PhraseReader, WordBatch
 from evfsam.training.pointing import pointing_losses
 from evfsam.training.sampling import (
     SMALLEST_TARGET,
+    Clicker,
     Pointing,
     boxes_of,
     generator,
@@ -57,6 +58,7 @@ class MemoryBatch(NamedTuple):
         words, pointing: of the pictures.
     """
 
+    step: int
     frame_pixels: torch.Tensor
     first: Pointing
     coverage: torch.Tensor
@@ -111,7 +113,7 @@ class MemoryStage(nn.Module):
         words = self.reader.sample(replace(self.config, prompts=PICTURE_PROMPTS), rng, both_copies=True)
         targets = sample_targets(self.reader.cache, words.scenes.numpy(), PICTURE_PROMPTS, rng, size // 4)
         first = Pointing(clip_of_row, coverage[0], *at_first)
-        return MemoryBatch(pixels, first, coverage, truth, words, sample_pointing(targets, rng, size))
+        return MemoryBatch(step, pixels, first, coverage, truth, words, sample_pointing(targets, rng, size))
 
     def forward(self, batch: MemoryBatch) -> dict[str, torch.Tensor]:
         losses = self._clip_losses(batch)
@@ -150,7 +152,8 @@ class MemoryStage(nn.Module):
             prompt_tokens = model.project(model.mm_extractor(words.encoder_pixels[rows], ids, ids.eq(PAD_ID)))
             features = model.encode_image(words.segmenter_pixels)
         worded = mask_losses(model.decode(features.select(rows), prompt_tokens, multimask=False), words.coverage)
-        return worded, pointing_losses(model.visual_model, features, batch.pointing)
+        clicker = Clicker(generator(self.seed, f"{self.name} clicks", batch.step), self.spec.image_size)
+        return worded, pointing_losses(model.visual_model, features, batch.pointing, clicker)
 
     def _sample(self, rng):
         """CLIP_FRAMES pictures of one clip, forward or backward, and coverage float32 (T, P, g, g)."""

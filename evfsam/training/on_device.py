@@ -33,9 +33,10 @@ from evfsam.types import PixelSpec
 PHRASES, TARGETS = 48, 96  # kept of a scene, at most; few have as many
 LONGEST = 23  # tokens of a phrase: longer ones, about none, are left out
 SCENES_A_CHUNK = 25
-# (how many of a picture's targets, clicks each, by a box as well): six in all. A part always gets a box, as in
-# :func:`~evfsam.training.sampling.sample_pointing`, so about half of those boxed are parts.
-POINTED = ((2, 0, True), (1, 2, True), (1, 1, False), (1, 2, False), (1, 4, False))
+# (how many of a picture's targets, clicks each, by a box as well, corrections then): six in all. A part always gets a
+# box, as in :func:`~evfsam.training.sampling.sample_pointing`, so about half of those boxed are parts.
+POINTED = ((2, 0, True, 1), (1, 2, True, 2), (1, 1, False, 4), (1, 2, False, 0), (1, 3, False, 2))
+CORRECTIONS = 1  # of words, after the first click
 PARTS_OF_BOXED = 0.52
 WARMED_BY = 3  # steps before a capture, in which libraries choose their kernels
 AHEAD = 3  # steps that the processor may be ahead of the GPU
@@ -195,30 +196,39 @@ class DeviceSampler:
         )
         present = (coverage.flatten(1).amax(1) > 0.95).float()
         again = (present + self._random(len(present))).topk(max(1, len(present) // ASKED_AGAIN)).indices
-        return JointBatch(0, words, again, [self._pointing(of, *how) for how in POINTED], [])
+        return JointBatch(0, words, again, CORRECTIONS, [self._pointing(of, *how) for how in POINTED], [])
 
     @torch.no_grad()
-    def second_clicks(self, one_thing: torch.Tensor, coverage: torch.Tensor, mask_logits: torch.Tensor):
-        """As :func:`~evfsam.training.sampling.sample_second_clicks`."""
+    def corrections(self, coverage: torch.Tensor, mask_logits: torch.Tensor):
+        """As those of :class:`~evfsam.training.sampling.Clicker`."""
         wanted, answered = coverage.flatten(1) > 0.5, mask_logits.flatten(1) > 0
         wrong = wanted != answered
         all_right = ~wrong.any(1, keepdim=True)
         cells = self._choose(torch.where(all_right, _highest(coverage.flatten(1)), wrong))
         labels = wanted.gather(1, cells[:, None]) | all_right
+        return self._points(cells[:, None]), labels.long()
+
+    @torch.no_grad()
+    def second_clicks(self, one_thing: torch.Tensor, coverage: torch.Tensor, mask_logits: torch.Tensor):
+        """As those of :class:`~evfsam.training.sampling.Clicker`."""
+        points, labels = self.corrections(coverage, mask_logits)
         own = one_thing & (self._random(len(one_thing)) < 0.5)
-        points = torch.where(own.view(-1, 1, 1), self._deepest(mask_logits), self._points(cells[:, None]))
-        return points, (labels | own[:, None]).long()
+        points = torch.where(own.view(-1, 1, 1), self._deepest(mask_logits), points)
+        return points, torch.where(own.view(-1, 1), 1, labels)
 
     def _segmenter_pixels(self, pictures: torch.Tensor) -> torch.Tensor:
         pixels = pictures.permute(0, 3, 1, 2).float()
         grey = (self._random(len(pixels)) < self.config.grey).view(-1, 1, 1, 1)
         return (torch.where(grey, pixels.mean(1, keepdim=True), pixels) - self.mean) / self.std
 
-    def _pointing(self, of: dict[str, torch.Tensor], count: int, clicks: int, boxed: bool) -> Pointing:
+    def _pointing(
+        self, of: dict[str, torch.Tensor], count: int, clicks: int, boxed: bool, corrections: int
+    ) -> Pointing:
         which = self._pick(of["boxed_until" if boxed else "clicked_until"], count)
         coverage = self._coverage(of["part_map"], of["target_parts"][self.each[:, None], which], self.grid)
         points = self._clicks(coverage, clicks) if clicks else None
-        return Pointing(self.each.repeat_interleave(count), coverage, points, self._boxes(coverage) if boxed else None)
+        boxes = self._boxes(coverage) if boxed else None
+        return Pointing(self.each.repeat_interleave(count), coverage, points, boxes, corrections)
 
     def _random(self, *shape: int) -> torch.Tensor:
         return torch.rand(shape, device=self.each.device)
@@ -321,7 +331,7 @@ def train_on_device(
     sampler = DeviceSampler(
         SceneStore(stage.reader, config, seed, device, workers), stage.reader.spec, stage.reader.tokens, config
     )
-    stage.second_clicks = lambda _, *of: sampler.second_clicks(*of)
+    stage.clicker = lambda _: sampler
     groups = [{"lr": config.learning_rate, **group} for group in stage.parameter_groups()]
     tops = [group["lr"] for group in groups]
     rates = [torch.zeros((), device=device) for _ in groups]  # as tensors, a graph reads them anew
@@ -376,7 +386,7 @@ def train_on_device(
             _save(state_file, step + 1, stage, optimizer, parameters)
     bar.close()
     beit3.text_embed = table
-    del stage.second_clicks
+    del stage.clicker
 
 
 def _prepared(once: Callable[[], None], optimizer: torch.optim.Optimizer, on_gpu: bool) -> Callable[[], None]:

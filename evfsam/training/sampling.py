@@ -17,6 +17,7 @@ from evfsam.training.variety import vary_phrase, vary_picture
 from evfsam.types import Geometry
 
 SMALLEST_TARGET = 0.002  # of the picture; below this a click could hardly hit it
+MOST_CORRECTIONS = 4  # clicks after an answer
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,14 @@ class Pointing(NamedTuple):
         coverage: float32 (P, g, g), 0..1.
         points: float32 (P, N, 2) and int64 (P, N), see :meth:`EvfSam.decode`; or None.
         boxes: float32 (P, 4) xyxy; or None.
+        corrections: clicks that follow, each into what the answer before got wrong.
     """
 
     scene_of_row: torch.Tensor
     coverage: torch.Tensor
     points: tuple[torch.Tensor, torch.Tensor] | None
     boxes: torch.Tensor | None
+    corrections: int = 0
 
 
 def generator(seed: int, stage: str, step: int) -> np.random.Generator:
@@ -168,45 +171,43 @@ def sample_clicks(coverage: torch.Tensor, count: int, rng: np.random.Generator, 
     return torch.from_numpy(xy * (image_size / grid)).float(), torch.from_numpy(labels)
 
 
-def sample_corrections(coverage: torch.Tensor, mask_logits: torch.Tensor, rng: np.random.Generator, image_size: int):
-    """One click a row into what an answer got wrong, by a person who knows better; inside where it got all right.
+class Clicker:
+    """Clicks that follow from an answer, by a person who knows better or by the package itself.
 
-    Args:
-        coverage: (P, g, g), 0..1, with something covered in every row.
-        mask_logits: (P, g, g), the answer.
-
-    Returns points as :func:`sample_clicks`.
+    Coverage and answers are float (P, g, g), the first 0..1, the others logits, on any device; points are given there,
+    float32 (P, 1, 2) in pixels of the segmenter's square and int64 (P, 1): 1 inside, 0 outside.
     """
-    grid = coverage.shape[-1]
-    wanted, answered = coverage.flatten(1).numpy() > 0.5, mask_logits.flatten(1).numpy() > 0
-    cells, labels = np.empty((len(coverage), 1), np.int64), np.ones((len(coverage), 1), np.int64)
-    for row in range(len(coverage)):
-        wrong = np.flatnonzero(wanted[row] != answered[row])
-        pool = wrong if len(wrong) else [coverage[row].flatten().argmax().item()]
-        cells[row] = pool[rng.integers(len(pool))]
-        labels[row] = wanted[row, cells[row]] if len(wrong) else 1
-    xy = np.stack([cells % grid, cells // grid], -1) + rng.uniform(0.2, 0.8, (len(coverage), 1, 2))
-    return torch.from_numpy(xy * (image_size / grid)).float(), torch.from_numpy(labels)
 
+    def __init__(self, rng: np.random.Generator, image_size: int):
+        self.rng, self.image_size = rng, image_size
 
-def sample_second_clicks(
-    one_thing: torch.Tensor,
-    coverage: torch.Tensor,
-    mask_logits: torch.Tensor,
-    rng: np.random.Generator,
-    image_size: int,
-):
-    """One click a row besides the words, which have been answered once.
+    def corrections(self, coverage: torch.Tensor, mask_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One click a row anywhere in what an answer got wrong; inside where it got all right."""
+        grid = coverage.shape[-1]
+        wanted, answered = (part.flatten(1).cpu().numpy() > at for part, at in ((coverage, 0.5), (mask_logits, 0)))
+        cells, labels = np.empty((len(coverage), 1), np.int64), np.ones((len(coverage), 1), np.int64)
+        for row in range(len(coverage)):
+            wrong = np.flatnonzero(wanted[row] != answered[row])
+            pool = wrong if len(wrong) else [coverage[row].flatten().argmax().item()]
+            cells[row] = pool[self.rng.integers(len(pool))]
+            labels[row] = wanted[row, cells[row]] if len(wrong) else 1
+        xy = np.stack([cells % grid, cells // grid], -1) + self.rng.uniform(0.2, 0.8, (len(coverage), 1, 2))
+        points = torch.from_numpy(xy * (self.image_size / grid)).float()
+        return points.to(coverage.device), torch.from_numpy(labels).to(coverage.device)
 
-    Half of the phrases that name one thing (``one_thing``: bool (P,)) click into their own answer, right or wrong, as
-    users' phrases do (:class:`evfsam.predictor.Predictor`); all others as :func:`sample_corrections`, which says the
-    rest.
-    """
-    points, labels = sample_corrections(coverage, mask_logits, rng, image_size)
-    own = one_thing & torch.from_numpy(rng.random(len(coverage)) < 0.5)
-    square = Geometry(*[(image_size, image_size)] * 3)
-    points = torch.where(own.view(-1, 1, 1), surest_points(mask_logits, square), points)
-    return points, torch.where(own.view(-1, 1), 1, labels)
+    def second_clicks(
+        self, one_thing: torch.Tensor, coverage: torch.Tensor, mask_logits: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One click a row besides the words, which have been answered once.
+
+        Half of the phrases that name one thing (``one_thing``: bool (P,)) click into their own answer, right or wrong,
+        as users' phrases do (:class:`evfsam.predictor.Predictor`); all others as :meth:`corrections`.
+        """
+        points, labels = self.corrections(coverage, mask_logits)
+        own = one_thing & torch.from_numpy(self.rng.random(len(coverage)) < 0.5).to(one_thing.device)
+        surest = surest_points(mask_logits.cpu(), Geometry(*[(self.image_size, self.image_size)] * 3))
+        points = torch.where(own.view(-1, 1, 1), surest.to(points.device), points)
+        return points, torch.where(own.view(-1, 1), 1, labels)
 
 
 def boxes_of(coverage: torch.Tensor, rng: np.random.Generator, image_size: int) -> torch.Tensor:
@@ -223,7 +224,7 @@ def boxes_of(coverage: torch.Tensor, rng: np.random.Generator, image_size: int) 
 
 
 def sample_pointing(targets: Targets, rng: np.random.Generator, image_size: int) -> list[Pointing]:
-    """How a person would point at them: some by a box, or a box and clicks, the others by clicks alone.
+    """How a person would point at them: some by a box, or a box and clicks, the others by clicks alone; then correct.
 
     Args:
         image_size: of the segmenter's square input, in pixels; clicks and boxes are in these.
@@ -234,9 +235,10 @@ def sample_pointing(targets: Targets, rng: np.random.Generator, image_size: int)
     for chosen, with_box in ((boxed, True), (~boxed, False)):
         if chosen.any():
             coverage = targets.coverage[chosen]
-            points = sample_clicks(coverage, int(rng.integers(1, 5)), rng, image_size)
+            points = sample_clicks(coverage, int(rng.integers(1, 4)), rng, image_size)
             boxes = boxes_of(coverage, rng, image_size) if with_box else None
             if with_box and rng.random() < 0.5:
                 points = None
-            groups.append(Pointing(targets.scene_of_row[chosen], coverage, points, boxes))
+            corrections = int(rng.integers(MOST_CORRECTIONS + 1))
+            groups.append(Pointing(targets.scene_of_row[chosen], coverage, points, boxes, corrections))
     return groups

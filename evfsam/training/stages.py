@@ -18,6 +18,7 @@ Trained all at once, a decoder learns to find things from the words by itself an
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -34,8 +35,8 @@ from evfsam.training.config import Recipe, StageConfig
 from evfsam.training.feature_cache import FeatureCache
 from evfsam.training.losses import bce_loss, dice_loss, mask_losses
 from evfsam.training.phrases import PhraseReader, WordBatch
-from evfsam.training.pointing import pointing_losses
-from evfsam.training.sampling import Pointing, generator, sample_pointing, sample_second_clicks, sample_targets
+from evfsam.training.pointing import corrected, pointing_losses
+from evfsam.training.sampling import MOST_CORRECTIONS, Clicker, Pointing, generator, sample_pointing, sample_targets
 from evfsam.types import ImageFeatures, MaskLogits
 
 # From the joint stage on, beside the words' own loss. Pointing goes on beside the words, on the same pictures: without
@@ -118,7 +119,8 @@ class JointBatch(NamedTuple):
 
     Attributes:
         words: the phrases.
-        asked_again: int64 (Q,), those of them that get a click after their answer.
+        asked_again: int64 (Q,), those of them that get a click after their answer,
+        corrections: and then as many more.
         pointing: what is pointed at in the same scenes; nothing if the segmenter does not learn.
         features: the image encoder's of these scenes, float16; nothing if it reads the picture itself.
     """
@@ -126,6 +128,7 @@ class JointBatch(NamedTuple):
     step: int
     words: WordBatch
     asked_again: torch.Tensor
+    corrections: int
     pointing: list[Pointing]
     features: list[torch.Tensor]
 
@@ -177,7 +180,8 @@ class JointStage(nn.Module):
             pointing = sample_pointing(targets, rng, size)
         present = (words.coverage.flatten(1).amax(1) > 0.95).nonzero().flatten().numpy()
         again = torch.from_numpy(rng.permutation(present)[: max(1, len(words.coverage) // ASKED_AGAIN)])
-        return JointBatch(step, words, again, pointing, self.features.read(words.scenes) if self.features else [])
+        features = self.features.read(words.scenes) if self.features else []
+        return JointBatch(step, words, again, int(rng.integers(MOST_CORRECTIONS)), pointing, features)
 
     def _greyed(self, pixels: torch.Tensor, rng) -> torch.Tensor:
         """Normalised pixels (B, 3, S, S), a share of the pictures without colour."""
@@ -200,10 +204,11 @@ class JointStage(nn.Module):
         further = self.further(words, prompt_tokens, features, decoded)
         losses["loss"] = losses["loss"] + sum(further.values())
         losses |= further
-        corrected = self._corrected(features, prompt_tokens, batch, decoded)
-        losses["loss"] = losses["loss"] + GROUNDING_WEIGHT * grounding["loss"] + CORRECTION_WEIGHT * corrected
+        clicker = self.clicker(batch.step)
+        again = self._corrected(features, prompt_tokens, batch, decoded, clicker)
+        losses["loss"] = losses["loss"] + GROUNDING_WEIGHT * grounding["loss"] + CORRECTION_WEIGHT * again
         if batch.pointing:
-            pointed = pointing_losses(self.model.visual_model, features, batch.pointing)
+            pointed = pointing_losses(self.model.visual_model, features, batch.pointing, clicker)
             losses["pointed_iou"] = pointed["iou"]
             losses["loss"] = losses["loss"] + POINTING_WEIGHT * pointed["loss"]
         return losses
@@ -219,23 +224,22 @@ class JointStage(nn.Module):
         """
         return {}
 
-    def _corrected(self, features, prompt_tokens, batch: JointBatch, decoded) -> torch.Tensor:
-        """The loss of some phrases asked again, with a click that follows from the first answer."""
+    def _corrected(self, features, prompt_tokens, batch: JointBatch, decoded, clicker: Clicker) -> torch.Tensor:
+        """The loss of some phrases asked again, with clicks that follow from the answers."""
         chosen, words = batch.asked_again, batch.words
         if not len(chosen):
             return torch.zeros((), device=chosen.device)
-        of = (words.one_thing[chosen], words.coverage[chosen], decoded.low_res_masks[chosen].detach().float())
-        clicks = self.second_clicks(batch.step, *of)
-        seen = features.select(words.scene_of_row[chosen])
-        again = self.model.decode(seen, prompt_tokens[chosen], clicks, multimask=False)
-        return mask_losses(again, words.coverage[chosen])["loss"]
+        coverage, seen = words.coverage[chosen], features.select(words.scene_of_row[chosen])
 
-    def second_clicks(self, step: int, one_thing, coverage, mask_logits) -> tuple[torch.Tensor, torch.Tensor]:
-        """Arguments but for the step, and what is returned, as :func:`sample_second_clicks`, on the same device."""
-        rng = generator(self.recipe.seed, f"{self.name} clicks", step)
-        of = (part.cpu() for part in (one_thing, coverage, mask_logits))
-        clicks = sample_second_clicks(*of, rng, self.reader.spec.image_size)
-        return tuple(part.to(coverage.device) for part in clicks)
+        def decode(points) -> MaskLogits:
+            return self.model.decode(seen, prompt_tokens[chosen], points, multimask=False)
+
+        clicks = [partial(clicker.second_clicks, words.one_thing[chosen]), *[clicker.corrections] * batch.corrections]
+        again = corrected(decode, clicks, coverage, decoded.low_res_masks[chosen])
+        return mask_losses(again, coverage)["loss"]
+
+    def clicker(self, step: int) -> Clicker:
+        return Clicker(generator(self.recipe.seed, f"{self.name} clicks", step), self.reader.spec.image_size)
 
 
 class TogetherStage(JointStage):

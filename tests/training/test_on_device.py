@@ -83,7 +83,7 @@ def test_kinds_are_asked_about_in_the_shares_of_the_stage(reader):
 
 def test_what_is_pointed_at_is_clicked_inside_and_boxed_around(sampler, batch):
     assert sum(len(group.coverage) for group in batch.pointing) == 6 * 12
-    for group, (count, clicks, boxed) in zip(batch.pointing, on_device.POINTED, strict=True):
+    for group, (count, clicks, boxed, corrections) in zip(batch.pointing, on_device.POINTED, strict=True):
         assert len(group.coverage) == count * 12 and group.coverage.flatten(1).amax(1).min() > 0
         cell = sampler.size / sampler.grid
         if clicks:
@@ -100,6 +100,7 @@ def test_what_is_pointed_at_is_clicked_inside_and_boxed_around(sampler, batch):
             off = (group.boxes[:, 0] - columns).abs()[some]
             assert (off < 0.2 * sampler.size).all() and off.median() < 0.03 * sampler.size
         assert (group.points is None) == (clicks == 0) and (group.boxes is None) == (not boxed)
+        assert group.corrections == corrections
 
 
 def test_second_clicks_are_into_errors_or_where_the_package_would_click_itself(sampler, batch):

@@ -29,21 +29,21 @@ from evfsam.training.init import continue_from, deepen, initialise_memory, resiz
 from evfsam.training.loop import train
 from evfsam.training.memory_stage import MemoryStage
 from evfsam.training.phrases import PhraseReader
-from evfsam.training.pointing import SegmenterStage
+from evfsam.training.pointing import SegmenterStage, corrected
 from evfsam.training.recipes import RECIPES, TINY_SAM
 from evfsam.training.run import enlarged, new_model, run
 from evfsam.training.sampling import (
+    Clicker,
     Pointing,
     boxes_of,
     generator,
     sample_clicks,
-    sample_corrections,
     sample_phrases,
-    sample_second_clicks,
     sample_targets,
 )
 from evfsam.training.scene_cache import OUTSIDE, open_cache
 from evfsam.training.stages import GroundingHeads, SharperStage, TogetherStage
+from evfsam.types import MaskLogits
 
 STAGE = StageConfig(steps=3, learning_rate=1e-3, scenes=2, prompts=3, warmup=1)
 
@@ -482,7 +482,7 @@ def test_clicks_and_boxes_fit_the_target():
 
 
 def test_corrections_hit_what_is_wrong():
-    rng = np.random.default_rng(0)
+    clicker = Clicker(np.random.default_rng(0), image_size=128)
     coverage = torch.zeros(3, 32, 32)
     coverage[:, 4:12, 20:30] = 1
     answer = torch.full((3, 32, 32), -1.0)
@@ -490,14 +490,39 @@ def test_corrections_hit_what_is_wrong():
     answer[1, 4:12, 15:30] = 1  # a piece too much
     answer[2, 4:12, 20:30] = 1  # all right
     for _ in range(20):
-        points, labels = sample_corrections(coverage, answer, rng, image_size=128)
+        points, labels = clicker.corrections(coverage, answer)
         x, y = (points[:, 0] / 4).long().T
         assert labels.flatten().tolist() == [1, 0, 1] and ((y >= 4) & (y < 12)).all()
         assert 26 <= x[0] < 30 and 15 <= x[1] < 20 and 20 <= x[2] < 30
 
 
+def test_each_correction_goes_into_the_answer_before_it_and_the_last_one_is_learned_from():
+    coverage = torch.zeros(2, 32, 32)
+    coverage[:, 4:12, 4:28] = 1
+    seen, answers = [], []
+    weight = torch.ones((), requires_grad=True)
+
+    def decode(points):
+        """Marks what is clicked on, and a little more with every click."""
+        seen.append(points)
+        logits = torch.full((2, 32, 32), -1.0)
+        logits[:, 4:12, 4 : 8 + 6 * points[0].shape[1]] = 1
+        answers.append(MaskLogits(logits * weight, torch.ones(2)))
+        return answers[-1]
+
+    first = torch.full((2, 32, 32), -1.0)
+    given = (torch.tensor([[[20.0, 20.0]]] * 2), torch.ones(2, 1, dtype=torch.int64))
+    clicker = Clicker(np.random.default_rng(0), image_size=128)
+    last = corrected(decode, [clicker.corrections] * 3, coverage, first, given)
+    assert [points.shape[1] for points, _ in seen] == [2, 3, 4] and torch.equal(seen[-1][0][:, :1], given[0])
+    assert last is answers[-1] and [a.low_res_masks.requires_grad for a in answers] == [False, False, True]
+    for before, (points, labels) in zip([first, *(a.low_res_masks for a in answers)], seen, strict=False):
+        x, y = (points[0, -1] / 4).long().tolist()
+        assert (before[0, y, x] > 0) != (coverage[0, y, x] > 0.5) and labels[0, -1] == coverage[0, y, x]
+
+
 def test_words_for_one_thing_are_also_clicked_on_where_they_were_answered_and_words_for_many_never():
-    rng = np.random.default_rng(0)
+    clicker = Clicker(np.random.default_rng(0), image_size=128)
     coverage = torch.zeros(2, 32, 32)
     coverage[:, 20:30, 4:12] = 1
     answer = torch.full((2, 32, 32), -1.0)
@@ -505,7 +530,7 @@ def test_words_for_one_thing_are_also_clicked_on_where_they_were_answered_and_wo
     own = {phrase: [] for phrase in ("the red car", "[semantic] car")}
     one_thing = torch.tensor([True, False])
     for _ in range(60):
-        points, labels = sample_second_clicks(one_thing, coverage, answer, rng, image_size=128)
+        points, labels = clicker.second_clicks(one_thing, coverage, answer)
         assert points.shape == (2, 1, 2) and labels.shape == (2, 1) and labels.dtype == torch.int64
         for phrase, (x, y), label in zip(own, (points[:, 0] / 4).long().tolist(), labels[:, 0].tolist(), strict=True):
             own[phrase].append(label == 1 and (x, y) == (24, 8))  # else "here" on the truth, or "not here"
