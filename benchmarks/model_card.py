@@ -199,7 +199,7 @@ def clicks_section(name: str, clicks: dict | None) -> str:
 ### Clicks
 
 Mean IoU of {things} single things; the first click goes into the middle of the thing, each further one, and a
-correction of what the words gave, into the middle of the largest error
+correction of what words gave, into the middle of the largest error
 (`python -m evfsam evaluate --model {name} --clicks`).
 
 | prompt | IoU |

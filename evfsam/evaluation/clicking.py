@@ -17,10 +17,10 @@ from evfsam.predictor import Predictor
 from evfsam.types import Clicks
 
 SIZE_HW = (320, 320)
-TOLD_AFTER = (1, 3, 5)  # clicks
-WORDS, BOTH, CORRECTED = "words", "words + 1 click", "words + 1 correction"
-CLICKS = {count: f"{count} click{'s' * (count > 1)}" for count in TOLD_AFTER}
-WAYS = (WORDS, BOTH, CORRECTED, *CLICKS.values())
+WORDS, BOTH = "words", "words + 1 click"
+CORRECTED = {1: "words + 1 correction", 3: "words + 3 corrections"}
+CLICKS = {1: "1 click", 3: "3 clicks", 5: "5 clicks"}
+WAYS = (WORDS, BOTH, *CORRECTED.values(), *CLICKS.values())
 THINGS_A_SCENE = 4
 
 
@@ -31,10 +31,10 @@ def evaluate_clicks(
     on_scene: Callable[[int], None] | None = None,
     workers: int = 1,
 ) -> dict:
-    """Mean IoU of single things after words, words and a click, and one, three and five clicks without words.
+    """Mean IoU of single things after words, words and clicks, and one, three and five clicks without words.
 
     The one click beside the words is the first one without them, into the middle of the thing; a correction goes into
-    the middle of what the words alone got most wrong, and so may say "not here".
+    the middle of what the answer before got most wrong, and so may say "not here".
     On scenes ``seed`` to ``seed + count - 1``, up to four things each, shared among ``workers`` processes
     (:mod:`evfsam.evaluation.workers`). Returns a JSON-ready dict. Raises
     InputError if there are no such scenes.
@@ -97,11 +97,11 @@ def _ask(predictor: Predictor, picture_rgb: np.ndarray, phrase: str, target: np.
     worded = predictor.segment(picture_rgb, [phrase])[0].mask
     yield WORDS, _iou(worded, target)
     nothing = np.zeros_like(target)
-    for way, before in ((BOTH, nothing), (CORRECTED, worded)):
-        yield way, _iou(_clicked(predictor, picture_rgb, phrase, before, target, 1)[0], target)
-    masks = _clicked(predictor, picture_rgb, "", nothing, target, max(TOLD_AFTER))
-    for count in TOLD_AFTER:
-        yield CLICKS[count], _iou(masks[count - 1], target)
+    yield BOTH, _iou(_clicked(predictor, picture_rgb, phrase, nothing, target, 1)[0], target)
+    for words, before, ways in ((phrase, worded, CORRECTED), ("", nothing, CLICKS)):
+        masks = _clicked(predictor, picture_rgb, words, before, target, max(ways))
+        for count, way in ways.items():
+            yield way, _iou(masks[count - 1], target)
 
 
 def _clicked(predictor: Predictor, picture_rgb, phrase: str, mask: np.ndarray, target: np.ndarray, count: int):
