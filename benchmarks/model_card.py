@@ -57,7 +57,7 @@ either; the drop from *undenied* is what the fusion of picture and words contrib
 }
 BEYOND_PAPER = {
     "self_prompts": "A phrase for one thing is answered twice, as it is for users (`evfsam/predictor.py`).",
-    "iou_thresholds": "A mask ends where its expected IoU is best, by the IoU that it predicts for itself.",
+    "iou_thresholds": "A mask ends {:.0%} of the way to where its expected IoU is best, by the IoU that it predicts.",
     "drops_strays": "Stray pieces are no part of a mask (`evfsam/processing/masks.py`), as for users.",
     "follows_edges": "Outlines follow the picture's edges (`evfsam/processing/edges.py`), as they do for users.",
 }
@@ -383,7 +383,7 @@ On {scores["count"]} scenes of the rendered world that no training command can r
 {chr(10).join(table)}
 
 {chr(10).join(glossary)}
-{"".join(f"{sentence}{chr(10)}" for fact, sentence in BEYOND_PAPER.items() if config.get(fact))}
+{"".join(f"{sentence.format(config[fact])}{chr(10)}" for fact, sentence in BEYOND_PAPER.items() if config.get(fact))}
 Of phrases that name nothing in the picture, {absent:.1%} were answered with an empty mask; of referring phrases whose
 target is there, {denied:.1%} were.
 

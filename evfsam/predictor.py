@@ -217,16 +217,16 @@ class Predictor:
     def to_pixels(self, masks: MaskLogits, encoded: EncodedPicture) -> np.ndarray:
         """Logits (P, h, w) at the picture's own size, float32 (P, H, W): the one way back.
 
-        If the checkpoint asks for it, 0 is where a pixel begins to be worth its risk to the IoU, and no longer where
-        it is as likely in as out: see :func:`~evfsam.processing.masks.worth_including`.
+        As far as the checkpoint asks for it, 0 is where a pixel begins to be worth its risk to the IoU, and no longer
+        where it is as likely in as out: see :func:`~evfsam.processing.masks.worth_including`.
         """
         low_res_masks = masks.low_res_masks
         if encoded.guide is not None:
             logits = follow_edges(low_res_masks, encoded.guide)
         else:
             logits = restore(low_res_masks, encoded.geometry).cpu().numpy()
-        if self.checkpoint.info.iou_thresholds:
-            logits += worth_including(masks.iou_predictions).cpu().numpy()[:, None, None]
+        if share := self.checkpoint.info.iou_thresholds:
+            logits += share * worth_including(masks.iou_predictions).cpu().numpy()[:, None, None]
         return logits
 
     def drop_strays(self, mask_logits: np.ndarray, prompt: str) -> np.ndarray:

@@ -83,12 +83,15 @@ def test_outlines_follow_edges_where_the_checkpoint_says_so_on_pictures_and_in_c
 @pytest.mark.parametrize("name", ["evf-sam2-tiny", "evf-sam-tiny"])
 def test_a_doubtful_mask_is_larger_where_the_checkpoint_says_so(name, picture_rgb):
     bundled = Predictor(load_checkpoint(name), choose_runtime("cpu"))
-    assert bundled.checkpoint.info.iou_thresholds
-    raised = bundled.with_facts(drops_strays=False)
-    plain = raised.with_facts(iou_thresholds=False)
-    before, after = (p.segment(picture_rgb, ["[semantic] sky", "[semantic] window"]) for p in (plain, raised))
-    for first, then in zip(before, after, strict=True):
-        np.testing.assert_allclose(then.mask_logits - first.mask_logits, -np.log(max(first.score, 0.3)), atol=1e-4)
+    assert bundled.checkpoint.info.iou_thresholds == 1
+    plain, half, raised = (bundled.with_facts(drops_strays=False, iou_thresholds=share) for share in (0.0, 0.5, 1.0))
+    before, between, after = (
+        p.segment(picture_rgb, ["[semantic] sky", "[semantic] window"]) for p in (plain, half, raised)
+    )
+    for first, second, then in zip(before, between, after, strict=True):
+        wanted = -np.log(max(first.score, 0.3))
+        np.testing.assert_allclose(then.mask_logits - first.mask_logits, wanted, atol=1e-4)
+        np.testing.assert_allclose(second.mask_logits - first.mask_logits, wanted / 2, atol=1e-4)
         assert (then.score, then.presence) == (first.score, first.presence)
 
 

@@ -47,7 +47,8 @@ class CheckpointInfo:
         follows_edges: outlines follow the picture's edges (:mod:`evfsam.processing.edges`); not the published ones'.
         self_prompts: a phrase for one thing is answered twice, the second time with a click into the first answer
             (:class:`evfsam.predictor.Predictor`); not the published ones'.
-        iou_thresholds: a mask ends where its expected IoU is best (``Predictor.to_pixels``); not the published ones'.
+        iou_thresholds: how far a mask ends where its expected IoU is best (``Predictor.to_pixels``): 0, as with the
+            published ones, not at all; 1 all the way.
         drops_strays: small pieces apart from the main ones are no part of the mask of one thing, nor of all of a kind
             if they are nowhere sure (``Predictor.drop_strays``); not the published ones'.
     """
@@ -67,7 +68,7 @@ class CheckpointInfo:
     presence_threshold: float | None = None
     follows_edges: bool = False
     self_prompts: bool = False
-    iou_thresholds: bool = False
+    iou_thresholds: float = 0.0
     drops_strays: bool = False
     revision: str | None = None
 
@@ -193,12 +194,20 @@ def describe_folder(folder: Path) -> CheckpointInfo:
         "presence_threshold": config.get("presence_threshold"),
         "follows_edges": bool(config.get("follows_edges")),
         "self_prompts": bool(config.get("self_prompts")),
-        "iou_thresholds": bool(config.get("iou_thresholds")),
+        "iou_thresholds": _share(config, "iou_thresholds", folder),
         "drops_strays": bool(config.get("drops_strays")),
     }
     if "capabilities" not in config and model.segmenter.kind == "sam2" and "video" not in facts["capabilities"]:
         facts["capabilities"] += ("video",)
     return replace(row, source=str(folder), on_hub=False, **facts)
+
+
+def _share(config: dict, key: str, folder: Path) -> float:
+    """0..1; a JSON true is 1, and what is missing 0. Raises CheckpointError."""
+    value = config.get(key) or 0
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise CheckpointError(f"{folder / 'config.json'} has {key}: {value!r}; write a number from 0 to 1.")
+    return float(value)
 
 
 def semantic_warning(info: CheckpointInfo) -> str | None:

@@ -119,6 +119,19 @@ def test_a_copy_of_a_published_checkpoint_keeps_its_abilities(tmp_path):
     assert "semantic" not in other.capabilities
 
 
+@pytest.mark.parametrize(("written", "read"), [(True, 1), (False, 0), (None, 0), (0.35, 0.35), (1, 1)])
+def test_how_far_thresholds_go_is_a_share(written, read, tmp_path):
+    folder = write_config(tmp_path / "mine", sam_scale="tiny", iou_thresholds=written)
+    assert describe_folder(folder).iou_thresholds == read
+
+
+@pytest.mark.parametrize("written", [-0.1, 1.5, "yes", [1], float("nan")])
+def test_what_is_no_share_is_refused_in_a_sentence(written, tmp_path):
+    folder = write_config(tmp_path / "mine", sam_scale="tiny", iou_thresholds=written)
+    with pytest.raises(CheckpointError, match="iou_thresholds: .* write a number from 0 to 1"):
+        describe_folder(folder)
+
+
 def test_bundled_checkpoints_come_from_their_folders_the_default_first(tmp_path, monkeypatch):
     for name in ("evf-sam2-tiny-photo", "a-newer-one", "evf-sam2-tiny"):
         write_config(tmp_path / name, sam_scale="tiny", capabilities=["referring", "semantic"])

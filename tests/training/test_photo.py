@@ -54,7 +54,7 @@ def test_it_continues_from_the_run_on_scenes_and_the_checkpoint_answers(trained,
     checkpoint = load_checkpoint(continued / "checkpoint")
     assert {"hair", "coat", "car"} <= set(checkpoint.info.vocabulary)
     assert "video" not in checkpoint.info.capabilities
-    assert checkpoint.info.self_prompts and not checkpoint.info.iou_thresholds
+    assert checkpoint.info.self_prompts and 0 < checkpoint.info.iou_thresholds < 1
     picture_rgb, _ = read_photo(read_pack(pack_folder).photos["val"][0])
     (found,) = Predictor(checkpoint, choose_runtime("cpu")).segment(picture_rgb, ["the person in the red coat"])
     assert found.mask.shape == picture_rgb.shape[:2] and not found.warnings
