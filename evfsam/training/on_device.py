@@ -4,7 +4,7 @@ The models are small, so a GPU waits for the processor, which picks scenes, send
 kernels a step. Here a step has the same shapes every time and asks the processor for nothing, so that it can be
 captured once and replayed. What it learns from is what :meth:`JointStage.batch` draws, but for three things: pictures
 are in other light or worse, and phrases in other words, once and for all, not anew each time; so many things a picture
-are clicked on and so many boxed, not so many on average; and where an answer is surest is found without OpenCV.
+are clicked on, boxed and corrected, not so many on average; and where an answer is surest is found without OpenCV.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LONGEST = 23  # tokens of a phrase: longer ones, about none, are left out
 SCENES_A_CHUNK = 25
 # (how many of a picture's targets, clicks each, by a box as well, corrections then): six in all. A part always gets a
 # box, as in :func:`~evfsam.training.sampling.sample_pointing`, so about half of those boxed are parts.
-POINTED = ((2, 0, True, 1), (1, 2, True, 2), (1, 1, False, 4), (1, 2, False, 0), (1, 3, False, 2))
+POINTED = ((2, 0, True, 0), (1, 2, True, 2), (1, 1, False, 4), (1, 2, False, 0), (1, 3, False, 0))
 CORRECTIONS = 1  # of words, after the first click
 PARTS_OF_BOXED = 0.52
 WARMED_BY = 3  # steps before a capture, in which libraries choose their kernels

@@ -18,6 +18,7 @@ from evfsam.types import Geometry
 
 SMALLEST_TARGET = 0.002  # of the picture; below this a click could hardly hit it
 MOST_CORRECTIONS = 4  # clicks after an answer
+CORRECTED = 1 / 3  # of the answers that might be; each costs further answers, and the first ones are to be learned too
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,11 @@ class Clicker:
         return points, torch.where(own.view(-1, 1), 1, labels)
 
 
+def sample_corrections(most: int, rng: np.random.Generator) -> int:
+    """How many clicks follow: 1 to ``most`` for a share of all, else none."""
+    return int(rng.integers(1, most + 1)) if rng.random() < CORRECTED else 0
+
+
 def boxes_of(coverage: torch.Tensor, rng: np.random.Generator, image_size: int) -> torch.Tensor:
     """Boxes around what is covered, drawn by a hand that is off by some per cent: float32 (P, 4) xyxy pixels."""
     grid = coverage.shape[-1]
@@ -239,6 +245,6 @@ def sample_pointing(targets: Targets, rng: np.random.Generator, image_size: int)
             boxes = boxes_of(coverage, rng, image_size) if with_box else None
             if with_box and rng.random() < 0.5:
                 points = None
-            corrections = int(rng.integers(MOST_CORRECTIONS + 1))
+            corrections = sample_corrections(MOST_CORRECTIONS, rng)
             groups.append(Pointing(targets.scene_of_row[chosen], coverage, points, boxes, corrections))
     return groups

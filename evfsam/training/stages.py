@@ -36,7 +36,15 @@ from evfsam.training.feature_cache import FeatureCache
 from evfsam.training.losses import bce_loss, dice_loss, mask_losses
 from evfsam.training.phrases import PhraseReader, WordBatch
 from evfsam.training.pointing import corrected, pointing_losses
-from evfsam.training.sampling import MOST_CORRECTIONS, Clicker, Pointing, generator, sample_pointing, sample_targets
+from evfsam.training.sampling import (
+    MOST_CORRECTIONS,
+    Clicker,
+    Pointing,
+    generator,
+    sample_corrections,
+    sample_pointing,
+    sample_targets,
+)
 from evfsam.types import ImageFeatures, MaskLogits
 
 # From the joint stage on, beside the words' own loss. Pointing goes on beside the words, on the same pictures: without
@@ -119,8 +127,8 @@ class JointBatch(NamedTuple):
 
     Attributes:
         words: the phrases.
-        asked_again: int64 (Q,), those of them that get a click after their answer,
-        corrections: and then as many more.
+        asked_again: int64 (Q,), those of them that get a click after their answer.
+        corrections: how many clicks follow that one, each into what the answer before got wrong.
         pointing: what is pointed at in the same scenes; nothing if the segmenter does not learn.
         features: the image encoder's of these scenes, float16; nothing if it reads the picture itself.
     """
@@ -181,7 +189,7 @@ class JointStage(nn.Module):
         present = (words.coverage.flatten(1).amax(1) > 0.95).nonzero().flatten().numpy()
         again = torch.from_numpy(rng.permutation(present)[: max(1, len(words.coverage) // ASKED_AGAIN)])
         features = self.features.read(words.scenes) if self.features else []
-        return JointBatch(step, words, again, int(rng.integers(MOST_CORRECTIONS)), pointing, features)
+        return JointBatch(step, words, again, sample_corrections(MOST_CORRECTIONS - 1, rng), pointing, features)
 
     def _greyed(self, pixels: torch.Tensor, rng) -> torch.Tensor:
         """Normalised pixels (B, 3, S, S), a share of the pictures without colour."""

@@ -38,6 +38,7 @@ from evfsam.training.sampling import (
     boxes_of,
     generator,
     sample_clicks,
+    sample_corrections,
     sample_phrases,
     sample_targets,
 )
@@ -494,6 +495,12 @@ def test_corrections_hit_what_is_wrong():
         x, y = (points[:, 0] / 4).long().T
         assert labels.flatten().tolist() == [1, 0, 1] and ((y >= 4) & (y < 12)).all()
         assert 26 <= x[0] < 30 and 15 <= x[1] < 20 and 20 <= x[2] < 30
+
+
+def test_about_a_third_is_corrected_by_one_click_or_more():
+    rng = np.random.default_rng(0)
+    counts = [sample_corrections(3, rng) for _ in range(600)]
+    assert set(counts) == {0, 1, 2, 3} and 150 < sum(count > 0 for count in counts) < 250
 
 
 def test_each_correction_goes_into_the_answer_before_it_and_the_last_one_is_learned_from():
