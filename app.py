@@ -8,19 +8,19 @@ with contextlib.suppress(ImportError):
 
 from evfsam.errors import EvfSamError
 from evfsam.ui.app import build_app, serve
+from evfsam.ui.service import ModelService
 from evfsam.ui.settings import read_settings
-from evfsam.ui.state import Workbench
 
 
 def main(arguments: list[str]) -> int:
     """Build the page and serve it until interrupted; 2 if it cannot be started as asked."""
     settings = read_settings(arguments)
     try:
-        bench = Workbench(settings)
+        service = ModelService(settings)
     except EvfSamError as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 2
-    serve(build_app(bench), settings)
+    serve(build_app(service), settings)
     return 0
 
 

@@ -50,7 +50,7 @@ def measure(predictor: Predictor, size_hw: tuple[int, int]) -> str:
     """One line of the table."""
     height, width = size_hw
     phrases = list(ASKED)
-    picture = render(make_scene(900_005, width / height), size_hw).picture_rgb
+    picture = render(make_scene(900_005, width / height), size_hw).image
     plain = predictor.with_facts(self_prompts=False)
     encoded = predictor.encode(picture)
     low_res = torch.cat([masks.low_res_masks for masks, _ in predictor.answers(encoded, phrases)])

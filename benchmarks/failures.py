@@ -42,7 +42,7 @@ class Case:
     phrase: str
     iou: float
     wrong_share: float  # of the picture's pixels
-    picture_rgb: np.ndarray
+    image: np.ndarray
     target: np.ndarray
     mask: np.ndarray
 
@@ -68,11 +68,11 @@ def main(argv: list[str] | None = None) -> None:
 def answers(predictor: Predictor, seed: int, count: int) -> Iterator[Case]:
     """Every answer on these scenes."""
     for sample in scene_samples(range(seed, seed + count), SIZE_HW):
-        found = predictor.segment(sample.picture_rgb, [phrase.text for phrase in sample.phrases])
+        found = predictor.segment(sample.image, [phrase.text for phrase in sample.phrases])
         for phrase, target, answer in zip(sample.phrases, sample.targets, found, strict=True):
             iou = MaskMetrics().update(answer.mask, target)
             wrong = float((answer.mask ^ target).mean())
-            yield Case(sample.seed, phrase.kind, phrase.text, iou, wrong, sample.picture_rgb, target, answer.mask)
+            yield Case(sample.seed, phrase.kind, phrase.text, iou, wrong, sample.image, target, answer.mask)
 
 
 def worst(cases: list[Case], count: int = CASES) -> list[Case]:
@@ -96,7 +96,7 @@ def page(cases: list[Case]) -> Image.Image:
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)
     for number, case in enumerate(cases):
         x, y = GAP + number % COLUMNS * cell_w, GAP + number // COLUMNS * cell_h
-        sheet.paste(Image.fromarray(overlay(case.picture_rgb, [case.target, case.mask], [TRUTH, ANSWER])), (x, y))
+        sheet.paste(Image.fromarray(overlay(case.image, [case.target, case.mask], [TRUTH, ANSWER])), (x, y))
         draw.text((x, y + height + 2), _fitted(f"{number + 1}. {case.phrase}", font, width), INK, font)
         draw.text((x, y + height + 2 + LINE), f"{case.kind}, IoU {case.iou:.2f}", INK, font)
     return sheet

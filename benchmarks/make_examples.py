@@ -20,7 +20,7 @@ def main() -> None:
     for example in read_examples():
         if example.seed is not None:
             width, height = example.size
-            picture = render(make_scene(example.seed, width / height), (height, width)).picture_rgb
+            picture = render(make_scene(example.seed, width / height), (height, width)).image
             Image.fromarray(picture).save(example.file, quality=92)
             print(example.file)
     for example in read_clips():
@@ -33,7 +33,7 @@ def draw_clip(example: ExampleClip) -> None:
     clip = make_clip(example.seed, example.frames, width / height)
     with open_writer(example.file, Fraction(example.fps)) as writer:
         for t in range(example.frames):
-            picture = render(clip.frame(t), (height, width)).picture_rgb
+            picture = render(clip.frame(t), (height, width)).image
             writer.write(picture, Fraction(t, example.fps), Fraction(1, example.fps))
 
 

@@ -43,11 +43,11 @@ def main() -> None:
 
 def panel(predictor: Predictor, path: Path, phrases: tuple[str, ...]) -> Image.Image:
     """The picture with its masks above a line a phrase, each in its mask's colour."""
-    picture_rgb = open_picture(path)
-    results = predictor.segment(picture_rgb, phrases)
+    image = open_picture(path)
+    results = predictor.segment(image, phrases)
     width, height = PANEL_SIZE
     sheet = Image.new("RGB", (width, height + GAP + LINE * len(phrases)), "white")
-    drawn = Image.fromarray(overlay(picture_rgb, [result.mask for result in results]))
+    drawn = Image.fromarray(overlay(image, [result.mask for result in results]))
     sheet.paste(drawn.resize(PANEL_SIZE, Image.Resampling.LANCZOS))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)
     for row, result in enumerate(results):

@@ -38,20 +38,20 @@ def frames(count: int, size_hw: tuple[int, int]) -> Iterator[np.ndarray]:
 def track(model: str, phrases: list[str], count: int, size_hw: tuple[int, int], folder: str | None) -> None:
     """Track one clip and throw the masks away."""
     import evfsam
-    from evfsam.tracker import VideoTracker
+    from evfsam.video.tracker import VideoTracker
 
     tracker = VideoTracker(evfsam.load_model(model, device="cpu"))
     if folder is None:
         for _ in tracker.track(frames(count, size_hw), phrases):
             pass
         return
-    from evfsam.follow import follow
     from evfsam.media.video import VideoReader
     from evfsam.media.video_export import overlay_video
+    from evfsam.video.bidirectional import track_in_order
 
     reader = VideoReader(Path(folder) / "in.mp4")
     with overlay_video(Path(folder) / "out.mp4", reader, list(range(1, len(phrases) + 1))) as sink:
-        for step in follow(tracker, reader, phrases):
+        for step in track_in_order(tracker, reader, phrases):
             sink.add(step.frame, *reader.time_of(step.frame.index))
 
 

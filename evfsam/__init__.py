@@ -3,7 +3,7 @@
     import evfsam
 
     predictor = evfsam.load_model("evf-sam2-tiny")
-    for result in predictor.segment(picture_rgb, ["the red car", "[semantic] sky"]):
+    for result in predictor.segment(image, ["the red car", "[semantic] sky"]):
         print(result.prompt, result.score, result.mask.shape)
 
 Nothing heavy is imported before it is used.
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from evfsam.checkpoints.registry import CheckpointInfo
     from evfsam.predictor import Predictor
-    from evfsam.tracker import VideoTracker
     from evfsam.types import Segmentation
+    from evfsam.video.tracker import VideoTracker
 
 __version__ = "0.1.0"
 __all__ = ["Predictor", "Segmentation", "VideoTracker", "list_models", "load_model"]
@@ -29,7 +29,7 @@ DEFAULT_MODEL = "evf-sam2-tiny"
 _HOMES = {
     "Predictor": "evfsam.predictor",
     "Segmentation": "evfsam.types",
-    "VideoTracker": "evfsam.tracker",
+    "VideoTracker": "evfsam.video.tracker",
 }
 
 

@@ -33,7 +33,7 @@ REMEMBERED_PICTURES = 4  # features of SAM-2 at 1024 px take about 50 MB a pictu
 
 
 @dataclass(frozen=True)
-class EncodedPicture:
+class EncodedImage:
     """A picture's features on the device, ready for any number of phrases.
 
     ``guide`` is there if outlines are to follow the picture's edges.
@@ -56,7 +56,7 @@ class Predictor:
         self.checkpoint = checkpoint
         self.runtime = runtime
         self.model = checkpoint.model
-        self._pictures: OrderedDict[bytes, EncodedPicture] = OrderedDict()
+        self._pictures: OrderedDict[bytes, EncodedImage] = OrderedDict()
 
     def with_facts(self, **facts) -> Predictor:
         """The same model, taken for one of other facts (:class:`~evfsam.checkpoints.registry.CheckpointInfo`).
@@ -65,17 +65,17 @@ class Predictor:
         """
         return Predictor(replace(self.checkpoint, info=replace(self.checkpoint.info, **facts)), self.runtime)
 
-    def encode(self, picture_rgb: np.ndarray) -> EncodedPicture:
+    def encode(self, image: np.ndarray) -> EncodedImage:
         """Encode a picture, uint8 (H, W, 3), or find it among those encoded before."""
-        key = hashlib.blake2b(np.ascontiguousarray(picture_rgb), digest_size=16, salt=_shape_salt(picture_rgb)).digest()
+        key = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16, salt=_shape_salt(image)).digest()
         encoded = self._pictures.pop(key, None)
         if encoded is None:
-            inputs = prepare(picture_rgb, self.model.config.pixels)
+            inputs = prepare(image, self.model.config.pixels)
             device = self.runtime.device
             with model_step(self.runtime):
                 features = self.model.encode_image(inputs.segmenter_pixels.to(device))
-            guide = self.guide_by(picture_rgb, inputs.geometry)
-            encoded = EncodedPicture(features, inputs.encoder_pixels.to(device), inputs.geometry, guide)
+            guide = self.guide_by(image, inputs.geometry)
+            encoded = EncodedImage(features, inputs.encoder_pixels.to(device), inputs.geometry, guide)
         self._pictures[key] = encoded
         while len(self._pictures) > REMEMBERED_PICTURES:
             self._pictures.popitem(last=False)
@@ -83,7 +83,7 @@ class Predictor:
 
     def segment(
         self,
-        picture_rgb: np.ndarray | EncodedPicture,
+        image: np.ndarray | EncodedImage,
         prompts: Sequence[str],
         clicks: Sequence[Clicks | None] | None = None,
     ) -> list[Segmentation]:
@@ -93,7 +93,7 @@ class Predictor:
         at :data:`ABSENT_LOGIT`, as SAM-2 does for objects out of sight. Who clicks on a thing is always believed.
 
         Args:
-            picture_rgb: uint8 (H, W, 3), or what :meth:`encode` made of it.
+            image: uint8 (H, W, 3), or what :meth:`encode` made of it.
             prompts: phrases; "[semantic] " before one asks for all of a category or part. A phrase may be
                 empty where there are clicks to go by. A word that the checkpoint never learned is read as one
                 that it did where that is known to be meant, and the answer's warnings say so
@@ -104,7 +104,7 @@ class Predictor:
         """
         if isinstance(prompts, str):
             prompts = [prompts]
-        encoded = picture_rgb if isinstance(picture_rgb, EncodedPicture) else self.encode(picture_rgb)
+        encoded = image if isinstance(image, EncodedImage) else self.encode(image)
         answers = self.answers(encoded, prompts, clicks)
         return [
             self._segmentation(prompt, masks, encoded, warnings, by_words=not (clicks and clicks[i]))
@@ -112,7 +112,7 @@ class Predictor:
         ]
 
     def answers(
-        self, encoded: EncodedPicture, prompts: Sequence[str], clicks: Sequence[Clicks | None] | None = None
+        self, encoded: EncodedImage, prompts: Sequence[str], clicks: Sequence[Clicks | None] | None = None
     ) -> list[tuple[MaskLogits, tuple[str, ...]]]:
         """What the decoder says of each prompt (a batch of one each), and warnings for the user.
 
@@ -134,9 +134,9 @@ class Predictor:
             self._ask_again(encoded, by_prompt, decoded, [i for i in one_thing if clicks[i] is None])
         return [(masks, rows[i][1]) for i, masks in enumerate(decoded)]
 
-    def cls_attention(self, picture_rgb: np.ndarray, prompt: str) -> np.ndarray:
+    def cls_attention(self, image: np.ndarray, prompt: str) -> np.ndarray:
         """Where [CLS] looks for a phrase (paper, figure 5): float32 (n, n), n encoder patches a side, sum <= heads."""
-        encoded = self.encode(picture_rgb)
+        encoded = self.encode(image)
         text = self._tokenize([self._read(prompt)[0]])
         with model_step(self.runtime):
             weights = self.model.mm_extractor.beit3.cls_attention(
@@ -151,7 +151,7 @@ class Predictor:
     def _tokenize(self, phrases: Sequence[str]):
         return tokenize(self.checkpoint.tokenizer, phrases, self.model.config.encoder.text_positions)
 
-    def _prompt_tokens(self, encoded: EncodedPicture, phrases: Sequence[str]):
+    def _prompt_tokens(self, encoded: EncodedImage, phrases: Sequence[str]):
         """Prompt tokens (P, 1, C) of P phrases as one batch, and which of them lost their end."""
         if not phrases:
             return None, ()
@@ -179,9 +179,7 @@ class Predictor:
                     decoded[i] = self.model.decode(features, tokens[i], points, boxes)
         return [decoded[i] for i in range(len(tokens))]
 
-    def _ask_again(
-        self, encoded: EncodedPicture, tokens: list, decoded: list[MaskLogits], one_thing: list[int]
-    ) -> None:
+    def _ask_again(self, encoded: EncodedImage, tokens: list, decoded: list[MaskLogits], one_thing: list[int]) -> None:
         """Put a second answer in the place of the first where a phrase names one thing.
 
         It has a click of the model's own besides the words, in the middle of what the first answer is surest of:
@@ -214,7 +212,7 @@ class Predictor:
             found.append("The phrase is longer than this checkpoint reads; its end was left out.")
         return tuple(found)
 
-    def to_pixels(self, masks: MaskLogits, encoded: EncodedPicture) -> np.ndarray:
+    def to_pixels(self, masks: MaskLogits, encoded: EncodedImage) -> np.ndarray:
         """Logits (P, h, w) at the picture's own size, float32 (P, H, W): the one way back.
 
         As far as the checkpoint asks for it, 0 is where a pixel begins to be worth its risk to the IoU, and no longer
@@ -239,9 +237,9 @@ class Predictor:
         all_of_a_kind = clean_prompt(prompt).startswith(SEMANTIC_PREFIX)
         return without_faint(mask_logits) if all_of_a_kind else without_strays(mask_logits)
 
-    def guide_by(self, picture_rgb: np.ndarray, geometry: Geometry) -> EdgeGuide | None:
+    def guide_by(self, image: np.ndarray, geometry: Geometry) -> EdgeGuide | None:
         """What outlines are to follow in a picture, uint8 (H, W, 3); None if this checkpoint's do not."""
-        return guide_by(picture_rgb, geometry) if self.checkpoint.info.follows_edges else None
+        return guide_by(image, geometry) if self.checkpoint.info.follows_edges else None
 
     def is_absent(self, masks: MaskLogits) -> bool:
         """Whether an answer to words (a batch of one) says that they name nothing here."""
@@ -254,7 +252,7 @@ class Predictor:
         return float(presence_logits(masks)[0].sigmoid())
 
     def _segmentation(
-        self, prompt: str, masks: MaskLogits, encoded: EncodedPicture, warnings, by_words: bool
+        self, prompt: str, masks: MaskLogits, encoded: EncodedImage, warnings, by_words: bool
     ) -> Segmentation:
         logits = self.to_pixels(masks, encoded)[0]
         if by_words:

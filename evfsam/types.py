@@ -206,10 +206,10 @@ class TrackedFrame:
 
     Attributes:
         index: counted from the clip's first frame.
-        picture_rgb: uint8 (H, W, 3).
+        image: uint8 (H, W, 3).
         objects: in the order in which they were first prompted.
     """
 
     index: int
-    picture_rgb: np.ndarray
+    image: np.ndarray
     objects: tuple[TrackedObject, ...]

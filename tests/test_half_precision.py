@@ -52,7 +52,7 @@ def scenes_and_phrases():
         scene = make_scene(seed)
         phrases = [expression.text for expression in expressions(scene) if expression.kind != ABSENT]
         chosen = random.Random(seed).sample(phrases, min(PHRASES_A_SCENE, len(phrases)))
-        yield render(scene, (256, 256)).picture_rgb, chosen
+        yield render(scene, (256, 256)).image, chosen
 
 
 @pytest.mark.skipif(not bundled_models(), reason="no checkpoint is bundled")

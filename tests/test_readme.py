@@ -41,7 +41,7 @@ def test_the_python_examples_run_one_after_the_other(clone, monkeypatch, capsys)
         exec(compile(code, "README.md", "exec"), names)
     assert "yellow balloon: " in capsys.readouterr().out
     assert (clone / "yellow balloon.png").is_file()
-    assert names["result"].mask.shape == names["picture_rgb"].shape[:2]
+    assert names["result"].mask.shape == names["image"].shape[:2]
 
 
 @pytest.mark.parametrize("line", [line for code in code_of("bash") for line in code.splitlines()])

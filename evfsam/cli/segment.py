@@ -51,15 +51,15 @@ def run(args: argparse.Namespace) -> int:
     entries = []
     for path, stem in zip(paths, picture_stems(paths), strict=True):
         try:
-            picture_rgb = open_picture(path)
+            image = open_picture(path)
         except InputError as error:  # the others of a folder are still wanted
             print(f"evfsam: {error}", file=sys.stderr)
             continue
         began = time.perf_counter()
-        results = predictor.segment(picture_rgb, phrases)
-        entry = describe(path, picture_rgb, results, time.perf_counter() - began)
+        results = predictor.segment(image, phrases)
+        entry = describe(path, image, results, time.perf_counter() - began)
         if folder:
-            write_pictures(folder, stem, picture_rgb, results, entry)
+            write_pictures(folder, stem, image, results, entry)
         tell(entry, quiet=args.json == "-")
         entries.append(entry)
     if entries:
@@ -118,13 +118,13 @@ def picture_stems(paths: Sequence[Path]) -> list[str]:
     return stems
 
 
-def describe(path: Path, picture_rgb: np.ndarray, results: Sequence[Segmentation], seconds: float) -> dict[str, Any]:
+def describe(path: Path, image: np.ndarray, results: Sequence[Segmentation], seconds: float) -> dict[str, Any]:
     """One picture's entry of the JSON; masks as COCO run lengths."""
     from evfsam.media.export import encode_rle
 
     return {
         "picture": str(path),
-        "size_hw": list(picture_rgb.shape[:2]),
+        "size_hw": list(image.shape[:2]),
         "seconds": round(seconds, 4),
         "results": [
             {
@@ -143,13 +143,13 @@ def describe(path: Path, picture_rgb: np.ndarray, results: Sequence[Segmentation
 
 
 def write_pictures(
-    folder: Path, stem: str, picture_rgb: np.ndarray, results: Sequence[Segmentation], entry: dict[str, Any]
+    folder: Path, stem: str, image: np.ndarray, results: Sequence[Segmentation], entry: dict[str, Any]
 ) -> None:
     """Write the overlay and the masks; their names go into the entry."""
     from evfsam.media.export import file_stems, mask_png, overlay_png
 
     entry["overlay"] = f"{stem}.overlay.png"
-    write_file(folder / entry["overlay"], overlay_png(picture_rgb, results))
+    write_file(folder / entry["overlay"], overlay_png(image, results))
     for name, result, row in zip(file_stems(stem, results), results, entry["results"], strict=True):
         row["mask"] = f"{name}.mask.png"
         write_file(folder / row["mask"], mask_png(result.mask))

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from evfsam.media.pipe import PipedVideo
     from evfsam.media.video import VideoReader
     from evfsam.media.video_export import VideoSink
-    from evfsam.tracker import VideoTracker
     from evfsam.types import TrackedFrame, VideoPrompt
+    from evfsam.video.tracker import VideoTracker
 
 SCAN_STEP_S = 0.2
 
@@ -59,9 +59,9 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from evfsam.follow import follow
     from evfsam.processing.text import clean_prompt
-    from evfsam.tracker import VideoTracker
+    from evfsam.video.bidirectional import track_in_order
+    from evfsam.video.tracker import VideoTracker
 
     for phrase in args.phrases:
         clean_prompt(phrase)  # refuses an empty one before a model is loaded
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         tracker = VideoTracker(load_predictor(args))
         prompts = find_prompts(args, clip, tracker)
         direction = args.direction or ("both" if any(p.frame_index for p in prompts) else "forward")
-        steps = follow(tracker, clip, prompts, direction, not args.no_overlap, not args.no_find_again)
+        steps = track_in_order(tracker, clip, prompts, direction, not args.no_overlap, not args.no_find_again)
         sinks = open_sinks(args, clip, prompts, stack)
         counts = write(steps, clip, sinks, args.quiet)
     tell(args, counts)

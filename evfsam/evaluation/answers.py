@@ -35,7 +35,7 @@ def model_answers(predictor: Predictor) -> dict[str, Answer]:
 
     def ask(sample: SceneSample) -> list[Segmentation]:
         if last[0] is not sample:
-            last[:] = sample, asked.segment(sample.picture_rgb, [phrase.text for phrase in sample.phrases])
+            last[:] = sample, asked.segment(sample.image, [phrase.text for phrase in sample.phrases])
         return last[1]
 
     def believed(sample: SceneSample) -> list[np.ndarray]:
@@ -57,8 +57,8 @@ def exchanged_answer(predictor: Predictor) -> Answer:
     predictor = predictor.with_facts(presence_threshold=None)
 
     def answer(sample: SceneSample) -> list[np.ndarray]:
-        other = predictor.encode(sample.other_picture_rgb)
-        exchanged = replace(predictor.encode(sample.picture_rgb), encoder_pixels=other.encoder_pixels)
+        other = predictor.encode(sample.other_image)
+        exchanged = replace(predictor.encode(sample.image), encoder_pixels=other.encoder_pixels)
         results = predictor.segment(exchanged, [phrase.text for phrase in sample.phrases])
         return [result.mask for result in results]
 
@@ -74,7 +74,7 @@ def ceiling_answer(predictor: Predictor) -> Answer:
     def answer(sample: SceneSample) -> list[np.ndarray | None]:
         there = [i for i, target in enumerate(sample.targets) if target.any()]
         clicks = [true_clicks(sample.targets[i]) for i in there]
-        results = predictor.segment(sample.picture_rgb, [""] * len(there), clicks) if there else []
+        results = predictor.segment(sample.image, [""] * len(there), clicks) if there else []
         masks: list[np.ndarray | None] = [None] * len(sample.phrases)
         for i, result in zip(there, results, strict=True):
             masks[i] = result.mask
@@ -130,7 +130,7 @@ class FloorAnswer:
 
     def __call__(self, sample: SceneSample) -> list[np.ndarray | None]:
         found = [self.constants.get((p.kind, p.text)) or self.constants.get((p.kind, "")) for p in sample.phrases]
-        return [constant and constant.at(sample.picture_rgb.shape[:2]) for constant in found]
+        return [constant and constant.at(sample.image.shape[:2]) for constant in found]
 
 
 def floor_answer(seeds: Sequence[int] = FLOOR_SEEDS) -> FloorAnswer:

@@ -61,7 +61,7 @@ def _start(size_hw: tuple[int, int], predictor: Predictor) -> Callable[[Turn], l
     def ask(turn: Turn) -> list[tuple[str, float]]:
         sample = scene_sample(turn, size_hw)
         things = _one_phrase_a_thing(sample)
-        return [row for phrase, target in things for row in _ask(predictor, sample.picture_rgb, phrase, target)]
+        return [row for phrase, target in things for row in _ask(predictor, sample.image, phrase, target)]
 
     return ask
 
@@ -93,18 +93,18 @@ def _one_phrase_a_thing(sample: SceneSample) -> list[tuple[str, np.ndarray]]:
     return list(found.values())[:THINGS_A_SCENE]
 
 
-def _ask(predictor: Predictor, picture_rgb: np.ndarray, phrase: str, target: np.ndarray) -> Iterator[tuple[str, float]]:
-    worded = predictor.segment(picture_rgb, [phrase])[0].mask
+def _ask(predictor: Predictor, image: np.ndarray, phrase: str, target: np.ndarray) -> Iterator[tuple[str, float]]:
+    worded = predictor.segment(image, [phrase])[0].mask
     yield WORDS, _iou(worded, target)
     nothing = np.zeros_like(target)
-    yield BOTH, _iou(_clicked(predictor, picture_rgb, phrase, nothing, target, 1)[0], target)
+    yield BOTH, _iou(_clicked(predictor, image, phrase, nothing, target, 1)[0], target)
     for words, before, ways in ((phrase, worded, CORRECTED), ("", nothing, CLICKS)):
-        masks = _clicked(predictor, picture_rgb, words, before, target, max(ways))
+        masks = _clicked(predictor, image, words, before, target, max(ways))
         for count, way in ways.items():
             yield way, _iou(masks[count - 1], target)
 
 
-def _clicked(predictor: Predictor, picture_rgb, phrase: str, mask: np.ndarray, target: np.ndarray, count: int):
+def _clicked(predictor: Predictor, image, phrase: str, mask: np.ndarray, target: np.ndarray, count: int):
     """The masks after each of ``count`` clicks, each set where the mask before was most wrong."""
     clicks, masks = [], []
     for _ in range(count):
@@ -113,7 +113,7 @@ def _clicked(predictor: Predictor, picture_rgb, phrase: str, mask: np.ndarray, t
             clicks.append(click)
             points = np.array([(x, y) for x, y, _ in clicks])
             given = Clicks(points_xy=points, labels=np.array([label for _, _, label in clicks]))
-            mask = predictor.segment(picture_rgb, [phrase], [given])[0].mask
+            mask = predictor.segment(image, [phrase], [given])[0].mask
         masks.append(mask)
     return masks
 

@@ -15,8 +15,8 @@ import numpy as np
 from evfsam.data.scenes import ClipExpression, clip_expressions, make_clip, render
 from evfsam.evaluation.workers import each
 from evfsam.predictor import Predictor
-from evfsam.tracker import VideoTracker
 from evfsam.types import Clicks, VideoPrompt
+from evfsam.video.tracker import VideoTracker
 
 FRAMES = 48
 SIZE_HW = (256, 256)
@@ -89,7 +89,7 @@ def clip_samples(seeds: Sequence[int]) -> Iterator[ClipSample]:
 def _sample(clip, expression: ClipExpression) -> ClipSample:
     drawn = [render(clip.frame(t), SIZE_HW) for t in range(clip.frames)]
     targets = np.stack([np.isin(frame.part_map, expression.part_ids) for frame in drawn])
-    return ClipSample(np.stack([frame.picture_rgb for frame in drawn]), targets, expression.text)
+    return ClipSample(np.stack([frame.image for frame in drawn]), targets, expression.text)
 
 
 def evaluate_clips(

@@ -115,8 +115,8 @@ def _start(pack: Pack, floors: dict[str, MeanMask], predictor: Predictor) -> Cal
 def _ask_photo(predictor: Predictor, photo, floors: dict[str, MeanMask], scores: PhotoScores) -> None:
     if not photo.targets:
         return
-    picture_rgb, label_map = read_photo(photo)
-    answers = predictor.segment(picture_rgb, list(photo.targets))
+    image, label_map = read_photo(photo)
+    answers = predictor.segment(image, list(photo.targets))
     for (prompt, labels), answer in zip(photo.targets.items(), answers, strict=True):
         target = np.isin(label_map, labels)
         scores.model.setdefault(prompt, []).append(MaskMetrics().update(answer.mask, target))
@@ -132,7 +132,7 @@ def _ask_composed(predictor: Predictor, pack: Pack, seed: int, scores: PhotoScor
     phrases = [expression for expression in sample.expressions if expression.kind in COMPOSED_KINDS]
     if not phrases:
         return
-    answers = predictor.segment(sample.picture_rgb, [phrase.text for phrase in phrases])
+    answers = predictor.segment(sample.image, [phrase.text for phrase in phrases])
     for phrase, answer in zip(phrases, answers, strict=True):
         target = np.isin(sample.part_map, phrase.part_ids)
         for name in (phrase.kind, f"{phrase.kind}, {len(sample.people)} people"):

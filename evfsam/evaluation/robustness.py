@@ -31,28 +31,28 @@ WITHOUT = {
 PHRASES_AT_ONCE = 8  # masks of 2000 px take 16 MB each
 
 
-def jpeg(picture_rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def jpeg(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Through JPEG of quality 30."""
-    _, data = cv2.imencode(".jpg", picture_rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 30])
+    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 30])
     return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
 
 
-def noise(picture_rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Gaussian noise of standard deviation 20 of 255."""
-    return _to_bytes(picture_rgb + rng.normal(0, 20, picture_rgb.shape))
+    return _to_bytes(image + rng.normal(0, 20, image.shape))
 
 
-def blur(picture_rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Gaussian blur with a sigma of 0.6 % of the longer side: about 2 px of 320."""
-    return cv2.GaussianBlur(picture_rgb, (0, 0), 0.006 * max(picture_rgb.shape[:2]))
+    return cv2.GaussianBlur(image, (0, 0), 0.006 * max(image.shape[:2]))
 
 
-def darker(picture_rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return _to_bytes(picture_rgb * 0.5)
+def darker(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return _to_bytes(image * 0.5)
 
 
-def brighter(picture_rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return _to_bytes(picture_rgb * 1.4)
+def brighter(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return _to_bytes(image * 1.4)
 
 
 SPOILED: dict[str, Spoil] = {
@@ -132,7 +132,7 @@ def _start(
         for name, size_hw in shapes:
             sample = scene_sample(turn, size_hw)
             phrases, targets = _naming(sample)
-            kept.add(name, _ious(predictor, sample.picture_rgb, [phrase.text for phrase in phrases], targets))
+            kept.add(name, _ious(predictor, sample.image, [phrase.text for phrase in phrases], targets))
         return kept
 
     return ask
@@ -141,20 +141,20 @@ def _start(
 def _change_one_scene(predictor: Predictor, sample: SceneSample, kept: _Kept) -> None:
     phrases, targets = _naming(sample)
     texts = [phrase.text for phrase in phrases]
-    clean = _ious(predictor, sample.picture_rgb, texts, targets)
+    clean = _ious(predictor, sample.image, texts, targets)
     kept.add("clean", clean)
     for name, fact in WITHOUT.items():
         if getattr(predictor.checkpoint.info, fact):
             plainer = predictor.with_facts(**{fact: False})
-            kept.add(name, _ious(plainer, sample.picture_rgb, texts, targets), clean)
+            kept.add(name, _ious(plainer, sample.image, texts, targets), clean)
     for number, (name, spoil) in enumerate(SPOILED.items()):
         rng = np.random.default_rng([sample.seed, number])
-        kept.add(name, _ious(predictor, spoil(sample.picture_rgb, rng), texts, targets), clean)
+        kept.add(name, _ious(predictor, spoil(sample.image, rng), texts, targets), clean)
     for number, (name, reword) in enumerate(WORDINGS.items()):
         rng = np.random.default_rng([sample.seed, 100 + number])
         said = [reword(phrase, rng) for phrase in phrases]
         changed = [i for i, text in enumerate(said) if text is not None]
-        ious = _ious(predictor, sample.picture_rgb, [said[i] for i in changed], [targets[i] for i in changed])
+        ious = _ious(predictor, sample.image, [said[i] for i in changed], [targets[i] for i in changed])
         kept.add(name, ious, [clean[i] for i in changed])
 
 
@@ -164,11 +164,11 @@ def _naming(sample: SceneSample) -> tuple[list[Expression], list[np.ndarray]]:
     return [phrase for phrase, _ in pairs], [target for _, target in pairs]
 
 
-def _ious(predictor: Predictor, picture_rgb: np.ndarray, texts: Sequence[str], targets) -> list[float]:
+def _ious(predictor: Predictor, image: np.ndarray, texts: Sequence[str], targets) -> list[float]:
     found = []
     for start in range(0, len(texts), PHRASES_AT_ONCE):
         some = slice(start, start + PHRASES_AT_ONCE)
-        answers = predictor.segment(picture_rgb, texts[some])
+        answers = predictor.segment(image, texts[some])
         found += [MaskMetrics().update(a.mask, target) for a, target in zip(answers, targets[some], strict=True)]
     return found
 

@@ -28,22 +28,22 @@ class SceneSample:
 
     Attributes:
         seed: of the scene.
-        picture_rgb: uint8 (H, W, 3).
+        image: uint8 (H, W, 3).
         phrases: with their kinds.
         targets: bool (H, W) a phrase, empty where it names nothing that is there.
         before: seed of the scene whose picture is the other one.
     """
 
     seed: int
-    picture_rgb: np.ndarray
+    image: np.ndarray
     phrases: tuple[Expression, ...]
     targets: tuple[np.ndarray, ...]
     before: int
 
     @property
-    def other_picture_rgb(self) -> np.ndarray:
+    def other_image(self) -> np.ndarray:
         """Another scene's picture, (H, W, 3), for the exchange test."""
-        return _drawn(self.before, self.picture_rgb.shape[:2])[1].picture_rgb
+        return _drawn(self.before, self.image.shape[:2])[1].image
 
 
 def turns(seeds: Sequence[int]) -> list[Turn]:
@@ -72,7 +72,7 @@ def scene_sample(turn: Turn, size_hw: tuple[int, int]) -> SceneSample:
     scene, drawn = _drawn(turn.seed, tuple(size_hw))
     phrases = tuple(expressions(scene))
     targets = tuple(np.isin(drawn.part_map, phrase.part_ids) for phrase in phrases)
-    return SceneSample(turn.seed, drawn.picture_rgb, phrases, targets, turn.before)
+    return SceneSample(turn.seed, drawn.image, phrases, targets, turn.before)
 
 
 @lru_cache(maxsize=3)  # this scene, the one before it, and the next

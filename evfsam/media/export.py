@@ -25,27 +25,27 @@ def mask_png(mask: np.ndarray) -> bytes:
     return _png(mask.astype(np.uint8) * 255)
 
 
-def overlay_png(picture_rgb: np.ndarray, segmentations: Sequence[Segmentation]) -> bytes:
+def overlay_png(image: np.ndarray, segmentations: Sequence[Segmentation]) -> bytes:
     """All masks over the picture, in the palette's colours."""
-    return _png(overlay(picture_rgb, [s.mask for s in segmentations]))
+    return _png(overlay(image, [s.mask for s in segmentations]))
 
 
-def cutout(picture_rgb: np.ndarray, mask: np.ndarray, crop: bool = False) -> np.ndarray:
+def cutout(image: np.ndarray, mask: np.ndarray, crop: bool = False) -> np.ndarray:
     """The masked thing alone: RGBA uint8 (H, W, 4), or cropped to its bounding box.
 
     What is outside is black as well as transparent: nothing of the picture hides in there. An empty mask
     cannot be cropped and gives the whole, fully transparent.
     """
-    rgba = np.dstack([picture_rgb * mask[:, :, None], mask.astype(np.uint8) * 255])
+    rgba = np.dstack([image * mask[:, :, None], mask.astype(np.uint8) * 255])
     if not crop or not mask.any():
         return rgba
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def cutout_png(picture_rgb: np.ndarray, mask: np.ndarray, crop: bool = False) -> bytes:
+def cutout_png(image: np.ndarray, mask: np.ndarray, crop: bool = False) -> bytes:
     """:func:`cutout` as a PNG."""
-    return _png(cutout(picture_rgb, mask, crop))
+    return _png(cutout(image, mask, crop))
 
 
 def encode_rle(mask: np.ndarray) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _annotation(annotation_id: int, category_id: int, segmentation: Segmentation
 
 
 def bundle(
-    picture_rgb: np.ndarray,
+    image: np.ndarray,
     segmentations: Sequence[Segmentation],
     picture_name: str = "picture",
     crop: bool = False,
@@ -95,11 +95,11 @@ def bundle(
     A mask and a cut-out a phrase, one overlay and one COCO JSON; the names say the picture and the phrase.
     """
     stem = slug(re.sub(r"\.\w{1,5}$", "", picture_name), "picture")
-    files = {f"{stem}.overlay.png": overlay_png(picture_rgb, segmentations)}
+    files = {f"{stem}.overlay.png": overlay_png(image, segmentations)}
     for segmentation, name in zip(segmentations, file_stems(stem, segmentations), strict=True):
         files[f"{name}.mask.png"] = mask_png(segmentation.mask)
-        files[f"{name}.cutout.png"] = cutout_png(picture_rgb, segmentation.mask, crop)
-    document = coco_json(picture_name, picture_rgb.shape[:2], segmentations)
+        files[f"{name}.cutout.png"] = cutout_png(image, segmentation.mask, crop)
+    document = coco_json(picture_name, image.shape[:2], segmentations)
     files[f"{stem}.coco.json"] = json.dumps(document, ensure_ascii=False, indent=1).encode()
     return files
 

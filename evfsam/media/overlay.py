@@ -15,7 +15,7 @@ HALO_OPACITY = 0.35  # of the dark rim that keeps a light outline visible on a l
 
 
 def overlay(
-    picture_rgb: np.ndarray,
+    image: np.ndarray,
     masks: Sequence[np.ndarray],
     colours: Sequence[RGB] | None = None,
     fill_opacity: float = 0.45,
@@ -24,7 +24,7 @@ def overlay(
     """Draw masks over a picture, later ones on top.
 
     Args:
-        picture_rgb: uint8 (H, W, 3); left as it is.
+        image: uint8 (H, W, 3); left as it is.
         masks: bool (H, W), one a thing; empty ones draw nothing.
         colours: (r, g, b), 0..255, one a mask; by default the palette's in order.
         fill_opacity: 0 (outline only) to 1 (opaque).
@@ -34,12 +34,12 @@ def overlay(
 
     Raises ValueError if a mask is not of the picture's size or a mask has no colour.
     """
-    drawn = picture_rgb.copy()
+    drawn = image.copy()
     colours = [colour_of(i) for i in range(len(masks))] if colours is None else colours
-    outline_px = outline_width(picture_rgb.shape[:2]) if outline_px is None else outline_px
+    outline_px = outline_width(image.shape[:2]) if outline_px is None else outline_px
     for mask, colour in zip(masks, colours, strict=True):
-        if mask.shape != picture_rgb.shape[:2]:
-            raise ValueError(f"mask {mask.shape} and picture {picture_rgb.shape[:2]} differ in size")
+        if mask.shape != image.shape[:2]:
+            raise ValueError(f"mask {mask.shape} and picture {image.shape[:2]} differ in size")
         _draw(drawn, mask, colour, fill_opacity, outline_px)
     return drawn
 

@@ -45,7 +45,7 @@ class VideoSink(Protocol):
 def draw(frame: TrackedFrame, object_ids: Sequence[int]) -> np.ndarray:
     """The frame with its objects drawn over it, uint8 (H, W, 3); an object's place gives its colour."""
     colours = [colour_of(object_ids.index(o.object_id)) for o in frame.objects]
-    return overlay(frame.picture_rgb, [o.mask for o in frame.objects], colours)
+    return overlay(frame.image, [o.mask for o in frame.objects], colours)
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def cutout_video(target: str | PathLike, clip: Clip) -> Iterator[VideoSink]:
     """All objects without their surroundings, on a transparent ground: VP9 WebM or ProRes 4444 MOV."""
     time_base = clip.time_base if clip.info.variable_rate else None
     with open_writer(target, clip.info.fps, time_base, clip.audio, transparent=True) as writer:
-        yield _Pictures(writer, lambda frame: cutout(frame.picture_rgb, _union(frame)))
+        yield _Pictures(writer, lambda frame: cutout(frame.image, _union(frame)))
 
 
 class _Pictures:
@@ -73,7 +73,7 @@ class _Pictures:
 
 
 def _union(frame: TrackedFrame) -> np.ndarray:
-    mask = np.zeros(frame.picture_rgb.shape[:2], bool)
+    mask = np.zeros(frame.image.shape[:2], bool)
     for o in frame.objects:
         mask |= o.mask
     return mask
@@ -97,7 +97,7 @@ class _Masks:
 
     def add(self, frame: TrackedFrame, time: Fraction, duration: Fraction) -> None:
         masks = {o.object_id: o.mask for o in frame.objects}
-        nothing = np.zeros(frame.picture_rgb.shape[:2], bool)
+        nothing = np.zeros(frame.image.shape[:2], bool)
         for object_id, folder in self._folders.items():
             png = mask_png(masks.get(object_id, nothing))
             self._archive.writestr(f"{folder}/{frame.index:06d}.png", png)

@@ -58,7 +58,7 @@ def open_writer(
     """Write a video that appears when it is whole::
 
         with open_writer("out.mp4", reader.info.fps, audio=reader.audio) as writer:
-            writer.write(picture_rgb, *reader.time_of(index))
+            writer.write(image, *reader.time_of(index))
 
     MP4: H.264 4:2:0 with the index in front, which browsers play; WebM: VP9; with ``transparent`` VP9 or, as
     MOV, ProRes 4444. Leaving the ``with`` by an exception leaves nothing behind.

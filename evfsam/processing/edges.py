@@ -27,30 +27,30 @@ class EdgeGuide:
     """What the filter has to know of a picture, once for all phrases.
 
     Attributes:
-        picture_rgb: uint8 (H, W, 3).
+        image: uint8 (H, W, 3).
         geometry: of the picture in the segmenter's square.
         colours: float32 (3, h, w), 0..1, the picture at the segmenter's size, without padding.
         means: (3, h, w), of each neighbourhood.
         precisions: (3, 3, h, w), the inverse of each neighbourhood's covariance.
     """
 
-    picture_rgb: np.ndarray
+    image: np.ndarray
     geometry: Geometry
     colours: np.ndarray
     means: np.ndarray
     precisions: np.ndarray
 
 
-def guide_by(picture_rgb: np.ndarray, geometry: Geometry) -> EdgeGuide:
+def guide_by(image: np.ndarray, geometry: Geometry) -> EdgeGuide:
     """Look at a picture, uint8 (H, W, 3)."""
     height, width = geometry.resized_size_hw
-    shrinks = height < picture_rgb.shape[0]
-    small = cv2.resize(picture_rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    shrinks = height < image.shape[0]
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     colours = small.transpose(2, 0, 1).astype(np.float32) / 255
     means = _mean(colours)
     first, second = [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]
     covariances = _mean(colours[first] * colours[second]) - means[first] * means[second]
-    return EdgeGuide(picture_rgb, geometry, colours, means, _inverses(covariances))
+    return EdgeGuide(image, geometry, colours, means, _inverses(covariances))
 
 
 def _inverses(symmetric: np.ndarray) -> np.ndarray:
@@ -84,7 +84,7 @@ def _follow_edges(probability: np.ndarray, guide: EdgeGuide) -> np.ndarray:
     *slopes, followed = (
         cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in _mean([*slopes, offset])
     )
-    for slope, channel in zip(slopes, cv2.split(guide.picture_rgb), strict=True):
+    for slope, channel in zip(slopes, cv2.split(guide.image), strict=True):
         followed += slope * (channel * np.float32(1 / 255))
     followed = np.clip(followed, 1 - SUREST, SUREST, out=followed)
     return np.log(followed / (1 - followed))

@@ -10,34 +10,34 @@ from torch.nn import functional as F
 from evfsam.types import Clicks, Geometry, ModelInput, PixelSpec
 
 
-def prepare(picture_rgb: np.ndarray, spec: PixelSpec) -> ModelInput:
+def prepare(image: np.ndarray, spec: PixelSpec) -> ModelInput:
     """Make both copies of a picture that a checkpoint reads.
 
     Args:
-        picture_rgb: uint8 (H, W, 3).
+        image: uint8 (H, W, 3).
         spec: the checkpoint's pixel facts.
 
     Values equal the official ``inference.py`` (``sam_preprocess``, ``beit3_preprocess``).
     """
-    pixels, resized_size_hw = segmenter_pixels(picture_rgb, spec)
+    pixels, resized_size_hw = segmenter_pixels(image, spec)
     geometry = Geometry(
-        original_size_hw=picture_rgb.shape[:2],
+        original_size_hw=image.shape[:2],
         resized_size_hw=resized_size_hw,
         input_size_hw=(spec.image_size, spec.image_size),
     )
-    return ModelInput(pixels, encoder_pixels(picture_rgb, spec.encoder_image_size), geometry)
+    return ModelInput(pixels, encoder_pixels(image, spec.encoder_image_size), geometry)
 
 
-def encoder_pixels(picture_rgb: np.ndarray, image_size: int) -> torch.Tensor:
+def encoder_pixels(image: np.ndarray, image_size: int) -> torch.Tensor:
     """The multimodal encoder's copy: float32 (1, 3, image_size, image_size) in -1..1.
 
     Bicubic without antialias, as ``torchvision`` does it on tensors with ``antialias=None``; bicubic weights
     overshoot, so values may leave the range a little.
     """
-    return F.interpolate(_channels_first(picture_rgb) / 255, (image_size, image_size), mode="bicubic") * 2 - 1
+    return F.interpolate(_channels_first(image) / 255, (image_size, image_size), mode="bicubic") * 2 - 1
 
 
-def segmenter_pixels(picture_rgb: np.ndarray, spec: PixelSpec) -> tuple[torch.Tensor, tuple[int, int]]:
+def segmenter_pixels(image: np.ndarray, spec: PixelSpec) -> tuple[torch.Tensor, tuple[int, int]]:
     """The segmenter's copy, float32 (1, 3, image_size, image_size), normalised; and (height, width) of what of it is
     no padding.
     """
@@ -45,10 +45,10 @@ def segmenter_pixels(picture_rgb: np.ndarray, spec: PixelSpec) -> tuple[torch.Te
     std = torch.tensor(spec.std).view(1, 3, 1, 1)
     size = spec.image_size
     if not spec.keep_aspect_ratio:
-        pixels = F.interpolate(_channels_first(picture_rgb), (size, size), mode="bilinear", align_corners=False)
+        pixels = F.interpolate(_channels_first(image), (size, size), mode="bilinear", align_corners=False)
         return (pixels - mean) / std, (size, size)
-    height, width = resized_hw = resized_size_hw(picture_rgb.shape[:2], size)
-    resized = np.asarray(Image.fromarray(picture_rgb).resize((width, height), Image.Resampling.BILINEAR))
+    height, width = resized_hw = resized_size_hw(image.shape[:2], size)
+    resized = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
     pixels = (_channels_first(resized) - mean) / std
     return F.pad(pixels, (0, size - width, 0, size - height)), resized_hw
 
@@ -60,9 +60,9 @@ def resized_size_hw(original_size_hw: tuple[int, int], image_size: int) -> tuple
     return max(height, 1), max(width, 1)
 
 
-def _channels_first(picture_rgb: np.ndarray) -> torch.Tensor:
+def _channels_first(image: np.ndarray) -> torch.Tensor:
     # ascontiguousarray: mirrored or cropped views have strides torch refuses; copy: some arrays are read-only.
-    return torch.from_numpy(np.array(picture_rgb, copy=True)).permute(2, 0, 1).unsqueeze(0).float()
+    return torch.from_numpy(np.array(image, copy=True)).permute(2, 0, 1).unsqueeze(0).float()
 
 
 def prepare_clicks(clicks: Clicks, geometry: Geometry):

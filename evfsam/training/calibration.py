@@ -41,7 +41,7 @@ def _start(predictor: Predictor) -> Callable[[Turn], list[float]]:
     def presences(turn: Turn) -> list[float]:
         sample = scene_sample(turn, SIZE_HW)
         there = [phrase.text for phrase, target in zip(sample.phrases, sample.targets, strict=True) if target.any()]
-        answers = predictor.answers(predictor.encode(sample.picture_rgb), there)
+        answers = predictor.answers(predictor.encode(sample.image), there)
         return [presence_logits(masks).sigmoid().item() for masks, _ in answers]
 
     return presences

@@ -45,7 +45,7 @@ def _render_chunk(task: tuple[range, int]):
     for seed in seeds:
         clip = make_clip(seed, FRAMES * STRIDE)
         drawn = [render(clip.frame(t * STRIDE), (size, size)) for t in range(FRAMES)]
-        pictures.append(np.stack([frame.picture_rgb for frame in drawn]))
+        pictures.append(np.stack([frame.image for frame in drawn]))
         maps.append(np.stack([frame.part_map.astype(np.uint8) for frame in drawn]))
         things: dict[int, list[int]] = {}
         for part in clip.scene.parts:

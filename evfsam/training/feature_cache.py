@@ -38,7 +38,7 @@ def open_feature_cache(folder: Path, model: EvfSam, cache: SceneCache, weights_i
         arrays = None
         for start in trange(0, len(cache), BATCH, desc="features"):
             scenes = range(start, min(start + BATCH, len(cache)))
-            pixels = [segmenter_pixels(cache.picture_rgb(i), model.config.pixels)[0] for i in scenes]
+            pixels = [segmenter_pixels(cache.image(i), model.config.pixels)[0] for i in scenes]
             features = model.encode_image(torch.cat(pixels).to(model.device))
             levels = (features.image_embeddings, *features.high_res_features)
             arrays = arrays or [

@@ -136,7 +136,7 @@ class MemoryStage(nn.Module):
                 sparse, dense = segmenter.embed_prompts(batch.first.points, batch.first.boxes)
                 masks = segmenter.decode(memory.without_memory(frame), sparse, dense, multimask=False)
             else:
-                masks = memory.follow(frame, bank, t)
+                masks = memory.track(frame, bank, t)
                 for name, value in mask_losses(masks, batch.coverage[t]).items():
                     total[name] = total[name] + value / (length - 1)
             if batch.truth[t]:

@@ -90,7 +90,7 @@ class _Chunks:
 
     def _row(self, scene: int) -> dict[str, np.ndarray]:
         cache, spec, rng = self.reader.cache, self.reader.spec, generator(self.seed, "on device", scene)
-        picture = cache.picture_rgb(scene)
+        picture = cache.image(scene)
         if rng.random() < self.reader.variety:
             picture = vary_picture(picture, rng)
         square = _resized(cache.square_map(scene), spec.image_size)
@@ -150,9 +150,9 @@ def _rounded(pixels: torch.Tensor) -> np.ndarray:
     return pixels[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
 
 
-def _segmenter_copy(picture_rgb: np.ndarray, spec: PixelSpec) -> np.ndarray:
+def _segmenter_copy(image: np.ndarray, spec: PixelSpec) -> np.ndarray:
     """uint8 (S, S, 3); what pads it has the mean colour, which normalising brings to about 0."""
-    pixels, _ = segmenter_pixels(picture_rgb, spec)
+    pixels, _ = segmenter_pixels(image, spec)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
     return _rounded(pixels * std + mean)
 

@@ -46,5 +46,5 @@ def _render_chunk(photographs: Path, task: tuple[range, int]):
         }
         for sample in samples
     ]
-    pictures = np.stack([sample.picture_rgb for sample in samples])
+    pictures = np.stack([sample.image for sample in samples])
     return {"pictures_rgb": pictures, "part_maps": np.stack([sample.part_map for sample in samples])}, rows

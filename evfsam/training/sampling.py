@@ -106,7 +106,7 @@ def sample_phrases(
 
 def read_pictures(cache: SceneCache, scenes, rng: np.random.Generator, variety: float = 0.0) -> list[np.ndarray]:
     """Pictures of these rows, uint8 (H, W, 3) each; a share of them in other light or worse."""
-    pictures = [cache.picture_rgb(scene) for scene in scenes]
+    pictures = [cache.image(scene) for scene in scenes]
     return [vary_picture(p, rng) if variety and rng.random() < variety else p for p in pictures]
 
 

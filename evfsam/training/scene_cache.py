@@ -39,7 +39,7 @@ class SceneCache:
     def __len__(self) -> int:
         return len(self.pictures_rgb)
 
-    def picture_rgb(self, scene: int) -> np.ndarray:
+    def image(self, scene: int) -> np.ndarray:
         """uint8 (H, W, 3)."""
         height, width = self.sizes_hw[scene]
         return self.pictures_rgb[scene][:height, :width]
@@ -140,7 +140,7 @@ def _render_chunk(aspects: tuple[float, ...], moving: bool, task: tuple[range, i
         if len(scene.parts) > OUTSIDE:
             raise ValueError(f"scene {seed} has {len(scene.parts)} parts; the cache keeps 8 bits")
         padding = ((0, size - height), (0, size - width))
-        pictures.append(np.pad(rendering.picture_rgb, (*padding, (0, 0))))
+        pictures.append(np.pad(rendering.image, (*padding, (0, 0))))
         maps.append(np.pad(rendering.part_map.astype(np.uint8), padding, constant_values=OUTSIDE))
         bodies: dict[tuple, list[int]] = {}
         for part in scene.parts:

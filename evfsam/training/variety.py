@@ -11,9 +11,9 @@ from evfsam.evaluation.wordings import paraphrase, slip, word_order
 DARKEST, BRIGHTEST = 0.35, 1.6  # of the picture's own light
 
 
-def vary_picture(picture_rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def vary_picture(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Other light always; now and then noise, a blur, or what JPEG leaves. uint8 (H, W, 3), a new array."""
-    values = picture_rgb.astype(np.float32)
+    values = image.astype(np.float32)
     grey = values.mean(-1, keepdims=True)
     values = grey + (values - grey) * rng.uniform(0.6, 1.3)
     values = values * np.exp(rng.uniform(np.log(DARKEST), np.log(BRIGHTEST))) * rng.uniform(0.95, 1.05, 3)

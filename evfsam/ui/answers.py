@@ -10,7 +10,7 @@ from evfsam.checkpoints.registry import CheckpointInfo
 from evfsam.media.palette import colour_of
 from evfsam.processing.text import SEMANTIC_PREFIX
 from evfsam.types import Segmentation
-from evfsam.ui.state import Answer
+from evfsam.ui.service import Answer
 from evfsam.ui.viewer import Row, percent, seconds
 
 LOW_SCORE = 0.5  # predicted IoU below which a mask is more likely wrong than right

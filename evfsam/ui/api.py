@@ -7,53 +7,53 @@ from typing import Any
 import gradio as gr
 
 from evfsam.media.export import bundle, encode_rle
-from evfsam.tracker import DIRECTIONS
 from evfsam.types import Segmentation
 from evfsam.ui import answers
 from evfsam.ui.comparison import figures, pairwise_iou
 from evfsam.ui.components import picture_input
 from evfsam.ui.downloads import bare, write_files
-from evfsam.ui.errors import told
+from evfsam.ui.errors import with_user_errors
 from evfsam.ui.label_map import exclusive, settle
 from evfsam.ui.phrases import split_phrases
-from evfsam.ui.state import Answer, Workbench
+from evfsam.ui.service import Answer, ModelService
 from evfsam.ui.tabs import compare, parts, referring, semantic, video
 from evfsam.ui.tabs.common import ON_GPU
 from evfsam.ui.video_job import Job
+from evfsam.video.tracker import DIRECTIONS
 
 PUBLIC = {**ON_GPU, "api_visibility": "public"}
 
 
 def segment(
-    bench: Workbench, picture: str | None, phrases: str, model: str, threshold: float
+    service: ModelService, picture: str | None, phrases: str, model: str, threshold: float
 ) -> tuple[dict[str, Any], list[str]]:
     """Masks of what phrases name, (JSON, files)."""
-    answer = referring.ask(bench, model or bench.default_model, picture, phrases)
+    answer = referring.ask(service, model or service.default_model, picture, phrases)
     return _answered(answer, answer.at(threshold))
 
 
-def label(bench: Workbench, picture: str | None, categories: str, model: str) -> tuple[dict[str, Any], list[str]]:
+def label(service: ModelService, picture: str | None, categories: str, model: str) -> tuple[dict[str, Any], list[str]]:
     """One label map of categories, (JSON, files)."""
-    answer = semantic.ask(bench, model or bench.default_model, picture, semantic.categories([], categories))
+    answer = semantic.ask(service, model or service.default_model, picture, semantic.categories([], categories))
     settled = settle(answer.segmentations)
     document, files = _answered(answer, exclusive(answer.segmentations, settled))
     return {**document, "labelled": round(settled.covered, 6)}, files
 
 
 def take_apart(
-    bench: Workbench, picture: str | None, thing: str, names: str, model: str
+    service: ModelService, picture: str | None, thing: str, names: str, model: str
 ) -> tuple[dict[str, Any], list[str]]:
     """Masks of a thing's parts, (JSON, files)."""
-    answer = parts.ask(bench, model or bench.default_model, picture, thing, split_phrases(names))
+    answer = parts.ask(service, model or service.default_model, picture, thing, split_phrases(names))
     return _answered(answer, answer.segmentations)
 
 
 def compare_(
-    bench: Workbench, picture: str | None, phrases: str, by: str, of: str, model: str
+    service: ModelService, picture: str | None, phrases: str, by: str, of: str, model: str
 ) -> tuple[dict[str, Any], list[str]]:
     """Sides compared on one picture, (JSON, files)."""
     named = split_phrases(of) if of.strip() else []
-    *_, found = compare.compare(bench, by, picture, phrases, named, named, model or bench.default_model)
+    *_, found = compare.compare(service, by, picture, phrases, named, named, model or service.default_model)
     sides = [
         {**figures(side), **_described(side.segmentation), "phrase": side.candidate.phrase} for side in found.sides
     ]
@@ -61,7 +61,7 @@ def compare_(
 
 
 def track(
-    bench: Workbench,
+    service: ModelService,
     path: str | None,
     phrases: str,
     frame: int,
@@ -74,18 +74,18 @@ def track(
     """Objects followed through a clip, (JSON, files)."""
     clip = video.clip_of(path, start_s, end_s, max(video.SIDES))
     prompts = video.name_objects(phrases, frame)
-    job = Job(clip, model or bench.default_model, prompts, direction, find_again)
-    *_, outcome = video.track(bench, job)
+    job = Job(clip, model or service.default_model, prompts, direction, find_again)
+    *_, outcome = video.track(service, job)
     objects = [{"object_id": i, "phrase": name, "scores": list(outcome.scores[i])} for i, name in job.names.items()]
     return {"model": job.model, "times_s": list(outcome.times_s), "objects": objects}, list(outcome.files)
 
 
-def models(bench: Workbench) -> list[dict[str, Any]]:
+def models(service: ModelService) -> list[dict[str, Any]]:
     """What can be asked, and what each checkpoint can do."""
     return [
         {
             "name": name,
-            "default": name == bench.default_model,
+            "default": name == service.default_model,
             "on_hub": info.on_hub,
             "capabilities": list(info.capabilities),
             "prompt_kinds": list(info.prompt_kinds),
@@ -93,12 +93,12 @@ def models(bench: Workbench) -> list[dict[str, Any]]:
             "licence": info.licence,
             "description": info.description,
         }
-        for name, info in bench.models.items()
+        for name, info in service.models.items()
     ]
 
 
 def _answered(answer: Answer, segmentations: list[Segmentation]) -> tuple[dict[str, Any], list[str]]:
-    height, width = answer.picture_rgb.shape[:2]
+    height, width = answer.image.shape[:2]
     document = {
         "picture": {"name": answer.picture_name, "width": width, "height": height},
         "model": answer.model,
@@ -108,7 +108,7 @@ def _answered(answer: Answer, segmentations: list[Segmentation]) -> tuple[dict[s
         "decode_seconds": answer.timed.decode_seconds,
         "results": [_described(s) for s in segmentations],
     }
-    return document, write_files(bundle(answer.picture_rgb, bare(segmentations), answer.picture_name))
+    return document, write_files(bundle(answer.image, bare(segmentations), answer.picture_name))
 
 
 def _described(segmentation: Segmentation) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _described(segmentation: Segmentation) -> dict[str, Any]:
     }
 
 
-def layout(bench: Workbench) -> None:
+def layout(service: ModelService) -> None:
     """The endpoints; nothing of them is seen on the page."""
     with gr.Column(visible=False):
         picture = picture_input()
@@ -146,7 +146,7 @@ def layout(bench: Workbench) -> None:
             model: a name from /models, or empty for the default one.
             threshold: probability above which a pixel is inside, 0.05 to 0.95.
         """
-        return segment(bench, picture, phrases, model, threshold)
+        return segment(service, picture, phrases, model, threshold)
 
     def on_semantic(picture, categories, model=""):
         """Label everything of some categories in a picture, one label a pixel.
@@ -156,7 +156,7 @@ def layout(bench: Workbench) -> None:
             categories: with commas between them.
             model: a name from /models, or empty for the default one.
         """
-        return label(bench, picture, categories, model)
+        return label(service, picture, categories, model)
 
     def on_parts(picture, thing, parts, model=""):
         """Mask the parts of a kind of thing in a picture.
@@ -167,7 +167,7 @@ def layout(bench: Workbench) -> None:
             parts: with commas between them.
             model: a name from /models, or empty for the default one.
         """
-        return take_apart(bench, picture, thing, parts, model)
+        return take_apart(service, picture, thing, parts, model)
 
     def on_compare(picture, phrases, by="phrases", of="", model=""):
         """Compare two to four checkpoints, phrases or precisions on one picture.
@@ -179,7 +179,7 @@ def layout(bench: Workbench) -> None:
             of: the checkpoints or precisions to compare, with commas between them.
             model: for phrases and precisions, a name from /models, or empty for the default one.
         """
-        return compare_(bench, picture, phrases, by, of, model)
+        return compare_(service, picture, phrases, by, of, model)
 
     def on_track(video, phrases, frame=0, direction="forward", start_s=0, end_s=0, model="", find_again=True):
         """Follow objects through a video; the files are the overlaid video, masks as PNG and COCO JSON.
@@ -194,14 +194,14 @@ def layout(bench: Workbench) -> None:
             model: a name from /models, or empty for the default one.
             find_again: ask for things by their words on every frame, to find what comes back into sight.
         """
-        return track(bench, video, phrases, int(frame), direction, start_s, end_s, model, bool(find_again))
+        return track(service, video, phrases, int(frame), direction, start_s, end_s, model, bool(find_again))
 
     def on_models():
         """The checkpoints on offer and what each can do."""
-        return models(bench)
+        return models(service)
 
     def offer(handler, name, inputs, outputs, **how):
-        handler = told(handler)
+        handler = with_user_errors(handler)
         handler.__name__ = name  # under which language models find it; Gradio reads it off the function
         call.click(handler, inputs, outputs, api_name=name, **how)
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import gradio as gr
 
 from evfsam.ui import api, examples
+from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
-from evfsam.ui.state import Workbench
 from evfsam.ui.tabs import common, compare, parts, referring, semantic, video
 from evfsam.ui.theme import CSS_FILES, make_theme
 
@@ -30,14 +30,14 @@ ASK_LINKED = """() => {
 }"""
 
 
-def build_app(bench: Workbench) -> gr.Blocks:
+def build_app(service: ModelService) -> gr.Blocks:
     """The page, not yet launched."""
     with gr.Blocks(title="EVF-SAM", analytics_enabled=False, delete_cache=(DAY // 24, DAY)) as app:
         with gr.Row(elem_id="evf-top"):
             gr.HTML(HEAD, elem_classes=["evf-flush"])
             model = gr.Dropdown(
-                model_choices(bench),
-                value=bench.default_model,
+                model_choices(service),
+                value=service.default_model,
                 label="Model",
                 container=False,
                 scale=0,
@@ -48,15 +48,15 @@ def build_app(bench: Workbench) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs") as tabs:
             for title, tab in TABS:
                 with gr.Tab(title, id=tab.TAB):
-                    linked.append(tab.layout(bench, model))
-        _fill_from_links(app, bench, tabs, model, linked)
-        api.layout(bench)
+                    linked.append(tab.layout(service, model))
+        _fill_from_links(app, service, tabs, model, linked)
+        api.layout(service)
     return app
 
 
-def model_choices(bench: Workbench) -> list[tuple[str, str]]:
+def model_choices(service: ModelService) -> list[tuple[str, str]]:
     """(label, name) of every checkpoint on offer; the label says what has to be downloaded first."""
-    return [(f"{name} (download)" if info.on_hub else name, name) for name, info in bench.models.items()]
+    return [(f"{name} (download)" if info.on_hub else name, name) for name, info in service.models.items()]
 
 
 def serve(app: gr.Blocks, settings: Settings, prevent_thread_lock: bool = False) -> None:
@@ -79,11 +79,11 @@ def serve(app: gr.Blocks, settings: Settings, prevent_thread_lock: bool = False)
 
 
 def _fill_from_links(
-    app: gr.Blocks, bench: Workbench, tabs: gr.Tabs, model: gr.Dropdown, linked: Sequence[common.Linked]
+    app: gr.Blocks, service: ModelService, tabs: gr.Tabs, model: gr.Dropdown, linked: Sequence[common.Linked]
 ) -> None:
     def on_load(request: gr.Request):
         query = dict(request.query_params)
-        known = query.get("model") in bench.models
+        known = query.get("model") in service.models
         filled = [gr.Tabs(selected=query["tab"]), query["model"] if known else gr.skip()]
         for tab in linked:
             filled += tab.values(query) if tab.tab == query["tab"] else [gr.skip()] * len(tab.inputs)

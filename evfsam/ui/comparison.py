@@ -84,28 +84,26 @@ def pairwise_iou(sides: Sequence[Side]) -> np.ndarray:
     return np.array([[iou(a, b) for b in masks] for a in masks])
 
 
-def difference_map(
-    picture_rgb: np.ndarray, masks: tuple[np.ndarray, np.ndarray], colours: tuple[RGB, RGB]
-) -> np.ndarray:
+def difference_map(image: np.ndarray, masks: tuple[np.ndarray, np.ndarray], colours: tuple[RGB, RGB]) -> np.ndarray:
     """The picture in grey, with what only one of two masks takes in that one's colour: uint8 (h, w, 3)."""
-    view, (a, b) = to_view(picture_rgb), masks
+    view, (a, b) = to_view(image), masks
     grey = np.repeat(view.mean(2, keepdims=True) * 0.6 + 60, 3, axis=2).clip(0, 255).astype(np.uint8)
     only_a, only_b = (to_view(mask * np.uint8(255)) > 127 for mask in (a & ~b, b & ~a))
     return overlay(grey, [only_a, only_b], colours, fill_opacity=0.8, outline_px=0)
 
 
-def pair_html(picture_rgb: np.ndarray, sides: Sequence[Side], first: int, second: int) -> str:
+def pair_html(image: np.ndarray, sides: Sequence[Side], first: int, second: int) -> str:
     """Two sides over each other with a slider between them, and below it where they differ."""
     names = [escape(sides[i].candidate.label) for i in (first, second)]
     colours = colour_of(first), colour_of(second)
     masks = tuple(sides[i].segmentation.mask for i in (first, second))
     left, right = (
-        picture_uri(overlay(to_view(picture_rgb), [to_view(mask * np.uint8(255)) > 127], [colour]))
+        picture_uri(overlay(to_view(image), [to_view(mask * np.uint8(255)) > 127], [colour]))
         for mask, colour in zip(masks, colours, strict=True)
     )
-    ratio, sides_told = _ratio(picture_rgb), f"Left: {names[0]}. Right: {names[1]}."
+    ratio, sides_told = _ratio(image), f"Left: {names[0]}. Right: {names[1]}."
     told = " ".join(f"{_swatch(colour)}{name} alone." for colour, name in zip(colours, names, strict=True))
-    difference = picture_uri(difference_map(picture_rgb, masks, colours))
+    difference = picture_uri(difference_map(image, masks, colours))
     return (
         f'<div class="evf-slider" style="--cut: 50%; {ratio}">'
         f'<div class="evf-stage" style="{ratio}"><img alt="Mask of {names[0]}" src="{left}">'
@@ -117,13 +115,13 @@ def pair_html(picture_rgb: np.ndarray, sides: Sequence[Side], first: int, second
     )
 
 
-def files(picture_rgb: np.ndarray, stem: str, sides: Sequence[Side]) -> dict[str, bytes]:
+def files(image: np.ndarray, stem: str, sides: Sequence[Side]) -> dict[str, bytes]:
     """What a comparison adds to the masks: file name -> content, figures as JSON and a difference map a pair."""
     labels = [side.candidate.label for side in sides]
     content = {}
     for i, j in combinations(range(len(sides)), 2):
         masks = sides[i].segmentation.mask, sides[j].segmentation.mask
-        drawn = Image.fromarray(difference_map(picture_rgb, masks, (colour_of(i), colour_of(j))))
+        drawn = Image.fromarray(difference_map(image, masks, (colour_of(i), colour_of(j))))
         buffer = io.BytesIO()
         drawn.save(buffer, "png")
         content[f"{stem}.difference.{slug(labels[i], str(i))}.{slug(labels[j], str(j))}.png"] = buffer.getvalue()
@@ -148,15 +146,15 @@ def figures(side: Side) -> dict[str, Any]:
     }
 
 
-def grid_html(picture_rgb: np.ndarray, sides: Sequence[Side], notes: Sequence[tuple[str, ...]]) -> str:
+def grid_html(image: np.ndarray, sides: Sequence[Side], notes: Sequence[tuple[str, ...]]) -> str:
     """Every side's picture with its score, area, time and memory, and what is to be noted of it."""
-    picture = picture_uri(to_view(picture_rgb))
-    cards = "".join(_cards(sides, notes, picture, _ratio(picture_rgb)))
+    picture = picture_uri(to_view(image))
+    cards = "".join(_cards(sides, notes, picture, _ratio(image)))
     return f'<div class="evf-grid" style="--columns: {2 if len(sides) == MOST else len(sides)}">{cards}</div>'
 
 
-def _ratio(picture_rgb: np.ndarray) -> str:
-    height, width = picture_rgb.shape[:2]
+def _ratio(image: np.ndarray) -> str:
+    height, width = image.shape[:2]
     return f"aspect-ratio: {width} / {height}; --ratio: {width / height:.5f}"
 
 

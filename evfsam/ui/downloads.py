@@ -25,7 +25,7 @@ def write_files(files: dict[str, bytes]) -> list[str]:
 
 
 def picture_files(
-    picture_rgb: np.ndarray,
+    image: np.ndarray,
     picture_name: str,
     segmentations: Sequence[Segmentation],
     more: Mapping[str, bytes] | None = None,
@@ -35,7 +35,7 @@ def picture_files(
     ``more`` holds further files, name -> content.
     """
     picture_name = Path(picture_name).name
-    files = {**bundle(picture_rgb, segmentations, picture_name), **(more or {})}
+    files = {**bundle(image, segmentations, picture_name), **(more or {})}
     stem = slug(Path(picture_name).stem, "picture")
     archive, *single = write_files({f"{stem}.zip": zip_files(files), **files})
     return archive, single

@@ -14,7 +14,7 @@ from evfsam.errors import EvfSamError
 LOG = logging.getLogger(__name__)
 
 
-def told(handler: Callable) -> Callable:
+def with_user_errors(handler: Callable) -> Callable:
     """The handler, its errors shown to the user; what nobody expected goes to the log in full."""
 
     @functools.wraps(handler)

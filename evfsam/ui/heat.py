@@ -10,16 +10,16 @@ import numpy as np
 from evfsam.ui.viewer import picture_uri, to_view
 
 
-def heat_over(picture_rgb: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def heat_over(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Attention over a picture: dark where there is none, bright yellow where there is most.
 
     Args:
-        picture_rgb: uint8 (H, W, 3).
+        image: uint8 (H, W, 3).
         weights: float (n, n), one an encoder patch, stretched over the whole picture as the encoder saw it.
 
     Returns uint8 (h, w, 3), small enough for a screen.
     """
-    view = to_view(picture_rgb)
+    view = to_view(image)
     height, width = view.shape[:2]
     spread = float(weights.max() - weights.min())
     level = (weights - weights.min()) / spread if spread > 0 else np.zeros_like(weights)

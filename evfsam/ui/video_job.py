@@ -19,14 +19,14 @@ import numpy as np
 from gradio.utils import get_upload_folder
 
 from evfsam.errors import InputError
-from evfsam.follow import follow
 from evfsam.media.export import slug
 from evfsam.media.palette import colour_of
 from evfsam.media.video import VideoReader
 from evfsam.media.video_export import VideoSink, cutout_video, masks_zip, overlay_video, rle_json
-from evfsam.tracker import Direction, VideoTracker
 from evfsam.types import Clicks, TrackedFrame, TrackedObject, VideoPrompt
 from evfsam.ui.viewer import Row
+from evfsam.video.bidirectional import track_in_order
+from evfsam.video.tracker import Direction, VideoTracker
 
 PREVIEW_PIXELS = 720
 PREVIEW_SECONDS = 0.4  # between two previews
@@ -76,7 +76,7 @@ class Step:
     done: int
     total: int
     elapsed_s: float
-    picture_rgb: np.ndarray | None = None
+    image: np.ndarray | None = None
     rows: tuple[Row, ...] = ()
 
     @property
@@ -133,7 +133,7 @@ def _follow(tracker: VideoTracker, reader: VideoReader, job: Job, folder: Path) 
     scores: dict[int, list[float | None]] = {object_id: [] for object_id in names}
     with ExitStack() as stack:
         paths, sinks = _open_sinks(stack, reader, job, folder)
-        for step in follow(tracker, reader, job.prompts, job.direction, find_again=job.find_again):
+        for step in track_in_order(tracker, reader, job.prompts, job.direction, find_again=job.find_again):
             if step.in_order:
                 for sink in sinks:
                     sink.add(step.frame, *reader.time_of(step.frame.index))
@@ -142,7 +142,7 @@ def _follow(tracker: VideoTracker, reader: VideoReader, job: Job, folder: Path) 
             told = Step(step.done, max(step.total or 0, step.done), elapsed)
             if step.frame.objects and (shown is None or elapsed - shown > PREVIEW_SECONDS):
                 shown = elapsed
-                told = replace(told, picture_rgb=_small(step.frame.picture_rgb), rows=_rows(step.frame, names))
+                told = replace(told, image=_small(step.frame.image), rows=_rows(step.frame, names))
             yield told
     times = tuple(float(reader.time_of(i)[0]) for i in range(len(reader)))
     archive = _zip(folder / f"{slug(Path(job.clip.path).stem, 'video')}.zip", paths)

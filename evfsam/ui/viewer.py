@@ -44,7 +44,7 @@ class Row:
 
 
 def stage(
-    picture_rgb: np.ndarray,
+    image: np.ndarray,
     name: str,
     rows: Sequence[Row],
     marks: Sequence[Clicks | None] = (),
@@ -53,13 +53,13 @@ def stage(
     """The picture with its layers, and the rows below it.
 
     Args:
-        picture_rgb: uint8 (H, W, 3).
+        image: uint8 (H, W, 3).
         name: of the picture, for those who cannot see it.
         marks: points and boxes set by hand, one entry a row or none at all.
         refining: whether clicks on the picture mean something; then the keyboard can click, too.
     """
-    height, width = picture_rgb.shape[:2]
-    view = to_view(picture_rgb)
+    height, width = image.shape[:2]
+    view = to_view(image)
     reachable = f' tabindex="0" aria-label="{CROSS}"' if refining else ""
     found = ", ".join(row.label for row in rows if row.mask.any()) or "nothing"
     layers = [
@@ -153,9 +153,9 @@ def layer_uri(mask: np.ndarray, colour: RGB) -> str:
     return _uri(Image.fromarray(np.rint(rgba).astype(np.uint8)), "png", compress_level=3)
 
 
-def picture_uri(picture_rgb: np.ndarray) -> str:
+def picture_uri(image: np.ndarray) -> str:
     """A picture for the screen."""
-    return _uri(Image.fromarray(picture_rgb), "webp", quality=90, method=2)
+    return _uri(Image.fromarray(image), "webp", quality=90, method=2)
 
 
 def _uri(picture: Image.Image, kind: str, **options: int) -> str:

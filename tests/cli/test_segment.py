@@ -20,7 +20,7 @@ PHRASES = ["the red car", "[semantic] sky"]
 @pytest.fixture
 def picture(tmp_path):
     path = tmp_path / "My Picture.png"
-    Image.fromarray(render(make_scene(900_000), (96, 128)).picture_rgb).save(path)
+    Image.fromarray(render(make_scene(900_000), (96, 128)).image).save(path)
     return path
 
 

@@ -43,8 +43,8 @@ def make_clone(folder: Path, people: int = PEOPLE) -> Path:
     cells[0] = [np.array([name]) for name in NAMES]
     savemat(folder / "label_list.mat", {"label_list": cells})
     for number in range(1, people + 1):
-        picture_rgb, label_map = draw(number)
-        Image.fromarray(picture_rgb).save(folder / "photos" / f"{number:04}.jpg", quality=95)
+        image, label_map = draw(number)
+        Image.fromarray(image).save(folder / "photos" / f"{number:04}.jpg", quality=95)
         savemat(folder / "annotations" / "pixel-level" / f"{number:04}.mat", {"groundtruth": label_map})
     return folder
 
@@ -58,10 +58,10 @@ def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
     """A person whose coat's colour goes round with the number: picture and label map."""
     rng = np.random.default_rng(number)
     height, width = SIZE_HW
-    picture_rgb = rng.integers(90, 150, (height, width, 3)).astype(np.uint8)
+    image = rng.integers(90, 150, (height, width, 3)).astype(np.uint8)
     label_map = np.zeros(SIZE_HW, np.uint8)
     for name, (top, bottom, left, right) in BODY.items():
         view = np.s_[int(top * height) : int(bottom * height), int(left * width) : int(right * width)]
-        picture_rgb[view] = PAINT.get(name) or list(COATS.values())[number % len(COATS)]
+        image[view] = PAINT.get(name) or list(COATS.values())[number % len(COATS)]
         label_map[view] = NAMES.index(name)
-    return picture_rgb, label_map
+    return image, label_map

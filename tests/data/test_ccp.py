@@ -47,8 +47,8 @@ def test_the_command_makes_the_pack_and_keeps_a_tenth_back(tmp_path, capsys):
     assert [photo.identity for photo in pack.photos["val"]] == ["0006", "0016"]
     train = [photo.identity for photo in pack.photos["train"]]
     assert len(train) == PEOPLE - 4 and not {"0001", "0011"} & set(train)
-    picture_rgb, label_map = read_photo(pack.photos["train"][0])
-    assert picture_rgb.shape == (448, 299, 3) and label_map.shape == (448, 299)
+    image, label_map = read_photo(pack.photos["train"][0])
+    assert image.shape == (448, 299, 3) and label_map.shape == (448, 299)
     assert set(np.unique(label_map)) == {0, *(NAMES.index(name) for name in BODY)}
     assert main([str(tmp_path), str(tmp_path / "pack")]) == 2 and "is no clone" in capsys.readouterr().err
 
@@ -84,15 +84,15 @@ def test_a_folder_without_a_pack_is_refused(tmp_path, folder):
 def test_a_single_photograph_is_asked_for_what_it_shows(pack):
     for seed in range(12):
         sample = single_sample(pack, pack.photos["train"][0], np.random.default_rng(seed), SIZE_HW)
-        assert sample.picture_rgb.shape == (*SIZE_HW, 3) and sample.part_map.dtype == np.uint8
+        assert sample.image.shape == (*SIZE_HW, 3) and sample.part_map.dtype == np.uint8
         for expression in sample.expressions:
             assert mask_of(sample, expression).any() == (expression.kind != "absent")
 
 
 def test_the_same_seed_gives_the_same_sample(pack):
     one, again, other = (photo_sample(pack, seed, SIZE_HW) for seed in (4, 4, 5))
-    assert (one.picture_rgb == again.picture_rgb).all() and one.expressions == again.expressions
-    assert (one.picture_rgb != other.picture_rgb).any()
+    assert (one.image == again.image).all() and one.expressions == again.expressions
+    assert (one.image != other.image).any()
 
 
 def test_people_by_place_are_where_the_words_say(composed):
@@ -115,7 +115,7 @@ def test_people_by_colour_are_the_only_ones_to_wear_it(composed):
             if expression.kind == "colour":
                 colour = next(name for name in (*COATS, "black") if name in expression.text)
                 coat = [np.isin(sample.part_map, [ids[0] - 1 + NAMES.index("coat")]) for ids in sample.people]
-                shares = [colour_shares(sample.picture_rgb[mask]).get(colour, 0) for mask in coat if mask.any()]
+                shares = [colour_shares(sample.image[mask]).get(colour, 0) for mask in coat if mask.any()]
                 if "coat" in expression.text:
                     assert sum(share > 0.5 for share in shares) == 1
                 said += 1

@@ -29,10 +29,10 @@ def small(monkeypatch):
 
 @pytest.mark.parametrize("name", SPOILED)
 def test_a_spoiled_picture_is_another_of_the_same_size(name):
-    picture_rgb = render(make_scene(900_000), (64, 96)).picture_rgb
-    spoiled = SPOILED[name](picture_rgb, np.random.default_rng(0))
-    assert spoiled.shape == picture_rgb.shape and spoiled.dtype == np.uint8
-    difference = spoiled.astype(int) - picture_rgb
+    image = render(make_scene(900_000), (64, 96)).image
+    spoiled = SPOILED[name](image, np.random.default_rng(0))
+    assert spoiled.shape == image.shape and spoiled.dtype == np.uint8
+    difference = spoiled.astype(int) - image
     assert 0 < np.abs(difference).mean() < 100
     assert {"darker": difference.mean() < -20, "brighter": difference.mean() > 20}.get(name, True)
 

@@ -53,11 +53,11 @@ def test_referring_is_all_that_name_one_thing(samples, predictor):
 def test_scenes_are_the_same_every_time_and_each_has_another_ones_picture(samples):
     again = list(scene_samples(SEEDS_HERE, SIZE_HW))
     for one, two in zip(samples, again, strict=True):
-        assert (one.picture_rgb == two.picture_rgb).all() and one.phrases == two.phrases
-        assert (one.other_picture_rgb == two.other_picture_rgb).all()
-        assert (one.other_picture_rgb != one.picture_rgb).any()
+        assert (one.image == two.image).all() and one.phrases == two.phrases
+        assert (one.other_image == two.other_image).all()
+        assert (one.other_image != one.image).any()
         assert all(target.shape == SIZE_HW for target in one.targets)
-    assert (samples[1].other_picture_rgb == samples[0].picture_rgb).all()
+    assert (samples[1].other_image == samples[0].image).all()
 
 
 def test_the_exchange_changes_what_the_encoder_sees_and_nothing_else(samples, predictor, monkeypatch):
@@ -70,7 +70,7 @@ def test_the_exchange_changes_what_the_encoder_sees_and_nothing_else(samples, pr
 
     monkeypatch.setattr(Predictor, "segment", watched)
     exchanged_answer(predictor)(sample)
-    own, other = predictor.encode(sample.picture_rgb), predictor.encode(sample.other_picture_rgb)
+    own, other = predictor.encode(sample.image), predictor.encode(sample.other_image)
     assert (seen[0].features.image_embeddings == own.features.image_embeddings).all()
     assert (seen[0].encoder_pixels == other.encoder_pixels).all()
     assert (own.encoder_pixels != other.encoder_pixels).any()
@@ -82,12 +82,12 @@ def test_undenied_are_the_same_answers_without_the_threshold(samples, predictor,
     sample = samples[0]
     phrases = [phrase.text for phrase in sample.phrases]
     if threshold:
-        threshold = float(np.median([result.presence for result in predictor.segment(sample.picture_rgb, phrases)]))
+        threshold = float(np.median([result.presence for result in predictor.segment(sample.image, phrases)]))
     predictor = predictor.with_facts(presence_threshold=threshold)
     answers = {who: answer(sample) for who, answer in model_answers(predictor).items()}
     expected = {"model": predictor, "undenied": predictor.with_facts(presence_threshold=None)}
     for who, one in expected.items():
-        masks = [result.mask for result in one.segment(sample.picture_rgb, phrases)]
+        masks = [result.mask for result in one.segment(sample.image, phrases)]
         assert all((mask == answer).all() for mask, answer in zip(masks, answers[who], strict=True))
     differ = [(a != b).any() for a, b in zip(answers["model"], answers["undenied"], strict=True)]
     assert any(differ) == (threshold is not None)

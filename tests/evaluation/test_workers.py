@@ -37,7 +37,7 @@ def look(predictor):
 
     def ask(turn: Turn):
         sample = scene_sample(turn, SIZE_HW)
-        pictures = sample.picture_rgb.tobytes(), sample.other_picture_rgb.tobytes()
+        pictures = sample.image.tobytes(), sample.other_image.tobytes()
         return os.getpid(), predictor.checkpoint.info, torch.get_num_threads(), pictures
 
     return ask
@@ -64,7 +64,7 @@ def test_workers_see_the_same_pairs_of_pictures_in_the_same_order_and_the_same_m
     processes, infos, threads, pictures = (list(column) for column in zip(*found, strict=True))
     assert os.getpid() not in processes and len(set(processes)) <= 2
     assert set(infos) == {predictor.checkpoint.info} and set(threads) == {1}
-    assert pictures == [(s.picture_rgb.tobytes(), s.other_picture_rgb.tobytes()) for s in scene_samples(SEEDS, SIZE_HW)]
+    assert pictures == [(s.image.tobytes(), s.other_image.tobytes()) for s in scene_samples(SEEDS, SIZE_HW)]
     assert pictures == [row[-1] for row in each(look, predictor, turns(SEEDS))]
     assert told == [1, 2, 3, 4, 5]
 

@@ -67,7 +67,7 @@ def track(model, memory, clip, order, ids=IDS) -> list[MaskLogits]:
     reverse = order[-1] < order[0]
     for index in order:
         first = index == order[0]
-        masks = prompt(model, memory, clip[index], ids) if first else memory.follow(clip[index], bank, index, reverse)
+        masks = prompt(model, memory, clip[index], ids) if first else memory.track(clip[index], bank, index, reverse)
         memory.remember(bank, clip[index], index, masks, prompted=first)
         outputs.append(hide_absent(masks))
     return outputs
@@ -116,7 +116,7 @@ def test_the_bank_is_bounded_and_loses_nothing_that_counts(model, memory, clip):
     for index in range(24):
         masks = []
         for bank in (bounded, full):
-            masks.append(memory.follow(clip[index], bank, index) if index else prompt(model, memory, clip[0]))
+            masks.append(memory.track(clip[index], bank, index) if index else prompt(model, memory, clip[0]))
             memory.remember(bank, clip[index], index, masks[-1], prompted=index == 0)
         assert torch.equal(masks[0].low_res_masks, masks[1].low_res_masks)
     assert len(full.recent) == 23
@@ -129,8 +129,8 @@ def test_some_of_the_objects(model, memory, clip):
     bank = memory.new_bank()
     masks = prompt(model, memory, clip[0], torch.cat([IDS, torch.tensor([[0, 8, 33, 71, 2]])]))
     memory.remember(bank, clip[0], 0, masks, prompted=True)
-    both = memory.follow(clip[1], bank, 1)
-    second = memory.follow(clip[1], bank.select([1]), 1)
+    both = memory.track(clip[1], bank, 1)
+    second = memory.track(clip[1], bank.select([1]), 1)
     assert len(bank) == 2
     assert torch.allclose(second.low_res_masks, both.low_res_masks[1:], atol=1e-4)
 
@@ -148,7 +148,7 @@ def test_an_absent_object_has_an_empty_mask_and_the_absent_pointer(model, memory
 def test_a_click_changes_the_mask_it_corrects(model, memory, clip):
     bank = memory.new_bank()
     memory.remember(bank, clip[0], 0, prompt(model, memory, clip[0]), prompted=True)
-    tracked = memory.follow(clip[1], bank, 1)
+    tracked = memory.track(clip[1], bank, 1)
     click = (torch.tensor([[[20.0, 30.0]]]), torch.tensor([[1]]))
     corrected = memory.refine(clip[1], bank, 1, click, None)
     assert corrected.low_res_masks.shape == tracked.low_res_masks.shape
@@ -159,7 +159,7 @@ def test_gradients_reach_every_memory_module(model, memory, clip):
     """Training goes through the steps: from the last frame's mask back to the first frame's memory."""
     bank = memory.new_bank()
     for index in range(3):
-        masks = prompt(model, memory, clip[0]) if index == 0 else memory.follow(clip[index], bank, index)
+        masks = prompt(model, memory, clip[0]) if index == 0 else memory.track(clip[index], bank, index)
         memory.remember(bank, clip[index], index, masks, prompted=index == 0)
     masks.low_res_masks.mean().backward()
     modules = ("memory_attention", "memory_encoder", "obj_ptr_proj", "maskmem_tpos_enc")

@@ -158,7 +158,7 @@ def test_a_phrase_in_strange_words_means_what_it_meant():
 
 def test_a_phrase_so_read_is_answered_as_if_typed_well_and_that_is_told():
     predictor = evfsam.load_model("evf-sam2-tiny", device="cpu")
-    picture = render(make_scene(3), (90, 120)).picture_rgb
+    picture = render(make_scene(3), (90, 120)).image
     typed, meant = predictor.segment(picture, ["the blaloon above the ship", "the balloon above the boat"])
     assert (typed.mask_logits == meant.mask_logits).all() and not meant.warnings
     assert typed.warnings == ("evf-sam2-tiny never learned 'blaloon', 'ship'; read as 'balloon', 'boat'.",)

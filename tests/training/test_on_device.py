@@ -51,7 +51,7 @@ def batch(sampler):
 
 def test_pictures_are_those_that_a_predictor_would_prepare(reader, batch):
     for i, scene in enumerate(batch.words.scenes.tolist()):
-        wanted = prepare(reader.cache.picture_rgb(scene), reader.spec)
+        wanted = prepare(reader.cache.image(scene), reader.spec)
         # Kept in 8 bits: half a step of them off, and cut off where bicubic weights overshoot.
         assert (batch.words.segmenter_pixels[i] - wanted.segmenter_pixels[0]).abs().max() < 0.6 / min(reader.spec.std)
         assert (batch.words.encoder_pixels[i] - wanted.encoder_pixels[0].clamp(-1, 1)).abs().max() < 0.6 / 127.5

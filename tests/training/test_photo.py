@@ -55,9 +55,9 @@ def test_it_continues_from_the_run_on_scenes_and_the_checkpoint_answers(trained,
     assert {"hair", "coat", "car"} <= set(checkpoint.info.vocabulary)
     assert "video" not in checkpoint.info.capabilities
     assert checkpoint.info.self_prompts and 0 < checkpoint.info.iou_thresholds < 1
-    picture_rgb, _ = read_photo(read_pack(pack_folder).photos["val"][0])
-    (found,) = Predictor(checkpoint, choose_runtime("cpu")).segment(picture_rgb, ["the person in the red coat"])
-    assert found.mask.shape == picture_rgb.shape[:2] and not found.warnings
+    image, _ = read_photo(read_pack(pack_folder).photos["val"][0])
+    (found,) = Predictor(checkpoint, choose_runtime("cpu")).segment(image, ["the person in the red coat"])
+    assert found.mask.shape == image.shape[:2] and not found.warnings
 
 
 def test_what_the_base_answers_about_scenes_is_kept_and_of_photographs_nothing(trained, pack_folder, tmp_path):  # noqa: F811
@@ -105,8 +105,8 @@ def test_both_worlds_are_in_the_cache(trained, continued, pack_folder):  # noqa:
     both = joined(scenes, photographs)
     assert len(both) == 8
     for i in range(4):
-        assert (both.picture_rgb(i) == scenes.picture_rgb(i)).all()
-        assert (both.picture_rgb(4 + i) == photographs.picture_rgb(i)).all()
+        assert (both.image(i) == scenes.image(i)).all()
+        assert (both.image(4 + i) == photographs.image(i)).all()
         assert both.expressions[4 + i] == photographs.expressions[i] and photographs.expressions[i]
     present = np.unique(photographs.part_maps[0])
     assert all(np.isin(e.part_ids, present).any() for e in photographs.expressions[0] if e.kind != "absent")

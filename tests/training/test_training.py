@@ -104,7 +104,7 @@ def test_every_stage_reports_and_the_checkpoint_answers(trained_folder):
     wanted = {f"{stage}.safetensors" for stage in STAGES[:-1] if recipe[stage]}
     assert "together.safetensors" in wanted == {path.name for path in trained_folder.glob("*.safetensors")}
     predictor = Predictor(load_checkpoint(trained_folder / "checkpoint"), choose_runtime("cpu"))
-    picture = render(make_scene(3), (90, 120)).picture_rgb
+    picture = render(make_scene(3), (90, 120)).image
     (found,) = predictor.segment(picture, ["the red car"])
     assert found.mask_logits.shape == (90, 120) and np.isfinite(found.mask_logits).all()
 
@@ -149,9 +149,9 @@ def test_distillation_brings_the_student_nearer_to_the_teacher(trained, cache):
 def test_a_segmenter_that_pads_learns_from_pictures_that_are_no_square(trained_sam):
     recipe = replace(RECIPES["evf-sam-tiny"], scenes=4)
     cache = open_cache(trained_sam / "scenes", 0, 4, 192, workers=1, aspects=recipe.aspects, stretched=False)
-    assert [cache.picture_rgb(i).shape[:2] for i in range(4)] == [(192, 192), (192, 192), (192, 192), (144, 192)]
+    assert [cache.image(i).shape[:2] for i in range(4)] == [(192, 192), (192, 192), (192, 192), (144, 192)]
     assert (cache.part_maps[3][144:] == OUTSIDE).all() and (cache.part_maps[3][:144] != OUTSIDE).all()
-    assert (cache.picture_rgb(3) == render(make_scene(3, 4 / 3), (144, 192)).picture_rgb).all()
+    assert (cache.image(3) == render(make_scene(3, 4 / 3), (144, 192)).image).all()
 
 
 def test_the_bundled_recipes_fit_into_16_mib():
@@ -344,11 +344,11 @@ def test_frames_of_clips_are_learned_from_as_scenes_are(tmp_path):
     cache = open_cache(tmp_path / "frames", 40, 3, 128, workers=1, moving=True, stretched=True)
     for row, seed in enumerate(range(40, 43)):
         drawn = render(make_clip(seed).frame(seed), (128, 128))
-        assert np.array_equal(cache.picture_rgb(row), drawn.picture_rgb)
+        assert np.array_equal(cache.image(row), drawn.image)
         assert np.array_equal(cache.part_maps[row], drawn.part_map)
         assert cache.expressions[row]
     with_scenes = open_cache(tmp_path / "scenes", 40, 3, 128, workers=1, stretched=True)
-    assert not np.array_equal(with_scenes.picture_rgb(0), cache.picture_rgb(0))
+    assert not np.array_equal(with_scenes.image(0), cache.image(0))
 
 
 def test_words_and_prompts_are_taken_over_by_another_family_and_all_of_it_by_the_same(trained):
@@ -394,7 +394,7 @@ def test_a_picture_whose_things_are_all_tiny_is_asked_for_its_largest_part(cache
 def test_an_untrained_memory_starts_as_if_it_were_not_there_and_looks_where_it_is():
     model = new_model(small().model, 0)
     segmenter, memory = model.visual_model, Sam2Memory(model.visual_model)
-    picture = render(make_scene(3), (128, 128)).picture_rgb
+    picture = render(make_scene(3), (128, 128)).image
     pixels = prepare(picture, model.config.pixels).segmenter_pixels
     initialise_memory(segmenter, pixels)
     with torch.no_grad():

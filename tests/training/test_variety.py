@@ -19,7 +19,7 @@ def cache():
     scenes = [make_scene(seed) for seed in range(3)]
     drawn = [render(scene, (64, 64)) for scene in scenes]
     return SceneCache(
-        np.stack([one.picture_rgb for one in drawn]),
+        np.stack([one.image for one in drawn]),
         np.stack([one.part_map.astype(np.uint8) for one in drawn]),
         [expressions(scene) for scene in scenes],
         [],
@@ -29,7 +29,7 @@ def cache():
 
 
 def test_light_varies_widely_and_repeats_from_the_same_seed(cache):
-    picture = cache.picture_rgb(0)
+    picture = cache.image(0)
     varied = [vary_picture(picture, np.random.default_rng(seed)) for seed in range(30)]
     light = [one.mean() / picture.mean() for one in varied]
     assert min(light) < 0.6 and max(light) > 1.15
@@ -40,7 +40,7 @@ def test_light_varies_widely_and_repeats_from_the_same_seed(cache):
 @pytest.mark.parametrize(("variety", "fewest", "most"), [(0.0, 0, 0), (0.3, 10, 50), (1.0, 100, 100)])
 def test_the_share_of_varied_pictures(cache, variety, fewest, most):
     pictures = read_pictures(cache, [0] * 100, np.random.default_rng(0), variety)
-    changed = sum((picture != cache.picture_rgb(0)).any() for picture in pictures)
+    changed = sum((picture != cache.image(0)).any() for picture in pictures)
     assert fewest <= changed <= most
 
 

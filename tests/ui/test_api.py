@@ -28,8 +28,8 @@ DOCUMENT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def app(bench):
-    app = build_app(bench)
+def app(service):
+    app = build_app(service)
     serve(app, Settings(), prevent_thread_lock=True)
     yield app
     app.close()
@@ -41,9 +41,9 @@ def client(app):
 
 
 @pytest.fixture
-def shore(tmp_path, picture_rgb):
+def shore(tmp_path, image):
     path = tmp_path / "shore.png"
-    Image.fromarray(picture_rgb).save(path)
+    Image.fromarray(image).save(path)
     return handle_file(str(path))
 
 
@@ -99,7 +99,7 @@ def test_track(client, tmp_path):
     path, clip = tmp_path / "clip.mp4", make_clip(900001, 4, 1.5)
     with open_writer(path, Fraction(10)) as writer:
         for t in range(4):
-            writer.write(render(clip.frame(t), (64, 96)).picture_rgb, Fraction(t, 10), Fraction(1, 10))
+            writer.write(render(clip.frame(t), (64, 96)).image, Fraction(t, 10), Fraction(1, 10))
     found, files = client.predict(video=handle_file(str(path)), phrases="the dog", api_name="/track")
     assert found["objects"][0]["phrase"] == "the dog" and len(found["objects"][0]["scores"]) == 4
     assert [Path(path).suffix for path in files] == [".mp4", ".zip", ".json"]

@@ -9,8 +9,8 @@ import pytest
 
 from evfsam.errors import CheckpointError
 from evfsam.ui import state
+from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
-from evfsam.ui.state import Workbench
 from tests.checkpoints.small import write_checkpoint
 
 PICTURE = np.zeros((40, 60, 3), np.uint8)
@@ -24,12 +24,12 @@ def folders(tmp_path) -> tuple[str, str]:
     return tuple(map(str, names))
 
 
-def held(bench: Workbench) -> list[str]:
-    return [key[0] for key in bench._predictors.keys()]  # noqa: SIM118
+def held(service: ModelService) -> list[str]:
+    return [key[0] for key in service._predictors.keys()]  # noqa: SIM118
 
 
-def bench_of(*models: str) -> Workbench:
-    return Workbench(Settings(models=models, device="cpu"))
+def bench_of(*models: str) -> ModelService:
+    return ModelService(Settings(models=models, device="cpu"))
 
 
 @pytest.mark.parametrize("on_zero_gpu", [False, True], ids=["loads when asked", "loads at the start"])
@@ -37,24 +37,24 @@ def test_without_the_hub_the_app_goes_on_with_what_is_here(folders, tmp_path, mo
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr(state, "ON_ZERO_GPU", on_zero_gpu)
-    bench = bench_of("evf-sam2", folders[0])
-    assert bench.default_model == "evf-sam2"
+    service = bench_of("evf-sam2", folders[0])
+    assert service.default_model == "evf-sam2"
     with pytest.raises(CheckpointError, match="evf-sam2.* is not on this disk"):
-        bench.segment("evf-sam2", PICTURE, ["the car"])
-    assert len(bench.segment("one", PICTURE, ["the red car"]).segmentations) == 1
+        service.segment("evf-sam2", PICTURE, ["the car"])
+    assert len(service.segment("one", PICTURE, ["the red car"]).segmentations) == 1
 
 
 def test_checkpoints_take_turns_where_one_fits(folders, monkeypatch):
     monkeypatch.setattr(state, "weight_budget_bytes", lambda device: 1)
-    bench = bench_of(*folders)
+    service = bench_of(*folders)
     for name in ("one", "two", "one"):
-        bench.segment(name, PICTURE, ["the red car"])
-        assert held(bench) == [name]
+        service.segment(name, PICTURE, ["the red car"])
+        assert held(service) == [name]
 
 
 def test_checkpoints_stay_where_all_fit(folders):
-    bench = bench_of(*folders)
+    service = bench_of(*folders)
     for name in ("one", "two", "one"):
-        bench.segment(name, PICTURE, ["the red car"])
-    assert held(bench) == ["two", "one"]
-    assert Path(bench.predictor("two").checkpoint.folder).name == "two"
+        service.segment(name, PICTURE, ["the red car"])
+    assert held(service) == ["two", "one"]
+    assert Path(service.predictor("two").checkpoint.folder).name == "two"

@@ -23,39 +23,41 @@ from evfsam.ui.vocabulary import vocabulary_of
 
 
 @pytest.fixture
-def answer(bench, picture):
-    return referring.ask(bench, "first", picture, "the red car, the blue car")
+def answer(service, picture):
+    return referring.ask(service, "first", picture, "the red car, the blue car")
 
 
-def test_an_answer_shows_every_phrase(bench, answer):
-    html, status = referring.show(bench, answer, 0.5)
+def test_an_answer_shows_every_phrase(service, answer):
+    html, status = referring.show(service, answer, 0.5)
     assert html.count('class="layer"') == html.count("<li>") == 2
     assert "shore.png, 144 by 96 pixels" in html
     assert "first on cpu (fp32)" in status and "2 phrases answered in" in status
 
 
-def test_phrases_are_shown_as_text_not_as_html(bench, picture):
-    answer = referring.ask(bench, "first", picture, "<img src=x onerror=alert(1)> car")
-    html, status = referring.show(bench, answer, 0.5)
+def test_phrases_are_shown_as_text_not_as_html(service, picture):
+    answer = referring.ask(service, "first", picture, "<img src=x onerror=alert(1)> car")
+    html, status = referring.show(service, answer, 0.5)
     assert "<img src=x" not in html + status and "&lt;img src=x" in html
 
 
-def test_asking_again_does_not_encode_again(bench, picture):
+def test_asking_again_does_not_encode_again(service, picture):
     encoded = []
-    hook = bench.predictor("first").model.visual_model.image_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    hook = service.predictor("first").model.visual_model.image_encoder.register_forward_hook(
+        lambda *_: encoded.append(1)
+    )
     try:
         for text in ("the red car", "a dog, the sea"):
-            referring.ask(bench, "first", picture, text)
+            referring.ask(service, "first", picture, text)
     finally:
         hook.remove()
     assert len(encoded) <= 1  # none if an earlier test showed the same picture
 
 
-def test_the_threshold_changes_masks_without_the_model(bench, answer, monkeypatch):
-    monkeypatch.setattr(bench, "segment", None)
+def test_the_threshold_changes_masks_without_the_model(service, answer, monkeypatch):
+    monkeypatch.setattr(service, "segment", None)
     low, high = (sum(s.mask.sum() for s in answer.at(t)) for t in (0.05, 0.95))
     assert low >= high
-    assert referring.show(bench, answer, 0.05)[0] != referring.show(bench, answer, 0.95)[0]
+    assert referring.show(service, answer, 0.05)[0] != referring.show(service, answer, 0.95)[0]
 
 
 @pytest.mark.parametrize(
@@ -69,43 +71,43 @@ def test_the_threshold_changes_masks_without_the_model(bench, answer, monkeypatc
         ("nobody", "shore.png", "a car", "There is no checkpoint 'nobody' here; choose one of first, second"),
     ],
 )
-def test_what_cannot_be_asked(bench, picture, model, name, text, told):
+def test_what_cannot_be_asked(service, picture, model, name, text, told):
     folder = Path(picture).parent
     (folder / "notes.txt").write_text("no picture")
     (folder / "empty.png").write_bytes(b"")
     with pytest.raises(EvfSamError, match=re.escape(told)):
-        referring.ask(bench, model, name and str(folder / name), text)
+        referring.ask(service, model, name and str(folder / name), text)
 
 
-def test_an_empty_mask_is_said(bench, answer):
-    assert "Nothing here" in "".join(referring.show(bench, answer, 1 - 1e-12))
+def test_an_empty_mask_is_said(service, answer):
+    assert "Nothing here" in "".join(referring.show(service, answer, 1 - 1e-12))
 
 
-def test_clicks_refine_one_phrase_and_can_be_forgotten(bench, answer):
-    refined = referring.refine(bench, answer, 1, True, (70, 50, 70, 50))
-    refined = referring.refine(bench, refined, 1, False, (10, 10, 10, 10))
+def test_clicks_refine_one_phrase_and_can_be_forgotten(service, answer):
+    refined = referring.refine(service, answer, 1, True, (70, 50, 70, 50))
+    refined = referring.refine(service, refined, 1, False, (10, 10, 10, 10))
     assert refined.clicks[0] is None and refined.clicks[1].labels.tolist() == [1, 0]
     assert np.array_equal(refined.segmentations[0].mask_logits, answer.segmentations[0].mask_logits)
     assert not np.array_equal(refined.segmentations[1].mask_logits, answer.segmentations[1].mask_logits)
-    assert referring.show(bench, refined, 0.5)[0].count("<circle/>") == 2
-    again = referring.forget_clicks(bench, refined)
+    assert referring.show(service, refined, 0.5)[0].count("<circle/>") == 2
+    again = referring.forget_clicks(service, refined)
     assert np.allclose(again.segmentations[1].mask_logits, answer.segmentations[1].mask_logits, atol=1e-4)
 
 
-def test_with_several_masks_it_must_be_clear_which_is_refined(bench, answer):
+def test_with_several_masks_it_must_be_clear_which_is_refined(service, answer):
     with pytest.raises(EvfSamError, match="choose the one to correct"):
-        referring.refine(bench, answer, None, True, (1, 1, 1, 1))
+        referring.refine(service, answer, None, True, (1, 1, 1, 1))
 
 
-def test_attention_stands_beside_the_mask(bench, answer):
-    html = referring.attention(bench, answer, "the blue car", 0.5)
+def test_attention_stands_beside_the_mask(service, answer):
+    html = referring.attention(service, answer, "the blue car", 0.5)
     assert html.index("Mask of the blue car") < html.index("Attention for the blue car")
     assert "the red car" not in html
 
 
-def test_attention_is_a_picture_of_the_same_size(picture_rgb):
-    heat = heat_over(picture_rgb, np.eye(5, dtype=np.float32))
-    assert heat.shape == picture_rgb.shape and heat[0, 0].sum() > heat[0, -1].sum()
+def test_attention_is_a_picture_of_the_same_size(image):
+    heat = heat_over(image, np.eye(5, dtype=np.float32))
+    assert heat.shape == image.shape and heat[0, 0].sum() > heat[0, -1].sum()
 
 
 def test_downloads_hold_what_is_shown(answer):
@@ -127,10 +129,10 @@ def test_downloads_hold_what_is_shown(answer):
     assert np.array_equal(decode_rle(found[1]["segmentation"]), answer.at(0.4)[1].mask)
 
 
-def test_semantic_labels_every_pixel_at_most_once(bench, picture):
-    answer = semantic.ask(bench, "first", picture, semantic.categories(["sky", "sea"], "sand, sky"))
+def test_semantic_labels_every_pixel_at_most_once(service, picture):
+    answer = semantic.ask(service, "first", picture, semantic.categories(["sky", "sea"], "sand, sky"))
     assert answer.phrases == ["[semantic] sky", "[semantic] sea", "[semantic] sand"]
-    html, status = semantic.show(bench, answer)
+    html, status = semantic.show(service, answer)
     assert "of the picture is labelled" in status and ">sky<" in html and "[semantic]" not in html
     _, single = semantic.files(answer)
     contents = {Path(path).name: Path(path).read_bytes() for path in single}
@@ -149,11 +151,11 @@ def test_semantic_needs_a_category():
         semantic.categories([], " ")
 
 
-def test_parts_come_as_masks_and_cutouts(bench, picture):
+def test_parts_come_as_masks_and_cutouts(service, picture):
     names = ["body", "wheel"]
-    answer = parts.ask(bench, "first", picture, "car", names)
+    answer = parts.ask(service, "first", picture, "car", names)
     assert answer.phrases == ["[semantic] car body", "[semantic] car wheel"]
-    assert ">wheel<" in parts.show(bench, answer, "car", names)[0]
+    assert ">wheel<" in parts.show(service, answer, "car", names)[0]
     pieces = parts.exploded(answer, names)
     found = [s for s in answer.segmentations if s.mask.any()]
     assert len(pieces) == len(found) > 0
@@ -169,8 +171,8 @@ def test_parts_need_a_part():
     assert parts.part_names(["wheel"], "door, wheel") == ["wheel", "door"]
 
 
-def test_checkpoints_side_by_side(bench, picture):
-    half, found = compare.compare(bench, "checkpoints", picture, "the red car", ["first", "second"], [], "first")
+def test_checkpoints_side_by_side(service, picture):
+    half, found = compare.compare(service, "checkpoints", picture, "the red car", ["first", "second"], [], "first")
     assert half.labels == ["first"] and found.labels == ["first", "second"]
     assert all(side.encode_seconds > 0 and side.weight_bytes > 0 for side in found.sides)
     html = compare.pair(found, "second", "first")
@@ -182,10 +184,10 @@ def test_checkpoints_side_by_side(bench, picture):
     assert document["iou"][0][1] == pytest.approx(compare.comparison.pairwise_iou(found.sides)[0, 1], abs=1e-6)
 
 
-def test_the_same_answer_agrees_with_itself(bench, picture):
-    *_, found = compare.compare(bench, "phrases", picture, "the red car, the  red car , a dog", [], [], "first")
+def test_the_same_answer_agrees_with_itself(service, picture):
+    *_, found = compare.compare(service, "phrases", picture, "the red car, the  red car , a dog", [], [], "first")
     assert found.labels == ["the red car", "a dog"]
-    *_, found = compare.compare(bench, "phrases", picture, "[semantic] sky, [SEMANTIC] sky", [], [], "first")
+    *_, found = compare.compare(service, "phrases", picture, "[semantic] sky, [SEMANTIC] sky", [], [], "first")
     assert compare.comparison.pairwise_iou(found.sides) == pytest.approx(np.ones((2, 2)))
 
 

@@ -24,20 +24,20 @@ import app  # first, as a Space runs it: spaces comes before torch
 import gradio as gr
 from evfsam.ui.examples import read_examples
 from evfsam.ui.settings import Settings
-from evfsam.ui.state import Workbench
+from evfsam.ui.service import ModelService
 from evfsam.ui.app import build_app, serve
 
-bench = Workbench(Settings())
-page = build_app(bench)
+service = ModelService(Settings())
+page = build_app(service)
 serve(page, Settings(), prevent_thread_lock=True)
-model = bench.predictor(bench.default_model).model
+model = service.predictor(service.default_model).model
 try:
-    bench.answer(bench.default_model, str(read_examples()[0].file), ["the bus"])
+    service.answer(service.default_model, str(read_examples()[0].file), ["the bus"])
     refused = ""
 except Exception as error:
     refused = type(error).__name__
 told = {
-    "device": bench.runtime.device.type,
+    "device": service.runtime.device.type,
     "placed": sorted({p.device.type for p in model.parameters()}),
     "queue": page.max_threads and page._queue.max_size,
     "refused": refused,

@@ -30,7 +30,7 @@ def film(tmp_path_factory):
     path, clip = tmp_path_factory.mktemp("film") / "clip.mp4", make_clip(900001, FRAMES, 1.5)
     with open_writer(path, Fraction(10)) as writer:
         for t in range(FRAMES):
-            writer.write(render(clip.frame(t), (64, 96)).picture_rgb, Fraction(t, 10), Fraction(1, 10))
+            writer.write(render(clip.frame(t), (64, 96)).image, Fraction(t, 10), Fraction(1, 10))
     return str(path)
 
 
@@ -53,9 +53,9 @@ def test_no_video():
 
 
 @pytest.mark.parametrize("direction", ["forward", "both"])
-def test_following_writes_every_frame(bench, clip, direction):
+def test_following_writes_every_frame(service, clip, direction):
     job = Job(clip, "first", video.name_objects("the dog, the red ball", 3), direction)
-    *steps, outcome = video.track(bench, job)
+    *steps, outcome = video.track(service, job)
     assert steps[0].done == 1 and steps[-1].done == steps[-1].total
     assert [row.label for row in next(s for s in steps if s.rows).rows] == ["the dog", "the red ball"]
     assert isinstance(outcome, Outcome) and len(outcome.times_s) == FRAMES
@@ -71,30 +71,30 @@ def test_following_writes_every_frame(bench, clip, direction):
             assert set(np.unique(np.asarray(Image.open(file)))) <= {0, 255}
 
 
-def test_cancel_leaves_nothing_behind(bench, clip, tmp_path):
+def test_cancel_leaves_nothing_behind(service, clip, tmp_path):
     job = Job(clip, "first", video.name_objects("the dog", 0))
     before = sorted(tmp_path.rglob("*"))
     steps = []
-    for step in video.track(bench, job):
+    for step in video.track(service, job):
         steps.append(step)
-        bench.stopped.add(job.ident)
+        service.stopped.add(job.ident)
     assert len(steps) == 1 and isinstance(steps[0], Step)
-    assert sorted(tmp_path.rglob("*")) == before and job.ident not in bench.stopped
+    assert sorted(tmp_path.rglob("*")) == before and job.ident not in service.stopped
 
 
-def test_going_away_leaves_nothing_behind(bench, clip, tmp_path):
+def test_going_away_leaves_nothing_behind(service, clip, tmp_path):
     before = sorted(tmp_path.rglob("*"))
-    work = video.track(bench, Job(clip, "first", video.name_objects("the dog", 0)))
+    work = video.track(service, Job(clip, "first", video.name_objects("the dog", 0)))
     next(work)
     work.close()
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_frame_shows_its_objects(bench, clip):
+def test_a_frame_shows_its_objects(service, clip):
     prompts = video.name_objects("the dog, the sky", 2)
-    html, _ = video.frame_html(bench, "first", clip, prompts, 2)
+    html, _ = video.frame_html(service, "first", clip, prompts, 2)
     assert html.count("<li>") == 2 and "96 by 64" in html
-    later, missing = video.frame_html(bench, "first", clip, prompts, 5)
+    later, missing = video.frame_html(service, "first", clip, prompts, 5)
     assert "Named on another frame" in later and missing == []
 
 
@@ -113,9 +113,9 @@ def test_clicks_correct_later_frames():
         video_job.corrected(prompts, 1, 0, clicks)
 
 
-def test_a_checkpoint_without_memory_says_so(bench, clip):
+def test_a_checkpoint_without_memory_says_so(service, clip):
     with pytest.raises(EvfSamError, match="was not made for video; use evf-sam2"):
-        list(video.track(bench, Job(clip, "second", video.name_objects("the dog", 0))))
+        list(video.track(service, Job(clip, "second", video.name_objects("the dog", 0))))
 
 
 def test_progress_says_frames_and_time_left():

@@ -34,13 +34,13 @@ def composed_sample(
     drawn = rng.random() < RENDERED
     people: list[Person] = []
     if drawn:
-        picture_rgb, part_map = _drawn_ground(rng, split, size_hw, aspect), np.zeros(size_hw, np.uint8)
+        image, part_map = _drawn_ground(rng, split, size_hw, aspect), np.zeros(size_hw, np.uint8)
     else:
         ground = _covering(read_cutout(chosen[0], rng, vary), size_hw, squeeze, rng)
-        picture_rgb, part_map = ground.picture_rgb, ground.label_map.copy()
+        image, part_map = ground.image, ground.label_map.copy()
         people.append(_person(0, chosen[0], part_map > 0))
         chosen = chosen[1:]
-    picture_rgb = picture_rgb.copy()
+    image = image.copy()
     scale = rng.uniform(0.5, 0.95)
     for photo in chosen:
         cutout = _cut_out(read_cutout(photo, rng, vary))
@@ -49,16 +49,16 @@ def composed_sample(
         cutout = cutout.resized((height, width))
         place = room(part_map, cutout, rng)
         if place is not None:
-            whole = _paste(picture_rgb, part_map, cutout, place, len(people))
+            whole = _paste(image, part_map, cutout, place, len(people))
             people.append(_person(len(people), photo, whole))
     people = [person for person in people if person.whole_area > 0]
-    expressions = people_expressions(picture_rgb, part_map, people, pack.vocabulary, pack.aliases, rng)
+    expressions = people_expressions(image, part_map, people, pack.vocabulary, pack.aliases, rng)
     if drawn:
-        expressions += absent_garments(picture_rgb, part_map, people, pack.vocabulary, rng)
+        expressions += absent_garments(image, part_map, people, pack.vocabulary, rng)
     else:
         expressions += absent_things(rng)
     everyone = tuple(ids_of(person.number, range(1, LABELS_A_PERSON)) for person in people)
-    return PhotoSample(picture_rgb, part_map, tuple(expressions), everyone)
+    return PhotoSample(image, part_map, tuple(expressions), everyone)
 
 
 def _person(number: int, photo: Photo, whole: np.ndarray) -> Person:
@@ -73,7 +73,7 @@ def _drawn_ground(rng: np.random.Generator, split: str, size_hw: tuple[int, int]
     while True:
         scene = make_scene(seeds[int(rng.integers(len(seeds)))], aspect)
         if all(body.kind != "person" for body in scene.things):
-            return render(scene, size_hw).picture_rgb
+            return render(scene, size_hw).image
 
 
 def _covering(cutout: Cutout, size_hw: tuple[int, int], squeeze: float, rng: np.random.Generator) -> Cutout:
@@ -95,7 +95,7 @@ def _cut_out(cutout: Cutout) -> Cutout:
     small[0] = False  # the person
     labels = window.label_map.copy()
     labels[small[pieces[1:-1, 1:-1]]] = HELD
-    return Cutout(window.picture_rgb, labels)
+    return Cutout(window.image, labels)
 
 
 def room(part_map: np.ndarray, cutout: Cutout, rng: np.random.Generator) -> tuple[int, int] | None:
@@ -128,14 +128,14 @@ def _overlap(size_hw, cutout_hw, top: int, left: int):
     return tuple(target), tuple(source)
 
 
-def _paste(picture_rgb, part_map, cutout: Cutout, place: tuple[int, int], number: int) -> np.ndarray:
+def _paste(image, part_map, cutout: Cutout, place: tuple[int, int], number: int) -> np.ndarray:
     """Put a person into the picture, with a soft edge; returns the person's whole mask, bool (H, W)."""
     target, source = _overlap(part_map.shape, cutout.label_map.shape, *place)
     labels = cutout.label_map[source]
     inside = labels > 0
     alpha = cv2.GaussianBlur(inside.astype(np.float32), (3, 3), 0)[..., None]
-    ground = picture_rgb[target]
-    picture_rgb[target] = (ground + (cutout.picture_rgb[source].astype(np.float32) - ground) * alpha).astype(np.uint8)
+    ground = image[target]
+    image[target] = (ground + (cutout.image[source].astype(np.float32) - ground) * alpha).astype(np.uint8)
     part_map[target][inside] = number * LABELS_A_PERSON + labels[inside]
     whole = np.zeros(part_map.shape, bool)
     whole[target] = inside

@@ -80,11 +80,11 @@ def read_pack(folder: Path) -> Pack:
 def read_photo(photo: Photo) -> tuple[np.ndarray, np.ndarray]:
     """Picture, uint8 RGB (H, W, 3), and label map, uint8 (H, W). Raises InputError if a file cannot be read."""
     try:
-        picture_rgb = np.asarray(Image.open(photo.picture).convert("RGB"))
+        image = np.asarray(Image.open(photo.picture).convert("RGB"))
         label_map = np.asarray(Image.open(photo.labels))
     except (OSError, UnidentifiedImageError):
         place = photo.picture.parent
         raise InputError(f"Photograph {photo.identity} cannot be read from {place}: make the pack again.") from None
-    if label_map.shape != picture_rgb.shape[:2]:
+    if label_map.shape != image.shape[:2]:
         raise InputError(f"{photo.labels} is not of its picture's size: make the pack again.")
-    return picture_rgb, label_map
+    return image, label_map

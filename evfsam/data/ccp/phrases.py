@@ -63,7 +63,7 @@ def absent_things(rng: np.random.Generator, names: Sequence[str] = NEVER_THERE) 
 
 
 def people_expressions(
-    picture_rgb: np.ndarray,
+    image: np.ndarray,
     part_map: np.ndarray,
     people: Sequence[Person],
     vocabulary: dict[str, tuple[int, ...]],
@@ -82,7 +82,7 @@ def people_expressions(
     seen = [one for one in seen if one.area > 0]
     if len(seen) < 2:
         return found
-    coloured = dict(_coloured(picture_rgb, part_map, people, _worn_labels(vocabulary), rng))
+    coloured = dict(_coloured(image, part_map, people, _worn_labels(vocabulary), rng))
     claims = [(PLACE, one, templates) for one, templates in _places(seen)]
     claims += [(SIZE, one, templates) for one, templates in _sizes(seen)]
     claims += [(RELATION, *rest) for rest in _relations(seen, coloured)]
@@ -98,7 +98,7 @@ def people_expressions(
 
 
 def absent_garments(
-    picture_rgb: np.ndarray,
+    image: np.ndarray,
     part_map: np.ndarray,
     people: Sequence[Person],
     vocabulary: dict[str, tuple[int, ...]],
@@ -106,7 +106,7 @@ def absent_garments(
 ) -> list[Expression]:
     """People in a colour that nobody here wears; only for pictures without bystanders."""
     labels = _worn_labels(vocabulary)
-    shares = [_colours_of(picture_rgb, part_map, person.number, labels) for person in people]
+    shares = [_colours_of(image, part_map, person.number, labels) for person in people]
     free = [colour for colour in COLOURS if all(worn(one, colour) < 0.01 for one in shares)]
     if not free:
         return []
@@ -190,26 +190,26 @@ def _worn_labels(vocabulary: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(label for label in vocabulary[SEMANTIC + "person"] if label not in bare)
 
 
-def _colours_of(picture_rgb: np.ndarray, part_map: np.ndarray, number: int, labels: Sequence[int]) -> dict[str, float]:
-    return colour_shares(picture_rgb[np.isin(part_map, ids_of(number, labels))])
+def _colours_of(image: np.ndarray, part_map: np.ndarray, number: int, labels: Sequence[int]) -> dict[str, float]:
+    return colour_shares(image[np.isin(part_map, ids_of(number, labels))])
 
 
 def _coloured(
-    picture_rgb: np.ndarray,
+    image: np.ndarray,
     part_map: np.ndarray,
     people: Sequence[Person],
     worn_labels: Sequence[int],
     rng: np.random.Generator,
 ) -> Iterator[tuple[int, list[str]]]:
     """Number of a person -> phrases by the colour of what is worn, true of nobody else."""
-    shares = {person.number: _colours_of(picture_rgb, part_map, person.number, worn_labels) for person in people}
+    shares = {person.number: _colours_of(image, part_map, person.number, worn_labels) for person in people}
     for person in people:
         texts = []
         for word, labels in person.garments.items():
             garment = np.isin(part_map, ids_of(person.number, labels))
             if garment.mean() < GARMENT_SHARE:
                 continue
-            for colour, share in colour_shares(picture_rgb[garment]).items():
+            for colour, share in colour_shares(image[garment]).items():
                 others = [worn(shares[other], colour) for other in shares if other != person.number]
                 if colour in COLOURS and share >= MOSTLY and max(others, default=0.0) < HARDLY:
                     texts.append(_wording(word, colour, rng))

@@ -22,13 +22,13 @@ class PhotoSample:
     """One picture made of photographs.
 
     Attributes:
-        picture_rgb: uint8 (H, W, 3).
+        image: uint8 (H, W, 3).
         part_map: uint8 (H, W): whose label each pixel has; 0 is the ground.
         expressions: phrases with the part ids they mean.
         people: the part ids of each person.
     """
 
-    picture_rgb: np.ndarray
+    image: np.ndarray
     part_map: np.ndarray
     expressions: tuple[Expression, ...]
     people: tuple[tuple[int, ...], ...]
@@ -38,7 +38,7 @@ class PhotoSample:
 class Cutout:
     """A photograph's part that is put somewhere: picture, uint8 (h, w, 3), and label map, uint8 (h, w)."""
 
-    picture_rgb: np.ndarray
+    image: np.ndarray
     label_map: np.ndarray
 
     def resized(self, size_hw: tuple[int, int]) -> Cutout:
@@ -46,28 +46,28 @@ class Cutout:
         shrinks = height * width < self.label_map.size
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return Cutout(
-            cv2.resize(self.picture_rgb, (width, height), interpolation=interpolation),
+            cv2.resize(self.image, (width, height), interpolation=interpolation),
             cv2.resize(self.label_map, (width, height), interpolation=cv2.INTER_NEAREST),
         )
 
     def window(self, y: int, x: int, height: int, width: int) -> Cutout:
         view = np.s_[y : y + height, x : x + width]
-        return Cutout(self.picture_rgb[view], self.label_map[view])
+        return Cutout(self.image[view], self.label_map[view])
 
 
 def read_cutout(photo: Photo, rng: np.random.Generator, vary: bool) -> Cutout:
     """A whole photograph; mirrored half of the time and in other light if it may ``vary``."""
-    picture_rgb, label_map = read_photo(photo)
+    image, label_map = read_photo(photo)
     if vary:
         if rng.random() < 0.5:
-            picture_rgb, label_map = picture_rgb[:, ::-1], label_map[:, ::-1]
-        picture_rgb = other_light(picture_rgb, rng)
-    return Cutout(np.ascontiguousarray(picture_rgb), np.ascontiguousarray(label_map))
+            image, label_map = image[:, ::-1], label_map[:, ::-1]
+        image = other_light(image, rng)
+    return Cutout(np.ascontiguousarray(image), np.ascontiguousarray(label_map))
 
 
-def other_light(picture_rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def other_light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Brightness, contrast, saturation and the light's colour, each a little."""
-    values = picture_rgb.astype(np.float32)
+    values = image.astype(np.float32)
     grey = values.mean(-1, keepdims=True)
     values = grey + (values - grey) * rng.uniform(0.7, 1.3)
     values = (values - 128) * rng.uniform(0.8, 1.2) + 128 * rng.uniform(0.8, 1.2)

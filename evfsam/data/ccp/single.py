@@ -29,7 +29,7 @@ def single_sample(pack: Pack, photo: Photo, rng: np.random.Generator, size_hw: t
     if PERSON in photo.targets and areas[list(person)].sum() >= SMALLEST_SHARE:
         expressions.append(Expression(rng.choice(["the person", "person"]).item(), NAME, person, 0))
     expressions += absent_things(rng)
-    return PhotoSample(cutout.picture_rgb, part_map, tuple(expressions), (person,))
+    return PhotoSample(cutout.image, part_map, tuple(expressions), (person,))
 
 
 def _window(cutout: Cutout, rng: np.random.Generator) -> Cutout:

@@ -8,7 +8,7 @@
 A clip is a scene in motion, with the same part numbers on every frame:
 
     clip = make_clip(seed)
-    pictures = [render(clip.frame(t), (256, 256)).picture_rgb for t in range(clip.frames)]
+    pictures = [render(clip.frame(t), (256, 256)).image for t in range(clip.frames)]
 
 Needs numpy and OpenCV only. The same seed gives the same scene, picture and phrases every time.
 """

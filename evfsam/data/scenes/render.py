@@ -13,12 +13,12 @@ from evfsam.data.scenes.shading import paint
 
 @dataclass(frozen=True, eq=False)
 class Rendering:
-    """``picture_rgb`` (H, W, 3) uint8 and ``part_map`` (H, W) uint16, each pixel's row of ``Scene.parts``.
+    """``image`` (H, W, 3) uint8 and ``part_map`` (H, W) uint16, each pixel's row of ``Scene.parts``.
 
     A pixel belongs to the visible part that covers most of it, by the same samples that give it its colour.
     """
 
-    picture_rgb: np.ndarray
+    image: np.ndarray
     part_map: np.ndarray
 
 

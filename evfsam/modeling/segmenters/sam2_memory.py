@@ -172,7 +172,7 @@ class Sam2Memory:
         )
         return ImageFeatures(fused, frame.image.high_res_features)
 
-    def follow(self, frame: FrameFeatures, bank: MemoryBank, index: int, reverse: bool = False) -> MaskLogits:
+    def track(self, frame: FrameFeatures, bank: MemoryBank, index: int, reverse: bool = False) -> MaskLogits:
         """Masks of the bank's P objects on a frame without a prompt.
 
         Logits are as the decoder gives them, also where it thinks that the object is not there: see

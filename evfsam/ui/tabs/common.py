@@ -11,7 +11,7 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from evfsam.errors import InputError
-from evfsam.ui.errors import told
+from evfsam.ui.errors import with_user_errors
 from evfsam.ui.theme import viewer_script
 
 # One model step at a time, whichever tab it comes from.
@@ -76,7 +76,15 @@ def ask_on(
         view: where progress and the place in the queue are shown.
     """
     return [
-        trigger(told(handler), inputs, outputs, validator=check, show_progress_on=view, scroll_to_output=True, **ON_GPU)
+        trigger(
+            with_user_errors(handler),
+            inputs,
+            outputs,
+            validator=check,
+            show_progress_on=view,
+            scroll_to_output=True,
+            **ON_GPU,
+        )
         for trigger in triggers
     ]
 
@@ -114,7 +122,7 @@ def keep(files: Callable[..., tuple[str | None, list[str]]]) -> Callable[..., tu
         archive, single = files(*arguments)
         return gr.update(visible=archive is not None), archive, single
 
-    return told(on_files)
+    return with_user_errors(on_files)
 
 
 def downloads_panel(tab: str, label: str = "Masks, cut-outs, overlay, COCO JSON") -> Kept:

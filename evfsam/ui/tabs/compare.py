@@ -16,11 +16,11 @@ from evfsam.runtime import PRECISIONS as KNOWN_PRECISIONS
 from evfsam.ui import answers, comparison, downloads
 from evfsam.ui.comparison import CHECKPOINTS, PHRASES, PRECISIONS, WAYS, Side
 from evfsam.ui.components import picture_input
-from evfsam.ui.errors import told
+from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import example_gallery, read_examples
 from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.phrases import split_phrases
-from evfsam.ui.state import Workbench
+from evfsam.ui.service import ModelService
 from evfsam.ui.tabs import common
 
 TAB = "compare"
@@ -39,7 +39,7 @@ EMPTY = common.empty_stage(
 class Compared:
     """What a session compares."""
 
-    picture_rgb: np.ndarray
+    image: np.ndarray
     picture_path: str
     sides: tuple[Side, ...]
 
@@ -49,7 +49,7 @@ class Compared:
 
 
 def compare(
-    bench: Workbench,
+    service: ModelService,
     way: str,
     path: str | None,
     text: str,
@@ -59,11 +59,11 @@ def compare(
 ) -> Iterator[Compared]:
     """Ask every side in turn; after each, what there is by then. Raises EvfSamError for what cannot be compared."""
     chosen = comparison.candidates(way, models or [], split_phrases(text), precisions or [], model)
-    picture_rgb = bench.open(path)
+    image = service.open(path)
     sides: list[Side] = []
     for candidate in chosen:
-        sides.append(bench.measure(candidate, picture_rgb))
-        yield Compared(picture_rgb, path, tuple(sides))
+        sides.append(service.measure(candidate, image))
+        yield Compared(image, path, tuple(sides))
 
 
 def pair(compared: Compared | None, first: str, second: str) -> str:
@@ -71,7 +71,7 @@ def pair(compared: Compared | None, first: str, second: str) -> str:
     if compared is None:
         raise InputError("Compare something first.")
     places = [compared.labels.index(label) if label in compared.labels else 0 for label in (first, second)]
-    return comparison.pair_html(compared.picture_rgb, compared.sides, *places)
+    return comparison.pair_html(compared.image, compared.sides, *places)
 
 
 def files(compared: Compared | None) -> tuple[str | None, list[str]]:
@@ -80,16 +80,16 @@ def files(compared: Compared | None) -> tuple[str | None, list[str]]:
         return None, []
     named = [downloads.renamed(side.segmentation, side.candidate.label) for side in compared.sides]
     stem = slug(Path(compared.picture_path).stem, "picture")
-    more = comparison.files(compared.picture_rgb, stem, compared.sides)
-    return downloads.picture_files(compared.picture_rgb, compared.picture_path, named, more)
+    more = comparison.files(compared.image, stem, compared.sides)
+    return downloads.picture_files(compared.image, compared.picture_path, named, more)
 
 
-def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
+def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
     """The tab's contents; ``model`` is the dropdown that all tabs share."""
     examples = read_examples()
     compared = gr.State(time_to_live=3600)
-    names, precisions = list(bench.models), list(KNOWN_PRECISIONS[bench.runtime.device.type])
-    local = [name for name, info in bench.models.items() if not info.on_hub]
+    names, precisions = list(service.models), list(KNOWN_PRECISIONS[service.runtime.device.type])
+    local = [name for name, info in service.models.items() if not info.on_hub]
     # What can be compared at once: checkpoints if there are two without a download, else phrases.
     start = CHECKPOINTS if len(local) > 1 else PHRASES
     with gr.Row(equal_height=False):
@@ -133,13 +133,13 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
             comparison.candidates(way, models or [], split_phrases(text), levels or [], model)
 
         said = common.valid(enough, text)
-        return [common.ANY, common.valid(bench.has_picture, path), said, *[common.ANY] * 3]
+        return [common.ANY, common.valid(service.has_picture, path), said, *[common.ANY] * 3]
 
     def on_compare(way, path, text, models, levels, model, progress=common.PROGRESS):
         hidden = gr.update(visible=False)
-        for found in compare(bench, way, path, text, models, levels, model):
-            notes = [answers.notes(side.segmentation, bench.info(side.candidate.model)) for side in found.sides]
-            grid_html = comparison.grid_html(found.picture_rgb, found.sides, notes)
+        for found in compare(service, way, path, text, models, levels, model):
+            notes = [answers.notes(side.segmentation, service.info(side.candidate.model)) for side in found.sides]
+            grid_html = comparison.grid_html(found.image, found.sides, notes)
             yield found, grid_html, "", hidden, *[gr.skip()] * 3, hidden
         of = {CHECKPOINTS: models, PRECISIONS: levels}.get(way) or []
         link = link_to(TAB, path, model, by=way, ask=", ".join(split_phrases(text)), of=",".join(of))
@@ -180,12 +180,12 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     for asked in done:
         asked.success(common.keep(files), compared, kept.outputs, **common.FREE)
     for event in (first.input, second.input):
-        event(told(pair), [compared, first, second], pair_view, **common.FREE)
+        event(with_user_errors(pair), [compared, first, second], pair_view, **common.FREE)
 
     def values(query):
         by = query.get("by") if query.get("by") in WAYS else start
         of = query.get("of", "").split(",")
-        named = gr.update(value=[name for name in of if name in bench.models]) if by == CHECKPOINTS else gr.skip()
+        named = gr.update(value=[name for name in of if name in service.models]) if by == CHECKPOINTS else gr.skip()
         level = gr.update(value=[name for name in of if name in precisions]) if by == PRECISIONS else gr.skip()
         return [linked_picture(query), by, named, level, query.get("ask", "")]
 

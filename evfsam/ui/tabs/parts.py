@@ -12,11 +12,11 @@ from evfsam.media.palette import colour_of
 from evfsam.ui import answers, downloads, viewer
 from evfsam.ui.components import picture_input
 from evfsam.ui.downloads import write_files
-from evfsam.ui.errors import told
+from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import example_gallery, read_examples
 from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.phrases import split_phrases
-from evfsam.ui.state import Answer, Workbench
+from evfsam.ui.service import Answer, ModelService
 from evfsam.ui.tabs import common
 from evfsam.ui.viewer import Row, percent
 from evfsam.ui.vocabulary import HUMAN, semantic_phrase, vocabulary_of
@@ -37,27 +37,27 @@ def part_names(chosen: Sequence[str] | None, typed: str | None) -> list[str]:
     return split_phrases(",".join(parts))
 
 
-def ask(bench: Workbench, model: str, path: str | None, thing: str | None, parts: Sequence[str]) -> Answer:
+def ask(service: ModelService, model: str, path: str | None, thing: str | None, parts: Sequence[str]) -> Answer:
     """Parts of all things of a kind on a picture file; with no thing named, the parts of anything.
 
     Raises EvfSamError for what cannot be used.
     """
-    vocabulary = vocabulary_of(bench.info(model))
-    return bench.answer(
+    vocabulary = vocabulary_of(service.info(model))
+    return service.answer(
         model, path, [semantic_phrase(vocabulary.part_phrase((thing or "").strip(), part)) for part in parts]
     )
 
 
-def show(bench: Workbench, answer: Answer, thing: str | None, parts: Sequence[str]) -> tuple[str, str]:
+def show(service: ModelService, answer: Answer, thing: str | None, parts: Sequence[str]) -> tuple[str, str]:
     """The viewer's HTML and the status line; rows are called by the part alone."""
-    info = bench.info(answer.model)
+    info = service.info(answer.model)
     rows = [
         Row(part, s.mask, colour_of(i), s.score, answers.notes(s, info))
         for i, (part, s) in enumerate(zip(parts, answer.segmentations, strict=True))
     ]
     rows, shared = answers.common_notes(rows)
     link = link_to(TAB, answer.picture_path, answer.model, thing=thing or "", ask=",".join(parts))
-    html = viewer.stage(answer.picture_rgb, answer.picture_name, rows)
+    html = viewer.stage(answer.image, answer.picture_name, rows)
     return html, answers.status(answer, link, shared)
 
 
@@ -68,7 +68,7 @@ def exploded(answer: Answer, parts: Sequence[str]) -> list[tuple[str, str]]:
     content, captions = {}, []
     for i, part in enumerate(answer.segmentations):
         if part.mask.any():
-            content[f"{names[i]}.cutout.png"] = cutout_png(answer.picture_rgb, part.mask, crop=True)
+            content[f"{names[i]}.cutout.png"] = cutout_png(answer.image, part.mask, crop=True)
             captions.append(f"{parts[i]} · {percent(part.area_fraction)}")
     return list(zip(write_files(content), captions, strict=True))
 
@@ -77,14 +77,14 @@ def files(answer: Answer | None) -> tuple[str | None, list[str]]:
     """The zip of all, and the single files."""
     if answer is None:
         return None, []
-    return downloads.picture_files(answer.picture_rgb, answer.picture_name, downloads.bare(answer.segmentations))
+    return downloads.picture_files(answer.image, answer.picture_name, downloads.bare(answer.segmentations))
 
 
-def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
+def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
     """The tab's contents; ``model`` is the dropdown that all tabs share."""
     examples = [example for example in read_examples() if example.parts]
     answer = gr.State(time_to_live=3600)
-    first = vocabulary_of(bench.info(bench.default_model)).parts
+    first = vocabulary_of(service.info(service.default_model)).parts
     with gr.Row(equal_height=False):
         with common.question_column():
             picture = picture_input(elem_id="parts-picture")
@@ -123,26 +123,26 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
 
     def check(model, path, thing, chosen, text):
         named = common.valid(lambda typed: part_names(chosen, typed), text)
-        return [common.ANY, common.valid(bench.has_picture, path), common.ANY, common.ANY, named]
+        return [common.ANY, common.valid(service.has_picture, path), common.ANY, common.ANY, named]
 
     def on_ask(model, path, thing, chosen, text, progress=common.PROGRESS):
         parts = part_names(chosen, text)
-        answer = ask(bench, model, path, thing, parts)
+        answer = ask(service, model, path, thing, parts)
         cut = exploded(answer, parts)
         hidden = gr.update(visible=False)
-        return answer, *show(bench, answer, thing, parts), gr.update(value=cut, visible=bool(cut)), hidden
+        return answer, *show(service, answer, thing, parts), gr.update(value=cut, visible=bool(cut)), hidden
 
     def on_model(model):
-        known = vocabulary_of(bench.info(model)).parts
+        known = vocabulary_of(service.info(model)).parts
         name = next(iter(known), HUMAN)
         things = gr.update(choices=list(known), value=name)
         return things, gr.update(choices=list(known.get(name, ())), value=[])
 
     def on_thing(model, thing):
-        return gr.update(choices=list(vocabulary_of(bench.info(model)).parts.get(thing, ())), value=[])
+        return gr.update(choices=list(vocabulary_of(service.info(model)).parts.get(thing, ())), value=[])
 
     def filled(model, path, thing, parts):
-        offered = list(vocabulary_of(bench.info(model)).parts.get(thing, ()))
+        offered = list(vocabulary_of(service.info(model)).parts.get(thing, ()))
         chips = gr.update(choices=offered, value=[part for part in parts if part in offered])
         return path, thing, chips, ", ".join(part for part in parts if part not in offered)
 
@@ -152,8 +152,8 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
 
     inputs = [picture, thing, chips, typed]
     chosen = gallery.select(on_example, model, inputs, queue=False, **common.FREE)
-    model.change(told(on_model), model, [thing, chips], **common.FREE)
-    thing.input(told(on_thing), [model, thing], chips, **common.FREE)
+    model.change(with_user_errors(on_model), model, [thing, chips], **common.FREE)
+    thing.input(with_user_errors(on_thing), [model, thing], chips, **common.FREE)
     triggers = [button.click, typed.submit, chosen.success]
     shown = [answer, view, status, pieces, kept.panel]
     done = common.ask_on(triggers, on_ask, [model, *inputs], shown, check, view)
@@ -164,7 +164,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
     def values(query):
         named = query.get("model")
         parts = [part for part in query.get("ask", "").split(",") if part]
-        known = named if named in bench.models else bench.default_model
+        known = named if named in service.models else service.default_model
         return list(filled(known, linked_picture(query), query.get("thing", ""), parts))
 
     return common.Linked(TAB, inputs, values)

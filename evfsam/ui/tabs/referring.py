@@ -14,12 +14,12 @@ from evfsam.types import Clicks
 from evfsam.ui import answers, downloads, viewer
 from evfsam.ui.clicking import ADD, REMOVE, clicks_from_text, clicks_to_text, with_drag
 from evfsam.ui.components import picture_input
-from evfsam.ui.errors import told
+from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import example_gallery, read_examples
 from evfsam.ui.heat import beside_html, heat_over
 from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.phrases import split_phrases
-from evfsam.ui.state import Answer, Workbench
+from evfsam.ui.service import Answer, ModelService
 from evfsam.ui.tabs import common
 
 TAB = "refer"
@@ -30,24 +30,26 @@ EMPTY = common.empty_stage(
 )
 
 
-def ask(bench: Workbench, model: str, path: str | None, text: str, by_hand: str = "") -> Answer:
+def ask(service: ModelService, model: str, path: str | None, text: str, by_hand: str = "") -> Answer:
     """Phrases on a picture file, refined by a link's clicks if any. Raises EvfSamError for what cannot be used."""
     phrases = split_phrases(text)
-    return bench.answer(model, path, phrases, clicks_from_text(by_hand, len(phrases)))
+    return service.answer(model, path, phrases, clicks_from_text(by_hand, len(phrases)))
 
 
-def show(bench: Workbench, answer: Answer | None, threshold: float) -> tuple[str, str]:
+def show(service: ModelService, answer: Answer | None, threshold: float) -> tuple[str, str]:
     """The viewer's HTML and the status line, masks cut at ``threshold``; without the model."""
     if answer is None:
         return EMPTY, ""
-    rows, shared = answers.common_notes(answers.rows(answer, threshold, bench.info(answer.model)))
+    rows, shared = answers.common_notes(answers.rows(answer, threshold, service.info(answer.model)))
     asked = {"ask": ", ".join(answer.phrases), "threshold": f"{threshold:g}", "clicks": clicks_to_text(answer.clicks)}
     link = link_to(TAB, answer.picture_path, answer.model, **asked)
-    html = viewer.stage(answer.picture_rgb, answer.picture_name, rows, answer.clicks, refining=True)
+    html = viewer.stage(answer.image, answer.picture_name, rows, answer.clicks, refining=True)
     return html, answers.status(answer, link, shared)
 
 
-def refine(bench: Workbench, answer: Answer | None, row: int | None, inside: bool, drag: tuple[float, ...]) -> Answer:
+def refine(
+    service: ModelService, answer: Answer | None, row: int | None, inside: bool, drag: tuple[float, ...]
+) -> Answer:
     """Add a click or a box to one phrase and ask again for that phrase.
 
     Args:
@@ -62,33 +64,33 @@ def refine(bench: Workbench, answer: Answer | None, row: int | None, inside: boo
     if row is None and len(answer.segmentations) > 1:
         raise InputError("Several masks are shown: choose the one to correct by its row below the picture.")
     row = row or 0
-    clicks = with_drag(answer.clicks[row], inside, drag, max(answer.picture_rgb.shape[:2]))
-    return with_clicks(bench, answer, row, clicks)
+    clicks = with_drag(answer.clicks[row], inside, drag, max(answer.image.shape[:2]))
+    return with_clicks(service, answer, row, clicks)
 
 
-def with_clicks(bench: Workbench, answer: Answer, row: int, clicks: Clicks | None) -> Answer:
+def with_clicks(service: ModelService, answer: Answer, row: int, clicks: Clicks | None) -> Answer:
     """The answer with one phrase asked again, refined by these clicks or by none."""
-    timed = bench.segment(answer.model, answer.picture_rgb, [answer.phrases[row]], [clicks])
+    timed = service.segment(answer.model, answer.image, [answer.phrases[row]], [clicks])
     found, all_clicks = list(answer.segmentations), list(answer.clicks)
     found[row], all_clicks[row] = timed.segmentations[0], clicks
     return replace(answer, timed=replace(timed, segmentations=tuple(found)), clicks=tuple(all_clicks))
 
 
-def forget_clicks(bench: Workbench, answer: Answer | None) -> Answer | None:
+def forget_clicks(service: ModelService, answer: Answer | None) -> Answer | None:
     """The words alone again."""
     for row, clicks in enumerate(answer.clicks if answer else ()):
         if clicks is not None:
-            answer = with_clicks(bench, answer, row, None)
+            answer = with_clicks(service, answer, row, None)
     return answer
 
 
-def attention(bench: Workbench, answer: Answer | None, phrase: str | None, threshold: float) -> str:
+def attention(service: ModelService, answer: Answer | None, phrase: str | None, threshold: float) -> str:
     """Where [CLS] looked for one of the answer's phrases, beside the mask, as HTML."""
     if answer is None:
         raise InputError("Ask for something first, then see where the model looked.")
     row = answer.phrases.index(phrase) if phrase in answer.phrases else 0
-    weights = bench.attention(answer.model, answer.picture_rgb, answer.phrases[row])
-    picture = viewer.to_view(answer.picture_rgb)
+    weights = service.attention(answer.model, answer.image, answer.phrases[row])
+    picture = viewer.to_view(answer.image)
     mask = viewer.to_view(answer.at(threshold)[row].mask * np.uint8(255)) > 127
     return beside_html(overlay(picture, [mask], [colour_of(row)]), heat_over(picture, weights), answer.phrases[row])
 
@@ -97,10 +99,10 @@ def files(answer: Answer | None, threshold: float) -> tuple[str | None, list[str
     """The zip of all, and the single files."""
     if answer is None:
         return None, []
-    return downloads.picture_files(answer.picture_rgb, answer.picture_name, answer.at(threshold))
+    return downloads.picture_files(answer.image, answer.picture_name, answer.at(threshold))
 
 
-def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
+def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
     """The tab's contents; ``model`` is the dropdown that all tabs share."""
     examples = read_examples()
     answer, by_hand = gr.State(time_to_live=3600), gr.State("")
@@ -146,28 +148,28 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
 
     def check(model, path, text, *others):
         typed = common.valid(split_phrases, text)
-        return [common.ANY, common.valid(bench.has_picture, path), typed, *[common.ANY] * len(others)]
+        return [common.ANY, common.valid(service.has_picture, path), typed, *[common.ANY] * len(others)]
 
     def on_ask(model, path, text, threshold, by_hand, progress=common.PROGRESS):
-        answer = ask(bench, model, path, text, by_hand)
+        answer = ask(service, model, path, text, by_hand)
         visible, hidden, folded = gr.update(visible=True), gr.update(visible=False), gr.update(visible=True, open=False)
         choices = gr.update(choices=answer.phrases, value=answer.phrases[0])
-        return (answer, *show(bench, answer, threshold), visible, hidden, folded, choices, "", "")
+        return (answer, *show(service, answer, threshold), visible, hidden, folded, choices, "", "")
 
     def on_show(answer, threshold):
-        return show(bench, answer, threshold)
+        return show(service, answer, threshold)
 
     def on_select(answer, inside, threshold, event: gr.EventData):
         row, drag = event._data["value"], tuple(event._data["index"])
-        answer = refine(bench, answer, None if row is None else int(row), inside == ADD, drag)
-        return answer, *show(bench, answer, threshold)
+        answer = refine(service, answer, None if row is None else int(row), inside == ADD, drag)
+        return answer, *show(service, answer, threshold)
 
     def on_forget(answer, threshold):
-        answer = forget_clicks(bench, answer)
-        return answer, *show(bench, answer, threshold)
+        answer = forget_clicks(service, answer)
+        return answer, *show(service, answer, threshold)
 
     def on_attention(answer, phrase, threshold):
-        return attention(bench, answer, phrase, threshold)
+        return attention(service, answer, phrase, threshold)
 
     def on_example(event: gr.EventData):
         chosen = examples[int(event._data["index"])]
@@ -184,14 +186,16 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         view,
     )
     refining = {"show_progress": "minimal", **common.ON_GPU}
-    done.append(view.select(told(on_select), [answer, inside, threshold], shown, **refining))
-    done.append(forget.click(told(on_forget), [answer, threshold], shown, **refining))
+    done.append(view.select(with_user_errors(on_select), [answer, inside, threshold], shown, **refining))
+    done.append(forget.click(with_user_errors(on_forget), [answer, threshold], shown, **refining))
     cancel.click(None, None, None, cancels=done, queue=False, **common.FREE)
-    threshold.input(told(on_show), [answer, threshold], [view, status], trigger_mode="always_last", **common.FREE)
+    threshold.input(
+        with_user_errors(on_show), [answer, threshold], [view, status], trigger_mode="always_last", **common.FREE
+    )
     for event in (*(asked.success for asked in done), threshold.release):
         event(common.keep(files), [answer, threshold], kept.outputs, **common.FREE)
     for event in (looked.expand, which.input):
-        event(told(on_attention), [answer, which, threshold], heat, **common.ON_GPU)
+        event(with_user_errors(on_attention), [answer, which, threshold], heat, **common.ON_GPU)
 
     def values(query):
         try:

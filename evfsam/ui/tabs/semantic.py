@@ -14,12 +14,12 @@ from evfsam.media.palette import colour_of, hex_of
 from evfsam.ui import answers, viewer
 from evfsam.ui.components import picture_input
 from evfsam.ui.downloads import bare, write_files
-from evfsam.ui.errors import told
+from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import example_gallery, read_examples
 from evfsam.ui.label_map import LabelMap, exclusive, labels_png, settle
 from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.phrases import split_phrases
-from evfsam.ui.state import Answer, Workbench
+from evfsam.ui.service import Answer, ModelService
 from evfsam.ui.tabs import common
 from evfsam.ui.viewer import Row, percent
 from evfsam.ui.vocabulary import semantic_phrase, vocabulary_of
@@ -42,14 +42,14 @@ def categories(chosen: Sequence[str] | None, typed: str | None) -> list[str]:
     return split_phrases(",".join(parts))
 
 
-def ask(bench: Workbench, model: str, path: str | None, names: Sequence[str]) -> Answer:
+def ask(service: ModelService, model: str, path: str | None, names: Sequence[str]) -> Answer:
     """Categories on a picture file. Raises EvfSamError for what cannot be used."""
-    return bench.answer(model, path, [semantic_phrase(name) for name in names])
+    return service.answer(model, path, [semantic_phrase(name) for name in names])
 
 
-def show(bench: Workbench, answer: Answer) -> tuple[str, str]:
+def show(service: ModelService, answer: Answer) -> tuple[str, str]:
     """The label map as the viewer's HTML, and the status line."""
-    settled, info = settle(answer.segmentations), bench.info(answer.model)
+    settled, info = settle(answer.segmentations), service.info(answer.model)
     labels = [answers.label_of(s) for s in answer.segmentations]
     rows = []
     for i, s in enumerate(answer.segmentations):
@@ -61,7 +61,7 @@ def show(bench: Workbench, answer: Answer) -> tuple[str, str]:
         rows.append(Row("overlap, settled", settled.contested, CONTESTED, None, told_so))
     link = link_to(TAB, answer.picture_path, answer.model, ask=",".join(labels))
     covered = f'<p class="evf-status">{percent(settled.covered)} of the picture is labelled.</p>'
-    html = viewer.stage(answer.picture_rgb, answer.picture_name, rows)
+    html = viewer.stage(answer.image, answer.picture_name, rows)
     return html, covered + answers.status(answer, link, shared)
 
 
@@ -86,13 +86,13 @@ def files(answer: Answer | None) -> tuple[str | None, list[str]]:
     content = {
         f"{stem}.labels.png": labels_png(settled.labels),
         f"{stem}.labels.json": json.dumps({"labels": legend, "unlabelled": 255}, indent=1).encode(),
-        **bundle(answer.picture_rgb, bare(exclusive(answer.segmentations, settled)), answer.picture_name),
+        **bundle(answer.image, bare(exclusive(answer.segmentations, settled)), answer.picture_name),
     }
     archive, *single = write_files({f"{stem}.zip": zip_files(content), **content})
     return archive, single
 
 
-def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
+def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
     """The tab's contents; ``model`` is the dropdown that all tabs share."""
     examples = read_examples()
     answer = gr.State(time_to_live=3600)
@@ -100,7 +100,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         with common.question_column():
             picture = picture_input(elem_id="semantic-picture")
             chips = gr.CheckboxGroup(
-                _chips(bench, bench.default_model),
+                _chips(service, service.default_model),
                 label="Categories",
                 elem_id="semantic-chips",
                 elem_classes=["evf-chips"],
@@ -108,7 +108,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
             typed = gr.Textbox(
                 label="Others",
                 info="Any other category, with a comma between them.",
-                placeholder="traffic light, bench",
+                placeholder="traffic light, service",
                 elem_id="semantic-typed",
             )
             button = gr.Button("Label the picture", variant="primary", elem_id="semantic-ask")
@@ -121,23 +121,23 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
 
     def check(model, path, chosen, text):
         named = common.valid(lambda typed: categories(chosen, typed), text)
-        return [common.ANY, common.valid(bench.has_picture, path), common.ANY, named]
+        return [common.ANY, common.valid(service.has_picture, path), common.ANY, named]
 
     def on_ask(model, path, chosen, text, progress=common.PROGRESS):
-        answer = ask(bench, model, path, categories(chosen, text))
-        return answer, *show(bench, answer), gr.update(visible=False)
+        answer = ask(service, model, path, categories(chosen, text))
+        return answer, *show(service, answer), gr.update(visible=False)
 
     def on_model(model, chosen):
-        offered = _chips(bench, model)
+        offered = _chips(service, model)
         return gr.update(choices=offered, value=[chip for chip in chosen or [] if chip in offered])
 
     def on_example(model, event: gr.EventData):
         example = examples[int(event._data["index"])]
-        return str(example.file), *_split(bench, model, example.semantic)
+        return str(example.file), *_split(service, model, example.semantic)
 
     inputs = [picture, chips, typed]
     chosen = gallery.select(on_example, model, inputs, queue=False, **common.FREE)
-    model.change(told(on_model), [model, chips], chips, **common.FREE)
+    model.change(with_user_errors(on_model), [model, chips], chips, **common.FREE)
     triggers = [button.click, typed.submit, chosen.success]
     done = common.ask_on(triggers, on_ask, [model, *inputs], [answer, view, status, kept.panel], check, view)
     cancel.click(None, None, None, cancels=done, queue=False, **common.FREE)
@@ -146,19 +146,19 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
 
     def values(query):
         named = query.get("model")
-        known = named if named in bench.models else bench.default_model
+        known = named if named in service.models else service.default_model
         names = [name for name in query.get("ask", "").split(",") if name]
-        return [linked_picture(query), *_split(bench, known, names)]
+        return [linked_picture(query), *_split(service, known, names)]
 
     return common.Linked(TAB, inputs, values)
 
 
-def _chips(bench: Workbench, model: str) -> list[str]:
-    return list(vocabulary_of(bench.info(model)).categories)
+def _chips(service: ModelService, model: str) -> list[str]:
+    return list(vocabulary_of(service.info(model)).categories)
 
 
-def _split(bench: Workbench, model: str, names: Sequence[str]) -> tuple[list[str], str]:
+def _split(service: ModelService, model: str, names: Sequence[str]) -> tuple[list[str], str]:
     """Names that are chips of this checkpoint, and the others as typed text."""
-    offered = _chips(bench, model)
+    offered = _chips(service, model)
     others = [name for name in names if name not in offered]
     return [name for name in names if name in offered], ", ".join(others)

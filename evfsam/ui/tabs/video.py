@@ -11,19 +11,19 @@ import numpy as np
 from evfsam.checkpoints.registry import video_warning
 from evfsam.errors import InputError, VideoError
 from evfsam.media.palette import colour_of
-from evfsam.tracker import DIRECTIONS
 from evfsam.types import VideoPrompt
 from evfsam.ui import video_job, viewer
 from evfsam.ui.clicking import ADD, REMOVE, with_drag
-from evfsam.ui.errors import told
+from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import example_gallery, read_clips
 from evfsam.ui.phrases import split_phrases
-from evfsam.ui.state import Workbench
+from evfsam.ui.service import ModelService
 from evfsam.ui.tabs import common
 from evfsam.ui.timeline import scores_html
 from evfsam.ui.video_job import Clip, Job, Outcome, Step
 from evfsam.ui.viewer import Row, seconds
 from evfsam.ui.zero import ON_ZERO_GPU
+from evfsam.video.tracker import DIRECTIONS
 
 TAB = "video"
 EMPTY = common.empty_stage(
@@ -61,15 +61,15 @@ def describe(clip: Clip) -> tuple[str, int]:
     return f'<p class="evf-status">{" · ".join(facts)}</p>{notices}', info.frame_count
 
 
-def notice_html(bench: Workbench, model: str) -> str:
+def notice_html(service: ModelService, model: str) -> str:
     """Says that a checkpoint does not track, if so."""
-    told_so = video_warning(bench.info(model))
+    told_so = video_warning(service.info(model))
     return f'<p class="evf-notice">{escape(told_so)}</p>' if told_so else ""
 
 
-def require_video(bench: Workbench, model: str) -> None:
+def require_video(service: ModelService, model: str) -> None:
     """Raises VideoError for a checkpoint that does not track."""
-    if told_so := video_warning(bench.info(model)):
+    if told_so := video_warning(service.info(model)):
         raise VideoError(told_so)
 
 
@@ -79,13 +79,13 @@ def name_objects(text: str, frame_index: int) -> tuple[VideoPrompt, ...]:
 
 
 def frame_html(
-    bench: Workbench, model: str, clip: Clip, prompts: Sequence[VideoPrompt], frame_index: int
+    service: ModelService, model: str, clip: Clip, prompts: Sequence[VideoPrompt], frame_index: int
 ) -> tuple[str, list[str]]:
     """One frame with what its prompts find there, as HTML, and the objects that they do not find."""
     picture = clip.open().frame(int(frame_index))
     here = [p for p in prompts if p.frame_index == frame_index]
     names = {p.object_id: p.phrase for p in prompts if p.phrase}
-    found = {o.object_id: o for o in bench.preview(model, picture, here).objects} if here else {}
+    found = {o.object_id: o for o in service.preview(model, picture, here).objects} if here else {}
     nothing = np.zeros(picture.shape[:2], bool)
     rows, marks, missing = [], [], []
     for place, (object_id, phrase) in enumerate(names.items()):
@@ -112,28 +112,28 @@ def progress_html(step: Step) -> str:
 
 def step_html(step: Step) -> str | None:
     """The preview of a step, None if it brings none."""
-    if step.picture_rgb is None:
+    if step.image is None:
         return None
-    return viewer.stage(step.picture_rgb, "the frame at work", step.rows)
+    return viewer.stage(step.image, "the frame at work", step.rows)
 
 
-def track(bench: Workbench, job: Job) -> Iterator[Step | Outcome]:
+def track(service: ModelService, job: Job) -> Iterator[Step | Outcome]:
     """Do the job. Raises EvfSamError if it cannot be done."""
-    yield from bench.track(job)
+    yield from service.track(job)
 
 
-def find_first(bench: Workbench, model: str, clip: Clip, phrase: str) -> Iterator[tuple[int, bool]]:
+def find_first(service: ModelService, model: str, clip: Clip, phrase: str) -> Iterator[tuple[int, bool]]:
     """(frame index, found) of every fifth frame up to the first on which a phrase finds something."""
-    yield from bench.scan(model, clip, phrase, SCAN_EVERY)
+    yield from service.scan(model, clip, phrase, SCAN_EVERY)
 
 
-def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
+def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
     """The tab's contents; ``model`` is the dropdown that all tabs share."""
     prompts, running = gr.State(()), gr.State("")
     examples = read_clips()
     with gr.Row(equal_height=False):
         with common.question_column():
-            able = common.line(notice_html(bench, bench.default_model))
+            able = common.line(notice_html(service, service.default_model))
             video = gr.Video(
                 label="Video", format=None, sources=["upload", "webcam"], height=330, buttons=[], elem_id="video-file"
             )
@@ -190,24 +190,24 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
             return "", gr.update(maximum=1, value=0), EMPTY, ()
         clip = clip_of(path, start, end, side)
         text, count = describe(clip)
-        html, _ = frame_html(bench, "", clip, (), 0)
+        html, _ = frame_html(service, "", clip, (), 0)
         return text, gr.update(maximum=max(count - 1, 1), value=0), html, ()
 
     def on_frame(path, start, end, side, model, frame, prompts):
-        return frame_html(bench, model, clip_of(path, start, end, side), prompts, int(frame))[0]
+        return frame_html(service, model, clip_of(path, start, end, side), prompts, int(frame))[0]
 
     def on_use(path: gr.Video, start, end, side):
         clip = clip_of(path.value, start, end, side)
         return clip.open().index_at(max(0.0, (path.playback_position or 0) - clip.start_s))
 
     def shown(clip, model, named, frame):
-        html, missing = frame_html(bench, model, clip, named, int(frame))
+        html, missing = frame_html(service, model, clip, named, int(frame))
         note = f"Nothing found on this frame: {', '.join(missing)}. Choose another frame." if missing else ""
         notice = f'<p class="evf-notice">{escape(note)}</p>' if note else ""
         return named, html, notice, gr.update(visible=bool(missing)), gr.update(visible=True)
 
     def on_look(path, start, end, side, model, text, frame):
-        require_video(bench, model)
+        require_video(service, model)
         return shown(clip_of(path, start, end, side), model, name_objects(text, frame), frame)
 
     def on_click(path, start, end, side, model, frame, prompts, inside, event: gr.EventData):
@@ -223,7 +223,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
 
     def on_scan(path, start, end, side, model, text):
         phrase, at = split_phrases(text)[0], 0
-        for at, found in find_first(bench, model, clip_of(path, start, end, side), phrase):
+        for at, found in find_first(service, model, clip_of(path, start, end, side), phrase):
             yield at, f'<p class="evf-status">Looked at frame {at} …</p>', gr.skip()
             if found:
                 yield at, f'<p class="evf-status">Found on frame {at}.</p>', gr.update(visible=False)
@@ -231,7 +231,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         raise VideoError(f"{phrase!r} was found on no frame: choose other words or another clip.")
 
     def on_start(path, start, end, side, model, text, frame, prompts, direction, again, transparent):
-        require_video(bench, model)
+        require_video(service, model)
         clip = clip_of(path, start, end, side)
         asked = name_objects(text, frame)
         same = [p.phrase for p in asked] == [p.phrase for p in prompts if p.phrase]
@@ -241,7 +241,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
 
     def on_go(job):
         hidden, outcome = gr.update(visible=False), None
-        for step in track(bench, job):
+        for step in track(service, job):
             if isinstance(step, Step):
                 html = step_html(step)
                 yield gr.skip() if html is None else html, progress_html(step), hidden, "", hidden, gr.skip(), gr.skip()
@@ -257,7 +257,7 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         yield gr.skip(), "", video, plotted, panel, outcome.archive_path, list(outcome.files)
 
     def on_cancel(job):
-        bench.stopped.add(job.ident)
+        service.stopped.add(job.ident)
         if ON_ZERO_GPU:
             return CANCELLED, gr.skip()
         # Not in the status line: the run may write its end there before this arrives.
@@ -268,34 +268,36 @@ def layout(bench: Workbench, model: gr.Dropdown) -> common.Linked:
         return str(example.file), ", ".join(example.follow)
 
     def on_model(model):
-        return notice_html(bench, model)
+        return notice_html(service, model)
 
     def on_end():
         return gr.update(visible=False), gr.update(interactive=True)
 
     quick = {"show_progress": "minimal", **common.ON_GPU}
-    model.change(told(on_model), model, able, **common.FREE)
+    model.change(with_user_errors(on_model), model, able, **common.FREE)
     chosen = gallery.select(on_example, None, [video, phrases], queue=False, **common.FREE)
     for event in (video.change, start.change, end.change, side.change):
-        event(told(on_clip), clip_inputs, [facts, frame, view, prompts], **common.FREE)
-    frame.release(told(on_frame), [*clip_inputs, model, frame, prompts], view, **quick)
-    used = use.click(told(on_use), clip_inputs, frame, **common.FREE)
-    used.success(told(on_frame), [*clip_inputs, model, frame, prompts], view, **quick)
+        event(with_user_errors(on_clip), clip_inputs, [facts, frame, view, prompts], **common.FREE)
+    frame.release(with_user_errors(on_frame), [*clip_inputs, model, frame, prompts], view, **quick)
+    used = use.click(with_user_errors(on_use), clip_inputs, frame, **common.FREE)
+    used.success(with_user_errors(on_frame), [*clip_inputs, model, frame, prompts], view, **quick)
     previewed = [prompts, view, status, scan, inside]
     for event in (look.click, phrases.submit, chosen.success):
-        event(told(on_look), [*clip_inputs, model, phrases, frame], previewed, **quick)
-    view.select(told(on_click), [*clip_inputs, model, frame, prompts, inside], previewed, **quick)
-    scanned = scan.click(told(on_scan), [*clip_inputs, model, phrases], [frame, status, scan], **quick)
-    scanned.success(told(on_look), [*clip_inputs, model, phrases, frame], previewed, **quick)
+        event(with_user_errors(on_look), [*clip_inputs, model, phrases, frame], previewed, **quick)
+    view.select(with_user_errors(on_click), [*clip_inputs, model, frame, prompts, inside], previewed, **quick)
+    scanned = scan.click(with_user_errors(on_scan), [*clip_inputs, model, phrases], [frame, status, scan], **quick)
+    scanned.success(with_user_errors(on_look), [*clip_inputs, model, phrases, frame], previewed, **quick)
     started = go.click(
-        told(on_start),
+        with_user_errors(on_start),
         [*clip_inputs, model, phrases, frame, prompts, direction, again, transparent],
         [running, prompts, cancel, go],
         queue=False,
         **common.FREE,
     )
     outputs = [view, status, result, plot, *kept.outputs]
-    followed = started.success(told(on_go), running, outputs, **{**common.ON_GPU, "show_progress": "minimal"})
+    followed = started.success(
+        with_user_errors(on_go), running, outputs, **{**common.ON_GPU, "show_progress": "minimal"}
+    )
     followed.then(on_end, None, [cancel, go], queue=False, **common.FREE)
     cancels = {"cancels": [followed]} if ON_ZERO_GPU else {}  # a forked worker does not see what is stopped
     cancel.click(on_cancel, running, [status, cancel], queue=False, **cancels, **common.FREE)

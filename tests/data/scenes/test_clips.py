@@ -21,7 +21,7 @@ def test_a_seed_is_one_clip():
     first, second = make_clip(11), make_clip(11)
     for t in (0, 23, 47):
         a, b = render(first.frame(t), (80, 80)), render(second.frame(t), (80, 80))
-        assert a.picture_rgb.tobytes() == b.picture_rgb.tobytes() and a.part_map.tobytes() == b.part_map.tobytes()
+        assert a.image.tobytes() == b.image.tobytes() and a.part_map.tobytes() == b.part_map.tobytes()
 
 
 def test_parts_keep_their_numbers(followed):
@@ -37,7 +37,7 @@ def test_frames_beyond_the_clip_are_refused(t):
 
 def test_a_clip_of_one_frame():
     clip = make_clip(3, frames=1)
-    assert render(clip.frame(0), (64, 64)).picture_rgb.shape == (64, 64, 3)
+    assert render(clip.frame(0), (64, 64)).image.shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

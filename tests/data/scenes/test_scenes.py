@@ -36,13 +36,13 @@ def test_a_seed_is_one_scene_one_picture_and_one_list_of_phrases(seed):
     first, second = make_scene(seed), make_scene(seed)
     assert first.parts == second.parts
     drawn, again = render(first, (96, 96)), render(second, (96, 96))
-    assert drawn.picture_rgb.tobytes() == again.picture_rgb.tobytes()
+    assert drawn.image.tobytes() == again.image.tobytes()
     assert drawn.part_map.tobytes() == again.part_map.tobytes()
     assert expressions(first) == expressions(second)
 
 
 def test_seeds_differ():
-    pictures = {render(make_scene(seed), (32, 32)).picture_rgb.tobytes() for seed in range(12)}
+    pictures = {render(make_scene(seed), (32, 32)).image.tobytes() for seed in range(12)}
     assert len(pictures) == 12
 
 
@@ -51,7 +51,7 @@ def test_seeds_differ():
 def test_any_size_is_drawn_and_every_pixel_belongs_to_a_part(seed, height, width):
     scene = make_scene(seed, aspect=width / height)
     drawn = render(scene, (height, width))
-    assert drawn.picture_rgb.shape == (height, width, 3) and drawn.picture_rgb.dtype == np.uint8
+    assert drawn.image.shape == (height, width, 3) and drawn.image.dtype == np.uint8
     assert drawn.part_map.shape == (height, width) and drawn.part_map.dtype == np.uint16
     assert drawn.part_map.max() < len(scene.parts)
     assert np.array_equal(drawn.part_map, render_parts(scene, (height, width)))
@@ -60,7 +60,7 @@ def test_any_size_is_drawn_and_every_pixel_belongs_to_a_part(seed, height, width
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 500), (901, 7), (1600, 1200)])
 def test_odd_and_large_sizes(size_hw):
     drawn = render(make_scene(3, aspect=size_hw[1] / size_hw[0]), size_hw)
-    assert drawn.picture_rgb.shape[:2] == drawn.part_map.shape == size_hw
+    assert drawn.image.shape[:2] == drawn.part_map.shape == size_hw
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -85,15 +85,15 @@ def test_pixels_inside_a_part_look_like_it_and_nothing_bleeds_from_beneath(seed)
     blocks = large.part_map.reshape(128, 4, 128, 4)
     pure = (blocks == blocks[:, :1, :, :1]).all((1, 3))
     assert (blocks[:, 0, :, 0][pure] == small.part_map[pure]).mean() > 0.995
-    mean = large.picture_rgb.reshape(128, 4, 128, 4, 3).mean((1, 3))
-    assert np.abs(mean - small.picture_rgb)[pure].mean() < 4.0
+    mean = large.image.reshape(128, 4, 128, 4, 3).mean((1, 3))
+    assert np.abs(mean - small.image)[pure].mean() < 4.0
 
 
 def test_edges_are_antialiased():
     """Along edges there are colours between the two sides: far more distinct colours than patches."""
     drawn = render(make_scene(1), (256, 256))
     edge = drawn.part_map[:, 1:] != drawn.part_map[:, :-1]
-    steps = np.abs(np.diff(drawn.picture_rgb.astype(int), axis=1)).sum(2)[edge]
+    steps = np.abs(np.diff(drawn.image.astype(int), axis=1)).sum(2)[edge]
     assert len(np.unique(steps)) > 100
 
 

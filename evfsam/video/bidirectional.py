@@ -1,7 +1,7 @@
 """A clip's frames with everything that is followed in them, in the order in which they are shown.
 
 Tracking backward comes out last frame first. Its masks wait here, as run lengths in an unnamed temporary
-file, until the walk forward comes by.
+file, until the forward pass reaches them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import BinaryIO
 import numpy as np
 
 from evfsam.media.export import decode_rle, encode_rle
-from evfsam.tracker import Direction, Frames, VideoTracker, check_prompts
 from evfsam.types import TrackedFrame, TrackedObject, VideoPrompt
+from evfsam.video.tracker import Direction, Frames, VideoTracker, check_prompts
 
 SURE = 10.0  # the logit that a mask's pixels get when only the mask was kept
 
 
 @dataclass(frozen=True)
-class Followed:
+class TrackingStep:
     """One step of the work.
 
     Attributes:
@@ -40,15 +40,15 @@ class Followed:
     total: int | None
 
 
-def follow(
+def track_in_order(
     tracker: VideoTracker,
     frames: Frames,
     prompts: Sequence[VideoPrompt] | Sequence[str],
     direction: Direction = "forward",
     allow_overlap: bool = True,
     find_again: bool = True,
-) -> Iterator[Followed]:
-    """Follow objects through a clip; arguments and errors as of :meth:`evfsam.tracker.VideoTracker.track`.
+) -> Iterator[TrackingStep]:
+    """Follow objects through a clip; arguments and errors as of :meth:`evfsam.video.tracker.VideoTracker.track`.
 
     An object that was met on the way back keeps its mask there, but no logits: they are +10 and -10.
     """
@@ -67,19 +67,19 @@ def _plain(frames: Frames) -> Iterator[TrackedFrame]:
     return (TrackedFrame(index, picture, ()) for index, picture in enumerate(frames))
 
 
-def _follow(back: Iterator[TrackedFrame], forth: Iterator[TrackedFrame], total: int | None) -> Iterator[Followed]:
+def _follow(back: Iterator[TrackedFrame], forth: Iterator[TrackedFrame], total: int | None) -> Iterator[TrackingStep]:
     done = 0
     with tempfile.TemporaryFile() as file:
         shelf = _Shelf(file)
         for frame in back:
             done += 1
             shelf.put(frame)
-            yield Followed(frame, False, done, total)
+            yield TrackingStep(frame, False, done, total)
         for frame in forth:
             done += 1
             known = {o.object_id for o in frame.objects}
             before = tuple(o for o in shelf.take(frame.index) if o.object_id not in known)
-            yield Followed(replace(frame, objects=before + frame.objects), True, done, total)
+            yield TrackingStep(replace(frame, objects=before + frame.objects), True, done, total)
 
 
 class _Shelf:

@@ -15,7 +15,7 @@ from evfsam.checkpoints.registry import video_warning
 from evfsam.errors import InputError, VideoError
 from evfsam.predictor import Predictor
 from evfsam.types import TrackedFrame, VideoPrompt
-from evfsam.walk import Answer, Walk, name_of, phrases_alone, tracked_objects
+from evfsam.video.propagate import ObjectMasks, Propagator, name_of, phrases_alone, tracked_objects
 
 Direction = Literal["forward", "backward", "both"]
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
@@ -84,16 +84,16 @@ class VideoTracker:
             raise InputError("These frames can be read forward only: track forward, or give them as a list.")
         return self._track(frames, prompts, direction, allow_overlap, find_again)
 
-    def preview(self, picture_rgb: np.ndarray, prompts: Sequence[VideoPrompt]) -> TrackedFrame:
+    def preview(self, image: np.ndarray, prompts: Sequence[VideoPrompt]) -> TrackedFrame:
         """What :meth:`track` will say of a prompted frame; all prompts are taken to speak of this picture."""
-        encoded = self.predictor.encode(picture_rgb)
+        encoded = self.predictor.encode(image)
         said = self.predictor.answers(encoded, [p.phrase for p in prompts], [p.clicks for p in prompts])
         answers = [
-            Answer(p.object_id, name_of(p), masks, warnings, prompted=True)
+            ObjectMasks(p.object_id, name_of(p), masks, warnings, prompted=True)
             for p, (masks, warnings) in zip(prompts, said, strict=True)
         ]
         objects = tracked_objects(self.predictor, answers, encoded, True, phrases_alone(prompts))
-        return TrackedFrame(prompts[0].frame_index, picture_rgb, objects)
+        return TrackedFrame(prompts[0].frame_index, image, objects)
 
     def scan(self, frames: Iterable[np.ndarray], phrase: str, every: int = 1) -> Iterator[TrackedFrame]:
         """Look for the first frame on which a phrase finds something.
@@ -120,13 +120,13 @@ class VideoTracker:
             starts = {p.object_id: p.frame_index for p in reversed(prompts)}
             first = max(starts.values())
             first_prompts = [p for p in prompts if p.frame_index == starts[p.object_id]]
-            walk = Walk(self.predictor, first_prompts, reverse=True, find_again=find_again)
+            propagator = Propagator(self.predictor, first_prompts, reverse=True, find_again=find_again)
             for index, picture in zip(range(first, -1, -1), _backwards(frames, first), strict=False):
-                yield TrackedFrame(index, picture, walk.step(index, picture, allow_overlap))
+                yield TrackedFrame(index, picture, propagator.step(index, picture, allow_overlap))
         if direction != "backward":
-            index, walk = -1, Walk(self.predictor, prompts, reverse=False, find_again=find_again)
+            index, propagator = -1, Propagator(self.predictor, prompts, reverse=False, find_again=find_again)
             for index, picture in enumerate(frames):
-                yield TrackedFrame(index, picture, walk.step(index, picture, allow_overlap))
+                yield TrackedFrame(index, picture, propagator.step(index, picture, allow_overlap))
             if index < prompts[-1].frame_index:
                 raise _ends_before(prompts[-1].frame_index)
 

@@ -16,9 +16,9 @@ from evfsam.evaluation.clips import clip_samples
 from evfsam.modeling.segmenters.sam2_memory import Sam2Memory
 from evfsam.predictor import Predictor
 from evfsam.runtime import choose_runtime
-from evfsam.tracker import VideoTracker, check_prompts
 from evfsam.types import Clicks, MaskLogits, VideoPrompt
-from evfsam.walk import Walk, is_surer
+from evfsam.video.propagate import Propagator, is_surer
+from evfsam.video.tracker import VideoTracker, check_prompts
 from tests.random_tracker import save_random_tracker, set_presence
 
 CLICK = Clicks(points_xy=np.array([[20.0, 12.0]]), labels=np.array([1]))
@@ -56,7 +56,7 @@ def test_every_frame_comes_out_with_every_object(tracker, clip):
     frames = list(tracker.track(iter(clip), ["the red car", "a tree"]))
     assert [f.index for f in frames] == list(range(24))
     for frame, picture in zip(frames, clip, strict=True):
-        assert frame.picture_rgb is picture
+        assert frame.image is picture
         assert [(o.object_id, o.prompt) for o in frame.objects] == [(1, "the red car"), (2, "a tree")]
         for o in frame.objects:
             assert o.mask_logits.shape == (36, 48) and o.mask_logits.dtype == np.float32
@@ -218,7 +218,7 @@ def lost(monkeypatch):
     follow = Sam2Memory.follow
 
     def forgetful(self, frame, bank, index, reverse=False):
-        masks = follow(self, frame, bank, index, reverse)
+        masks = track_in_order(self, frame, bank, index, reverse)
         gone = torch.full_like(masks.object_score_logits, -10.0)
         return masks if index < 4 else dataclasses.replace(masks, object_score_logits=gone)
 
@@ -268,7 +268,7 @@ class TestAskingAgain:
         follow = Sam2Memory.follow
 
         def mistaken(self, frame, bank, index, reverse=False):
-            masks = follow(self, frame, bank, index, reverse)
+            masks = track_in_order(self, frame, bank, index, reverse)
             low_res_masks = torch.full_like(masks.low_res_masks, -9.0)
             low_res_masks[..., 0, 0] = 9.0
             scores = torch.full_like(masks.iou_predictions, score)
@@ -280,10 +280,10 @@ class TestAskingAgain:
         assert np.allclose(frame.objects[0].mask_logits, said, atol=1e-4) == (believed == "words")
 
     def test_what_is_remembered_does_not_grow_with_every_find(self, doubting, clip, lost):
-        walk = Walk(doubting.predictor, [VideoPrompt(1, "the red car")], reverse=False, find_again=True)
+        propagator = Propagator(doubting.predictor, [VideoPrompt(1, "the red car")], reverse=False, find_again=True)
         for index, picture in enumerate(clip):
-            walk.step(index, picture, allow_overlap=True)
-        assert [sorted(group.bank.prompted) for group in walk.groups] == [[0, 23]]
+            propagator.step(index, picture, allow_overlap=True)
+        assert [sorted(group.bank.prompted) for group in propagator.groups] == [[0, 23]]
 
 
 def test_the_bundled_checkpoint_finds_what_comes_back():

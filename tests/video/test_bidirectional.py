@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evfsam.follow import follow
-from evfsam.tracker import DIRECTIONS
 from evfsam.types import TrackedFrame, TrackedObject, VideoPrompt
+from evfsam.video.bidirectional import track_in_order
+from evfsam.video.tracker import DIRECTIONS
 
 PROMPTS = [VideoPrompt(1, "the red car", 6), VideoPrompt(2, "a tree", 3)]
 CLIP = [np.full((12, 16, 3), i, np.uint8) for i in range(10)]
@@ -43,11 +43,11 @@ def mask_of(object_id: int, index: int, direction: str) -> np.ndarray:
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_every_frame_once_in_order_with_all_its_objects(direction):
-    steps = list(follow(ScriptedTracker(), CLIP, PROMPTS, direction))
+    steps = list(track_in_order(ScriptedTracker(), CLIP, PROMPTS, direction))
     shown = [step.frame for step in steps if step.in_order]
     assert [f.index for f in shown] == list(range(10))
     for frame in shown:
-        assert frame.picture_rgb is CLIP[frame.index]
+        assert frame.image is CLIP[frame.index]
         expected = {}
         for p in PROMPTS:
             forth = direction != "backward" and frame.index >= p.frame_index
@@ -64,6 +64,6 @@ def test_every_frame_once_in_order_with_all_its_objects(direction):
 
 @pytest.mark.parametrize("direction, total", [("forward", 10), ("backward", 17), ("both", 17)])
 def test_progress_counts_every_step(direction, total):
-    steps = list(follow(ScriptedTracker(), CLIP, PROMPTS, direction))
+    steps = list(track_in_order(ScriptedTracker(), CLIP, PROMPTS, direction))
     assert [step.done for step in steps] == list(range(1, total + 1))
     assert {step.total for step in steps} == {total}

@@ -1,4 +1,4 @@
-"""One walk through a clip in one direction: frame by frame, all objects together."""
+"""One pass through a clip in one direction: frame by frame, all objects together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evfsam.modeling.segmenters.sam2_memory import FrameFeatures, MemoryBank, Sam2Memory, hide_absent, join
-from evfsam.predictor import EncodedPicture, Predictor
+from evfsam.predictor import EncodedImage, Predictor
 from evfsam.processing.inputs import prepare, prepare_clicks
 from evfsam.runtime import model_step
 from evfsam.types import MaskLogits, TrackedObject, VideoPrompt
@@ -25,7 +25,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ObjectMasks:
     """What the decoder says of one object on one frame."""
 
     object_id: int
@@ -35,8 +35,8 @@ class Answer:
     prompted: bool = False
 
 
-class Walk:
-    """One walk through a clip in one direction.
+class Propagator:
+    """One pass through a clip in one direction.
 
     Args:
         find_again: ask on every frame, as on a picture, for what was named by words: it may be back in sight, or the
@@ -59,42 +59,42 @@ class Walk:
         self.groups: list[Group] = []
         self.found_again: dict[int, int] = {}  # object id -> the last frame on which its words found it again
 
-    def step(self, index: int, picture_rgb: np.ndarray, allow_overlap: bool) -> tuple[TrackedObject, ...]:
+    def step(self, index: int, image: np.ndarray, allow_overlap: bool) -> tuple[TrackedObject, ...]:
         """All objects on one frame. The lock is held in here, never while the caller has the result."""
         if not self.groups and index not in self.prompts:
             return ()
         predictor = self.predictor
-        inputs = prepare(picture_rgb, predictor.model.config.pixels)
+        inputs = prepare(image, predictor.model.config.pixels)
         device = predictor.runtime.device
         with model_step(predictor.runtime):
             frame = self.memory.encode_frame(inputs.segmenter_pixels.to(device))
-            encoded = EncodedPicture(
+            encoded = EncodedImage(
                 self.memory.without_memory(frame),
                 inputs.encoder_pixels.to(device),
                 inputs.geometry,
-                predictor.guide_by(picture_rgb, inputs.geometry),
+                predictor.guide_by(image, inputs.geometry),
             )
             prompts = self.prompts.get(index, [])
             corrected = self._take_out({p.object_id for p in prompts})
-            answers = self._follow(index, frame)
+            answers = self._track_groups(index, frame)
             if self.find_again:
                 answers = self._ask_again(index, frame, encoded, answers)
             answers += self._prompt(index, frame, encoded, prompts, corrected)
             answers.sort(key=lambda answer: list(self.names).index(answer.object_id))
             return tracked_objects(predictor, answers, encoded, allow_overlap, self.unclicked)
 
-    def _follow(self, index: int, frame: FrameFeatures) -> list[Answer]:
+    def _track_groups(self, index: int, frame: FrameFeatures) -> list[ObjectMasks]:
         """The objects without a prompt here, a group at a time."""
         answers = []
         for group in self.groups:
-            masks = self.memory.follow(frame, group.bank, index, self.reverse)
+            masks = self.memory.track(frame, group.bank, index, self.reverse)
             self.memory.remember(group.bank, frame, index, masks)
-            answers += [Answer(i, self.names[i], masks.row(row)) for row, i in enumerate(group.object_ids)]
+            answers += [ObjectMasks(i, self.names[i], masks.row(row)) for row, i in enumerate(group.object_ids)]
         return answers
 
     def _ask_again(
-        self, index: int, frame: FrameFeatures, encoded: EncodedPicture, answers: list[Answer]
-    ) -> list[Answer]:
+        self, index: int, frame: FrameFeatures, encoded: EncodedImage, answers: list[ObjectMasks]
+    ) -> list[ObjectMasks]:
         """The answers, those of the words in the place of the memory's where the words are believed.
 
         Such an object goes on as from a prompt, but only the last find is kept: a bank does not grow by them.
@@ -132,10 +132,10 @@ class Walk:
         self,
         index: int,
         frame: FrameFeatures,
-        encoded: EncodedPicture,
+        encoded: EncodedImage,
         prompts: Sequence[VideoPrompt],
         corrected: dict[int, MemoryBank],
-    ) -> list[Answer]:
+    ) -> list[ObjectMasks]:
         """The objects with a prompt here; new ones become one group, corrected ones a group each.
 
         Words are answered as on a picture, without memory, for that is what EVF-SAM learned; clicks alone on
@@ -157,10 +157,10 @@ class Walk:
             masks = join([answers[i][0] for i in group.object_ids])
             self.memory.remember(group.bank, frame, index, masks, prompted=True)
         self.groups += groups
-        return [Answer(i, self.names[i], masks, warnings, True) for i, (masks, warnings) in answers.items()]
+        return [ObjectMasks(i, self.names[i], masks, warnings, True) for i, (masks, warnings) in answers.items()]
 
     def _refine(
-        self, index: int, frame: FrameFeatures, encoded: EncodedPicture, prompt: VideoPrompt, bank: MemoryBank
+        self, index: int, frame: FrameFeatures, encoded: EncodedImage, prompt: VideoPrompt, bank: MemoryBank
     ) -> MaskLogits:
         points, boxes = prepare_clicks(prompt.clicks, encoded.geometry)
         device = encoded.features.image_embeddings.device
@@ -198,8 +198,8 @@ def phrases_alone(prompts: Sequence[VideoPrompt]) -> dict[int, str]:
 
 def tracked_objects(
     predictor: Predictor,
-    answers: Sequence[Answer],
-    encoded: EncodedPicture,
+    answers: Sequence[ObjectMasks],
+    encoded: EncodedImage,
     allow_overlap: bool,
     unclicked: dict[int, str],
 ) -> tuple[TrackedObject, ...]:

@@ -17,13 +17,13 @@ from evfsam.errors import CheckpointError, InputError
 from evfsam.media.images import open_picture
 from evfsam.predictor import Predictor
 from evfsam.runtime import Runtime, choose_runtime, weight_budget_bytes
-from evfsam.tracker import VideoTracker
 from evfsam.types import Clicks, Segmentation, TrackedFrame, VideoPrompt
 from evfsam.ui import video_job
 from evfsam.ui.comparison import Candidate, Side
 from evfsam.ui.settings import Settings
 from evfsam.ui.video_job import Clip, Job, Outcome, Step
 from evfsam.ui.zero import ON_ZERO_GPU, on_gpu
+from evfsam.video.tracker import VideoTracker
 
 LOG = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Answer:
     and box that refined it, or None; ``device`` and ``precision`` say where it ran.
     """
 
-    picture_rgb: np.ndarray
+    image: np.ndarray
     picture_path: str
     model: str
     device: str
@@ -80,7 +80,7 @@ class Answer:
         return [replace(s, mask_logits=s.mask_logits - shift) for s in self.segmentations]
 
 
-class Workbench:
+class ModelService:
     """The checkpoints that this app offers, those of them in memory, and the work that needs a GPU.
 
     One for the whole process; safe to share between sessions.
@@ -128,7 +128,7 @@ class Workbench:
     @staticmethod
     def open(picture_path: str | None) -> np.ndarray:
         """A picture file as uint8 (H, W, 3). Raises InputError if there is none or it cannot be used."""
-        Workbench.has_picture(picture_path)
+        ModelService.has_picture(picture_path)
         return open_picture(picture_path, MAX_PIXELS)
 
     def predictor(self, name: str, precision: str = "auto") -> Predictor:
@@ -146,25 +146,25 @@ class Workbench:
     def _segment(
         self,
         model: str,
-        picture_rgb: np.ndarray,
+        image: np.ndarray,
         phrases: Sequence[str],
         clicks: Sequence[Clicks | None] | None = None,
         precision: str = "auto",
     ) -> Timed:
-        return _ask(self.predictor(model, precision), picture_rgb, phrases, clicks)
+        return _ask(self.predictor(model, precision), image, phrases, clicks)
 
-    def _measure(self, candidate: Candidate, picture_rgb: np.ndarray) -> Side:
+    def _measure(self, candidate: Candidate, image: np.ndarray) -> Side:
         loaded = self.predictor(candidate.model, candidate.precision)
         # A predictor that remembers no picture, so that sides asked before take no less time.
-        timed = _ask(Predictor(loaded.checkpoint, loaded.runtime), picture_rgb, [candidate.phrase], None)
+        timed = _ask(Predictor(loaded.checkpoint, loaded.runtime), image, [candidate.phrase], None)
         weights = sum(p.numel() * p.element_size() for p in loaded.model.parameters())
         return Side(candidate, timed.segmentations[0], timed.encode_seconds, timed.decode_seconds, weights)
 
-    def _attention(self, model: str, picture_rgb: np.ndarray, phrase: str) -> np.ndarray:
-        return self.predictor(model).cls_attention(picture_rgb, phrase)
+    def _attention(self, model: str, image: np.ndarray, phrase: str) -> np.ndarray:
+        return self.predictor(model).cls_attention(image, phrase)
 
-    def _preview(self, model: str, picture_rgb: np.ndarray, prompts: Sequence[VideoPrompt]) -> TrackedFrame:
-        return VideoTracker(self.predictor(model)).preview(picture_rgb, prompts)
+    def _preview(self, model: str, image: np.ndarray, prompts: Sequence[VideoPrompt]) -> TrackedFrame:
+        return VideoTracker(self.predictor(model)).preview(image, prompts)
 
     def _scan(self, model: str, clip: Clip, phrase: str, every: int) -> Iterator[tuple[int, bool]]:
         """(frame index, found) of each frame that was looked at; the search ends with the first hit."""
@@ -186,10 +186,10 @@ class Workbench:
         Raises EvfSamError for what cannot be used.
         """
         self.info(model)
-        picture_rgb = self.open(picture_path)
-        timed = self.segment(model, picture_rgb, phrases, clicks)
+        image = self.open(picture_path)
+        timed = self.segment(model, image, phrases, clicks)
         return Answer(
-            picture_rgb,
+            image,
             picture_path,
             model,
             self.runtime.device.type,
@@ -210,10 +210,10 @@ def _tracking_seconds(job: Job) -> int:
 
 
 def _ask(
-    predictor: Predictor, picture_rgb: np.ndarray, phrases: Sequence[str], clicks: Sequence[Clicks | None] | None
+    predictor: Predictor, image: np.ndarray, phrases: Sequence[str], clicks: Sequence[Clicks | None] | None
 ) -> Timed:
     start = time.perf_counter()
-    encoded = predictor.encode(picture_rgb)
+    encoded = predictor.encode(image)
     encoded_at = time.perf_counter()
     found = predictor.segment(encoded, phrases, clicks)
     return Timed(tuple(found), encoded_at - start, time.perf_counter() - encoded_at)
