@@ -215,14 +215,14 @@ def test_what_is_not_there_is_not_visible_and_says_so(tracker, clip):
 @pytest.fixture
 def lost(monkeypatch):
     """Memory that loses every object from frame 4 on."""
-    follow = Sam2Memory.follow
+    track = Sam2Memory.track
 
     def forgetful(self, frame, bank, index, reverse=False):
-        masks = track_in_order(self, frame, bank, index, reverse)
+        masks = track(self, frame, bank, index, reverse)
         gone = torch.full_like(masks.object_score_logits, -10.0)
         return masks if index < 4 else dataclasses.replace(masks, object_score_logits=gone)
 
-    monkeypatch.setattr(Sam2Memory, "follow", forgetful)
+    monkeypatch.setattr(Sam2Memory, "track", forgetful)
 
 
 def at_threshold(tracker: VideoTracker, threshold: float | None) -> VideoTracker:
@@ -265,16 +265,16 @@ class TestAskingAgain:
     def test_words_take_over_from_a_memory_that_is_elsewhere_and_less_sure(
         self, doubting, clip, monkeypatch, score, believed
     ):
-        follow = Sam2Memory.follow
+        track = Sam2Memory.track
 
         def mistaken(self, frame, bank, index, reverse=False):
-            masks = track_in_order(self, frame, bank, index, reverse)
+            masks = track(self, frame, bank, index, reverse)
             low_res_masks = torch.full_like(masks.low_res_masks, -9.0)
             low_res_masks[..., 0, 0] = 9.0
             scores = torch.full_like(masks.iou_predictions, score)
             return dataclasses.replace(masks, low_res_masks=low_res_masks, iou_predictions=scores)
 
-        monkeypatch.setattr(Sam2Memory, "follow", mistaken)
+        monkeypatch.setattr(Sam2Memory, "track", mistaken)
         frame = list(doubting.track(clip[:2], ["the red car"]))[1]
         said = doubting.predictor.segment(clip[1], ["the red car"])[0].mask_logits
         assert np.allclose(frame.objects[0].mask_logits, said, atol=1e-4) == (believed == "words")
