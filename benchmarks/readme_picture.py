@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from evfsam import DEFAULT_MODEL, Predictor, load_model
-from evfsam.media.images import open_picture
+from evfsam.media.images import open_image
 from evfsam.media.overlay import colour_of, overlay
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +43,7 @@ def main() -> None:
 
 def panel(predictor: Predictor, path: Path, phrases: tuple[str, ...]) -> Image.Image:
     """The picture with its masks above a line a phrase, each in its mask's colour."""
-    image = open_picture(path)
+    image = open_image(path)
     results = predictor.segment(image, phrases)
     width, height = PANEL_SIZE
     sheet = Image.new("RGB", (width, height + GAP + LINE * len(phrases)), "white")

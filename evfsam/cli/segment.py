@@ -39,7 +39,7 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from evfsam.media.images import open_picture
+    from evfsam.media.images import open_image
     from evfsam.processing.text import clean_prompt
 
     pictures, phrases = split_arguments(args.pictures_and_phrases)
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     entries = []
     for path, stem in zip(paths, picture_stems(paths), strict=True):
         try:
-            image = open_picture(path)
+            image = open_image(path)
         except InputError as error:  # the others of a folder are still wanted
             print(f"evfsam: {error}", file=sys.stderr)
             continue

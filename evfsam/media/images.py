@@ -14,10 +14,10 @@ from evfsam.errors import InputError
 MAX_PIXELS = 64_000_000  # a logit map of that size takes 256 MB a phrase
 READABLE = "JPEG, PNG, WebP, AVIF, GIF, TIFF or BMP"
 
-PictureSource = str | PathLike | bytes | Image.Image | np.ndarray
+ImageSource = str | PathLike | bytes | Image.Image | np.ndarray
 
 
-def open_picture(source: PictureSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def open_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """A picture as RGB uint8 (H, W, 3), upright, transparent parts over white, the first frame if it moves.
 
     Args:

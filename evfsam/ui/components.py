@@ -10,7 +10,7 @@ class PictureInput(gr.Image):
     """A picture by upload, paste or webcam, handed on as the path of the file as it came.
 
     ``gr.Image`` opens the file itself and answers a wrong one with a bare "Error"; here
-    ``evfsam.media.images.open_picture`` opens it and says what is wrong.
+    ``evfsam.media.images.open_image`` opens it and says what is wrong.
     """
 
     is_template = True  # the browser knows it as an image

@@ -14,7 +14,7 @@ from evfsam.checkpoints.load import load_checkpoint
 from evfsam.checkpoints.pool import ModelPool
 from evfsam.checkpoints.registry import CheckpointInfo, default_model, find, list_models
 from evfsam.errors import CheckpointError, InputError
-from evfsam.media.images import open_picture
+from evfsam.media.images import open_image
 from evfsam.predictor import Predictor
 from evfsam.runtime import Runtime, choose_runtime, weight_budget_bytes
 from evfsam.types import Clicks, Segmentation, TrackedFrame, VideoPrompt
@@ -129,7 +129,7 @@ class ModelService:
     def open(picture_path: str | None) -> np.ndarray:
         """A picture file as uint8 (H, W, 3). Raises InputError if there is none or it cannot be used."""
         ModelService.has_picture(picture_path)
-        return open_picture(picture_path, MAX_PIXELS)
+        return open_image(picture_path, MAX_PIXELS)
 
     def predictor(self, name: str, precision: str = "auto") -> Predictor:
         """The predictor of an offered checkpoint, loaded if need be; the least used ones make room."""

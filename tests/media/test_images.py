@@ -1,4 +1,4 @@
-"""What open_picture accepts and refuses."""
+"""What open_image accepts and refuses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from evfsam.errors import InputError
-from evfsam.media.images import open_picture
+from evfsam.media.images import open_image
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -64,7 +64,7 @@ ACCEPTED = {
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_accepted(name):
     source, first, last = ACCEPTED[name]
-    picture = open_picture(source)
+    picture = open_image(source)
     assert picture.dtype == np.uint8 and picture.shape == (4, 4, 3) and picture.flags.c_contiguous
     assert tuple(picture[0, 0]) == first and tuple(picture[-1, -1]) == last
 
@@ -73,7 +73,7 @@ def test_accepted(name):
 def test_file_formats(kind, tmp_path):
     path = tmp_path / "a picture.bin"  # the content counts, not the name
     path.write_bytes(encoded(Image.new("RGB", (64, 48), RED), kind))
-    picture = open_picture(path)
+    picture = open_image(path)
     assert picture.shape == (48, 64, 3)
     assert np.abs(picture.astype(int) - RED).max() < 12
 
@@ -90,12 +90,12 @@ def test_exif_orientation_is_applied(orientation):
         stored = steps[step](stored)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    assert np.array_equal(open_picture(encoded(Image.fromarray(stored), "png", exif=exif)), upright)
+    assert np.array_equal(open_image(encoded(Image.fromarray(stored), "png", exif=exif)), upright)
 
 
 def test_an_animation_gives_its_first_frame():
     frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, WHITE)]
-    picture = open_picture(encoded(frames[0], "gif", save_all=True, append_images=frames[1:]))
+    picture = open_image(encoded(frames[0], "gif", save_all=True, append_images=frames[1:]))
     assert tuple(picture[0, 0]) == RED
 
 
@@ -124,7 +124,7 @@ REFUSED = {
 def test_refused_with_one_sentence(name):
     source, words = REFUSED[name]
     with pytest.raises(InputError, match=words) as caught:
-        open_picture(source)
+        open_image(source)
     message = str(caught.value)
     assert message.endswith(".") and "\n" not in message
 
@@ -134,4 +134,4 @@ def test_too_large_is_refused_before_decoding(size):
     # The first is a decompression bomb by Pillow's own count, the second only by our limit.
     bomb = encoded(Image.new("1", size), "png")
     with pytest.raises(InputError, match="too large"):
-        open_picture(bomb, max_pixels=5000)
+        open_image(bomb, max_pixels=5000)
