@@ -22,11 +22,6 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
     parser.add_argument("--workers", type=int, default=2, help="processes that render and, for a GPU, prepare batches")
     parser.add_argument("--batch", type=int, default=1, help="times the recipe's scenes a step: more for a GPU")
-    parser.add_argument(
-        "--on-device",
-        action="store_true",
-        help="scenes lie on the GPU and a step is one CUDA graph: quicker, for memory of about 1 MB a scene",
-    )
     parser.add_argument("--seed", type=int, help="of initialisation and sampling, instead of the recipe's")
     parser.add_argument("--steps", type=int, help="a stage, instead of the recipe's: to see that everything runs")
     parser.add_argument("--scenes", type=int, help="instead of the recipe's; at most as many photographs and clips")
@@ -57,6 +52,6 @@ def run(args: argparse.Namespace) -> int:
         recipe = replace(recipe, seed=args.seed)
     folder = args.out or Path("runs") / recipe.name
     device = None if args.device == "auto" else args.device
-    run_recipe(recipe, folder, args.stages, device, args.workers, args.photos, args.base, args.on_device)
+    run_recipe(recipe, folder, args.stages, device, args.workers, args.photos, args.base)
     print(f"done: {folder}")
     return 0

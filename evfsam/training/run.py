@@ -33,7 +33,6 @@ from evfsam.training.feature_cache import FeatureCache, open_feature_cache
 from evfsam.training.init import continue_from, fit_state, initialise
 from evfsam.training.loop import train
 from evfsam.training.memory_stage import MemoryStage
-from evfsam.training.on_device import train_on_device
 from evfsam.training.photo_cache import open_photo_cache
 from evfsam.training.phrases import PhraseReader, WordBatch
 from evfsam.training.pointing import SegmenterStage
@@ -59,7 +58,6 @@ def run(
     workers: int = 2,
     photographs: Path | None = None,
     base: str | Path | None = None,
-    on_device: bool = False,
 ) -> None:
     """Run some stages of a recipe (all of them by default).
 
@@ -72,10 +70,8 @@ def run(
         workers: processes that render, choose the presence threshold and, for a GPU, prepare batches.
         photographs: the pack, for a recipe that has a stage ``photo``; see :mod:`evfsam.data.ccp`.
         base: the checkpoint, by name or folder, that a recipe continues instead of its own choice.
-        on_device: stages in which the image encoder learns by words run as :mod:`evfsam.training.on_device` has them.
 
-    Raises InputError if the photographs are wanted and not there, or if several processes are to be on one device;
-    CheckpointError if that checkpoint is not there.
+    Raises InputError if the photographs are wanted and not there; CheckpointError if that checkpoint is not there.
     """
     source = base or recipe.continues
     source = source and fetch(find(source))
@@ -88,8 +84,6 @@ def run(
     # Not on a processor, even one that has it: the small products of evf-sam2-tiny's recipe are slower with it.
     half = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     accelerator = Accelerator(cpu=on_cpu, mixed_precision="bf16" if half else "no", kwargs_handlers=[unused])
-    if on_device and accelerator.num_processes > 1:
-        raise InputError("--on-device is for one process; start without torchrun, or leave it out.")
     with accelerator.main_process_first():
         cache = _prepare(recipe, folder, workers, source)
         if recipe.photo:
@@ -99,7 +93,7 @@ def run(
         if stage != "save":
             if getattr(recipe, stage) is None:
                 continue
-            _run_stage(stage, recipe, folder, cache, accelerator, source, workers, on_device)
+            _run_stage(stage, recipe, folder, cache, accelerator, source, workers)
         elif accelerator.is_main_process:
             save(recipe, folder, workers)
         accelerator.wait_for_everyone()
@@ -142,7 +136,6 @@ def _run_stage(
     accelerator: Accelerator,
     source: Path | None,
     workers: int,
-    on_device: bool,
 ) -> None:
     config = recipe.model_of(name)
     origin = load_model(source).eval().to(accelerator.device) if source else None
@@ -201,8 +194,7 @@ def _run_stage(
         else:
             kept = stage = SharperStage(model, recipe, stage.heads, reader, None)
     ahead = workers if accelerator.device.type == "cuda" else 0
-    how = train_on_device if on_device and isinstance(stage, TogetherStage) else train
-    how(stage, getattr(recipe, name), folder, accelerator, ahead)
+    train(stage, getattr(recipe, name), folder, accelerator, ahead)
     if accelerator.is_main_process:
         state = {key: value.detach().cpu().contiguous() for key, value in kept.state_dict().items()}
         save_file(state, folder / f"{name}.safetensors")

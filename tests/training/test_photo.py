@@ -92,13 +92,6 @@ def test_a_finished_stage_is_not_trained_again(trained, continued, pack_folder):
     assert json.loads((continued / "photo" / "step.json").read_text()) == {"step": STAGE.steps}
 
 
-def test_on_the_device_it_keeps_as_much(trained, pack_folder, tmp_path):  # noqa: F811
-    how = {"device": "cpu", "workers": 1, "photographs": pack_folder, "base": trained / "checkpoint"}
-    run(photo_recipe(), tmp_path, ("photo",), on_device=True, **how)
-    (row,) = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
-    assert row["step"] == STAGE.steps and 0 <= row["kept"] < row["loss"]
-
-
 def test_both_worlds_are_in_the_cache(trained, continued, pack_folder):  # noqa: F811
     scenes = open_cache(continued / "scenes", 0, 4, 128, 1, photo_recipe().aspects, stretched=True)
     photographs = open_photo_cache(continued / "photographs", pack_folder, 4, 128, workers=1)
