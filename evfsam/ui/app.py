@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import gradio as gr
 
 from evfsam.ui import api, examples
+from evfsam.ui.blocks import CheckedBlocks
+from evfsam.ui.files import DAY, claim_folder
 from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
 from evfsam.ui.tabs import common, compare, parts, referring, semantic, video
@@ -15,7 +17,6 @@ from evfsam.ui.theme import CSS_FILES, make_theme
 HEAD = '<div class="evf-head"><h1>EVF-SAM</h1><p>Say what you see, get its mask.</p></div>'
 SESSIONS = 100  # whose last answers are held, some megabytes a phrase
 QUEUE = 20  # who comes later is told to come back; the others see their place
-DAY = 86_400  # seconds: uploads and results are deleted when they are a day old
 TABS = (("Refer", referring), ("Semantic", semantic), ("Parts", parts), ("Video", video), ("Compare", compare))
 # A link fills a tab's inputs; then this asks for the tab as the user would, once it is drawn.
 ASK_LINKED = """() => {
@@ -31,8 +32,9 @@ ASK_LINKED = """() => {
 
 
 def build_app(service: ModelService) -> gr.Blocks:
-    """The page, not yet launched."""
-    with gr.Blocks(title="EVF-SAM", analytics_enabled=False, delete_cache=(DAY // 24, DAY)) as app:
+    """The page, not yet launched. Raises InputError if there is no folder for uploads."""
+    claim_folder()  # before any component asks Gradio where uploads lie
+    with CheckedBlocks(title="EVF-SAM", analytics_enabled=False, delete_cache=(DAY // 24, DAY)) as app:
         with gr.Row(elem_id="evf-top"):
             gr.HTML(HEAD, elem_classes=["evf-flush"])
             model = gr.Dropdown(

@@ -7,19 +7,18 @@ from gradio.components.image import ImageData
 
 
 class PictureInput(gr.Image):
-    """A picture by upload, paste or webcam, handed on as the path of the file as it came.
+    """A picture by upload, paste or webcam, handed on as the path of the uploaded file.
 
-    ``gr.Image`` opens the file itself and answers a wrong one with a bare "Error"; here
-    ``evfsam.media.images.open_image`` opens it and says what is wrong.
+    ``gr.Image`` opens the file itself and answers a damaged one with a bare "Error"; here
+    ``evfsam.media.images.open_image`` opens it and says what is wrong. Which paths may be named is checked by
+    ``evfsam.ui.blocks.CheckedBlocks``, for all components alike.
     """
 
     is_template = True  # the browser knows it as an image
 
     def preprocess(self, payload: ImageData | None) -> str | None:
         """The path of the uploaded file, or None."""
-        if payload is None or (payload.url or "").startswith("data:"):
-            return super().preprocess(payload)
-        return payload.path
+        return payload and payload.path
 
 
 def picture_input(label: str = "Picture", elem_id: str | None = None) -> PictureInput:

@@ -15,26 +15,27 @@ LOG = logging.getLogger(__name__)
 
 
 def with_user_errors(handler: Callable) -> Callable:
-    """The handler, its errors shown to the user; what nobody expected goes to the log in full."""
+    """The handler, its errors shown to the user as :func:`user_error` words them."""
 
     @functools.wraps(handler)
     def answer(*arguments, **named):
         try:
             return handler(*arguments, **named)
         except Exception as error:
-            raise _shown(error) from None
+            raise user_error(error) from None
 
     @functools.wraps(handler)
     def stream(*arguments, **named):
         try:
             yield from handler(*arguments, **named)
         except Exception as error:
-            raise _shown(error) from None
+            raise user_error(error) from None
 
     return stream if inspect.isgeneratorfunction(handler) else answer
 
 
-def _shown(error: Exception) -> gr.Error:
+def user_error(error: Exception) -> gr.Error:
+    """The sentence that a user is shown for an error; what nobody expected goes to the log in full."""
     if isinstance(error, gr.Error):
         return error
     if isinstance(error, EvfSamError):

@@ -1,7 +1,7 @@
 """Links that keep the state: which tab, which checkpoint, which picture, what was asked.
 
-A picture that came with the project is named; an uploaded one is found again in Gradio's cache until it is
-deleted there, a day later. Nothing outside these two folders can be named by a link.
+An example is named by its file name. An uploaded picture is found again until it is deleted: when it is a day
+old, or when the app ends. A link can name no other file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from urllib.parse import urlencode
 
 from gradio.utils import get_upload_folder
 
+from evfsam.errors import InputError
 from evfsam.ui.examples import FOLDER as EXAMPLES
+from evfsam.ui.examples import read_examples
+from evfsam.ui.files import uploaded_file
 
 EXAMPLE = "example"
 
@@ -21,21 +24,25 @@ EXAMPLE = "example"
 def link_to(tab: str, picture_path: str, model: str, **asked: str) -> str:
     """A relative link that opens ``tab`` with the same picture, checkpoint and questions."""
     picture = _picture_name(Path(picture_path))
-    said = {name: value for name, value in asked.items() if value}
-    return "?" + urlencode({"tab": tab, "model": model, "picture": picture, **said})
+    given = {name: value for name, value in asked.items() if value}
+    return "?" + urlencode({"tab": tab, "model": model, "picture": picture, **given})
 
 
 def linked_picture(query: Mapping[str, str]) -> str | None:
     """The path of the picture that a link names; None if it names none or the file is gone."""
     folder, _, name = query.get("picture", "").partition("/")
-    root = EXAMPLES if folder == EXAMPLE else Path(get_upload_folder()) / folder
-    path = (root / name).resolve()
-    inside = path.is_relative_to(root.resolve()) and root.resolve() != Path(get_upload_folder()).resolve()
-    return str(path) if folder and name and ".." not in folder and inside and path.is_file() else None
+    if folder == EXAMPLE:
+        return next((str(e.file) for e in read_examples() if e.file.name == name), None)
+    if not folder.isalnum():  # Gradio and this app name folders by hexadecimal digits
+        return None
+    try:
+        return str(uploaded_file(Path(get_upload_folder(), folder, name)))
+    except (InputError, ValueError):
+        return None
 
 
 def _picture_name(path: Path) -> str:
     twin = EXAMPLES / path.name
-    if twin.is_file() and filecmp.cmp(path, twin, shallow=False):
+    if twin.is_file() and path.is_file() and filecmp.cmp(path, twin, shallow=False):
         return f"{EXAMPLE}/{path.name}"
     return f"{path.parent.name}/{path.name}"

@@ -1,0 +1,60 @@
+"""One door for all requests: Gradio opens no file, and nothing fails without a sentence, before it is checked."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import Any
+
+import gradio as gr
+
+from evfsam.errors import InputError
+from evfsam.ui.errors import user_error
+from evfsam.ui.files import uploaded_file
+
+LOG = logging.getLogger(__name__)
+
+FILE_KEYS = {"path", "url", "meta"}  # of Gradio's FileData and ImageData
+
+
+class CheckedBlocks(gr.Blocks):
+    """``gr.Blocks`` that refuses every file that was not uploaded, and answers every failure with a sentence.
+
+    Gradio itself looks only at files that come with ``meta``, downloads web addresses, decodes ``data:``
+    addresses of any size, and answers what fails outside of a handler with ``{"error": null}``. All endpoints,
+    public and private, and their validators come through here.
+    """
+
+    async def process_api(self, *arguments: Any, **named: Any) -> dict[str, Any]:
+        """As Gradio's; whatever is raised becomes a ``gr.Error`` of one sentence."""
+        try:
+            return await super().process_api(*arguments, **named)
+        except Exception as error:
+            raise user_error(error) from None
+
+    async def preprocess_data(self, block_fn: Any, inputs: list, state: Any, explicit_call: bool = False) -> list:
+        """As Gradio's, of inputs whose files are uploads. Raises gr.Error or InputError."""
+        try:
+            checked = [only_uploads(value) for value in inputs]
+            return await super().preprocess_data(block_fn, checked, state, explicit_call)
+        except (gr.Error, InputError):
+            raise
+        except Exception as error:
+            LOG.info("inputs that cannot be used: %s", error)
+            names = ", ".join(inspect.signature(block_fn.fn).parameters)
+            raise gr.Error(
+                f"The inputs cannot be used: give {names}, each as /gradio_api/info describes it.",
+                print_exception=False,
+            ) from None
+
+
+def only_uploads(value: Any) -> Any:
+    """A request's value as it came, but of each file in it nothing except the path of an upload.
+
+    Raises InputError for a file that was not uploaded.
+    """
+    if isinstance(value, dict):
+        if FILE_KEYS & value.keys():
+            return {"path": str(uploaded_file(value.get("path"))), "meta": {"_type": "gradio.FileData"}}
+        return {key: only_uploads(inner) for key, inner in value.items()}
+    return [only_uploads(inner) for inner in value] if isinstance(value, list) else value
