@@ -25,14 +25,14 @@ import json, re, sys
 from pathlib import Path
 
 import torch
-from evfsam.checkpoints.load import load_model
+from evfsam.checkpoints.load import build_and_fill
 from evfsam.modeling.segmenters import sam, sam2
 
 def status(field):
     return int(re.search(field + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 
 before = status("VmRSS")
-model = load_model(sys.argv[1], dtype=getattr(torch, sys.argv[2]))
+model = build_and_fill(sys.argv[1], dtype=getattr(torch, sys.argv[2]))
 after_load = status("VmHWM")
 for parameter in model.parameters():  # a value of each page, which are of 4 kB or more
     parameter.detach().view(-1)[:: 4096 // parameter.element_size()].float().sum()

@@ -26,7 +26,7 @@ def status_bytes(field: str) -> int:
 def switch(folders: list[Path], rounds: int) -> None:
     from types import SimpleNamespace
 
-    from evfsam.checkpoints.load import load_model
+    from evfsam.checkpoints.load import build_and_fill
     from evfsam.checkpoints.pool import ModelPool, weight_bytes
     from evfsam.modeling.segmenters import sam, sam2  # noqa: F401  so that the first load does not pay for them
 
@@ -35,7 +35,7 @@ def switch(folders: list[Path], rounds: int) -> None:
     print(f"before any        {start / 1e9:6.2f} GB")
     for round_ in range(rounds):
         for folder in folders:
-            held = pool.get(folder, lambda folder=folder: SimpleNamespace(model=load_model(folder)), 1)
+            held = pool.get(folder, lambda folder=folder: SimpleNamespace(model=build_and_fill(folder)), 1)
             size = weight_bytes(held.model)
             del held
             above = status_bytes("VmRSS") - start

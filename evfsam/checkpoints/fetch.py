@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-import huggingface_hub
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -37,28 +35,21 @@ from evfsam.checkpoints.layout import (
 from evfsam.checkpoints.registry import CheckpointInfo, bundled_models
 from evfsam.errors import CheckpointError
 
-Progress = Callable[[int, int], None]
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def local_folder(info: CheckpointInfo, cache_folder: str | Path | None = None) -> Path | None:
+def local_folder(info: CheckpointInfo) -> Path | None:
     """Where a checkpoint lies on this disk, complete; None if it does not. Asks no network."""
     if not info.on_hub:
         return Path(info.source)
     try:
-        folder = snapshot_download(
-            info.source, revision=info.revision, cache_dir=cache_folder, local_files_only=True, allow_patterns=[]
-        )
+        folder = snapshot_download(info.source, revision=info.revision, local_files_only=True, allow_patterns=[])
     except (LocalEntryNotFoundError, HFValidationError):
         return None
     return Path(folder) if is_complete(Path(folder)) else None
 
 
-def fetch(
-    info: CheckpointInfo,
-    cache_folder: str | Path | None = None,
-    progress: Progress | None = None,
-) -> Path:
+def fetch(info: CheckpointInfo) -> Path:
     """The folder that holds a checkpoint's files, downloaded if they are not here yet.
 
     What is here is used as it is: no network is asked whether there is something newer. After a download that
@@ -66,33 +57,26 @@ def fetch(
 
     Args:
         info: from :func:`evfsam.checkpoints.registry.find`.
-        cache_folder: instead of the Hub library's own.
-        progress: called with (bytes so far, bytes in all); by default a bar in the terminal.
 
     Raises CheckpointError, one sentence, if there is no network, no such repository or revision, no permission,
     no room, or if the download broke off.
     """
-    folder = local_folder(info, cache_folder)
+    folder = local_folder(info)
     if folder is not None:
         return folder
     try:
-        return _download(info, cache_folder, progress)
+        return _download(info)
     except (HTTPError, OSError, EntryNotFoundError, HFValidationError) as error:
         raise CheckpointError(_sentence(info, error)) from error
 
 
-def _download(info: CheckpointInfo, cache_folder, progress: Progress | None) -> Path:
+def _download(info: CheckpointInfo) -> Path:
     details = HfApi().model_info(info.source, revision=info.revision, files_metadata=True)
     sizes = {sibling.rfilename: sibling.size or 0 for sibling in details.siblings or []}
-    place = {"repo_id": info.source, "revision": info.revision, "cache_dir": cache_folder}
+    place = {"repo_id": info.source, "revision": info.revision}
     wanted = _wanted(info, sizes, place)
-    total = sum(sizes[name] for name in wanted)
-    _check_room(info, total, Path(cache_folder or constants.HF_HUB_CACHE))
-    done = 0
-    for name in wanted:
-        path = Path(hf_hub_download(filename=name, tqdm_class=_bar_class(progress, done, total), **place))
-        done += sizes[name]
-    return path.parent
+    _check_room(info, sum(sizes[name] for name in wanted))
+    return [Path(hf_hub_download(filename=name, **place)) for name in wanted][0].parent
 
 
 def _wanted(info: CheckpointInfo, sizes: dict[str, int], place: dict) -> list[str]:
@@ -110,34 +94,15 @@ def _wanted(info: CheckpointInfo, sizes: dict[str, int], place: dict) -> list[st
     return [*small, weights, *shards]
 
 
-def _check_room(info: CheckpointInfo, needed: int, cache: Path) -> None:
+def _check_room(info: CheckpointInfo, needed: int) -> None:
+    cache = Path(constants.HF_HUB_CACHE)
     there = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if free < needed:
         raise CheckpointError(
-            f"{info.name} needs {size_text(needed)} in {cache}, where {size_text(free)} are free; "
+            f"{info.name} needs {size_text(needed)}, but the disk of the Hub's cache has {size_text(free)} free; "
             "make room or set HF_HOME to a folder on another disk."
         )
-
-
-def _bar_class(progress: Progress | None, done: int, total: int):
-    """A progress bar that also tells ``progress``; None for the Hub library's own."""
-    if progress is None:
-        return None
-
-    class Bar(huggingface_hub.utils.tqdm):
-        received = 0  # tqdm's own count stands still where no terminal shows it
-
-        def __init__(self, *args, initial: int = 0, **kwargs):
-            super().__init__(*args, initial=initial, **kwargs)
-            self.received = initial  # of a download that goes on
-
-        def update(self, n: float | None = 1) -> bool | None:
-            self.received += int(n or 0)
-            progress(min(done + self.received, total), total)
-            return super().update(n)
-
-    return Bar
 
 
 def _sentence(info: CheckpointInfo, error: Exception) -> str:
@@ -159,7 +124,7 @@ def _sentence(info: CheckpointInfo, error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
         return f"The disk is full, {name} could not be written; make room or set HF_HOME to a folder elsewhere."
     if isinstance(error, PermissionError):
-        return f"{name} could not be written to {error.filename}; set HF_HOME to a folder of your own."
+        return f"{name} could not be written to the Hub's cache; set HF_HOME to a folder of your own."
     if isinstance(error, HFValidationError):
         return f"{info.source!r} is no name of a repository on the Hub; write it as owner/name."
     if isinstance(error, OSError) and "Consistency check" in str(error):

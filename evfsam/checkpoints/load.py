@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from evfsam.checkpoints import keymap
-from evfsam.checkpoints.fetch import Progress, fetch
+from evfsam.checkpoints.fetch import fetch
 from evfsam.checkpoints.layout import read_config, weight_files
 from evfsam.checkpoints.quantize import quantize
 from evfsam.checkpoints.registry import PUBLISHED, CheckpointInfo, describe_folder, find
@@ -42,8 +42,6 @@ def load_checkpoint(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     quantized_bits: int | None = None,
-    cache_folder: str | Path | None = None,
-    progress: Progress | None = None,
 ) -> LoadedCheckpoint:
     """Find, fetch if need be, and load a checkpoint, strictly.
 
@@ -52,18 +50,17 @@ def load_checkpoint(
         device: where the weights go, straight from the file.
         dtype: of the weights that may be half (``EvfSam.half_parameters``, nearly all); others are float32.
         quantized_bits: 8 or 4 for the language side, see :mod:`evfsam.checkpoints.quantize`.
-        cache_folder, progress: see :func:`evfsam.checkpoints.fetch.fetch`.
 
     Raises CheckpointError if the checkpoint is unknown, missing, damaged, unsafe, or does not fit its config to
     the last tensor.
     """
     info = find(name)
-    folder = fetch(info, cache_folder, progress)
+    folder = fetch(info)
     tokenizer = load_tokenizer(folder)
     if quantized_bits:
-        model = quantize(load_model(folder, "cpu", dtype), quantized_bits).to(device)
+        model = quantize(build_and_fill(folder, "cpu", dtype), quantized_bits).to(device)
     else:
-        model = load_model(folder, device, dtype)
+        model = build_and_fill(folder, device, dtype)
     if len(tokenizer) > model.config.encoder.vocabulary:
         raise CheckpointError(
             f"The tokenizer in {folder} knows {len(tokenizer)} tokens, the model "
@@ -90,7 +87,9 @@ def _known_of(info: CheckpointInfo, folder: Path, model: EvfSam) -> CheckpointIn
     )
 
 
-def load_model(folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> EvfSam:
+def build_and_fill(
+    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> EvfSam:
     """The model alone; arguments and errors as in :func:`load_checkpoint`.
 
     Weights are made once, by reading them; on the CPU in the file's own dtype they are views of the file.

@@ -35,7 +35,6 @@ class CheckpointInfo:
         kind: the segmenter: "sam", "sam2", "efficient_sam"; None if that is known only after a download.
         capabilities: of "referring" (one object by a phrase), "semantic" (the "[semantic] " prefix), "parts"
             (of a thing or a body), "video".
-        prompt_kinds: of "text", "points", "box".
         vocabulary: the words it was trained on; empty if it was trained on open language.
         licence: SPDX identifier, or "unknown".
         parameters: their number, None if not known.
@@ -58,7 +57,6 @@ class CheckpointInfo:
     on_hub: bool
     kind: str | None = None
     capabilities: tuple[str, ...] = ("referring",)
-    prompt_kinds: tuple[str, ...] = ("text", "points", "box")
     vocabulary: tuple[str, ...] = ()
     licence: str = "unknown"
     parameters: int | None = None
@@ -184,7 +182,6 @@ def describe_folder(folder: Path) -> CheckpointInfo:
     facts = {
         "kind": model.segmenter.kind,
         "capabilities": tuple(config.get("capabilities", row.capabilities)),
-        "prompt_kinds": tuple(config.get("prompt_kinds", row.prompt_kinds)),
         "vocabulary": tuple(config.get("vocabulary", row.vocabulary)),
         "licence": config.get("licence", row.licence),
         "parameters": config.get("parameters", row.parameters),

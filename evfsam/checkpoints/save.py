@@ -24,7 +24,6 @@ def save_checkpoint(
     tokenizer_folder: str | Path,
     dtype: torch.dtype = torch.float16,
     extra_config: dict | None = None,
-    readme: str | None = None,
 ) -> Path:
     """Write ``config.json``, ``model.safetensors`` and the tokenizer's files.
 
@@ -35,9 +34,8 @@ def save_checkpoint(
             ``train_tokenizer`` wrote); it may be ``folder`` itself.
         dtype: of the saved parameters; buffers are saved in float32.
         extra_config: further entries of ``config.json``, as ``evfsam.checkpoints.registry`` reads them:
-            capabilities, prompt_kinds, vocabulary, licence, description, presence_threshold, follows_edges,
+            capabilities, vocabulary, licence, description, presence_threshold, follows_edges,
             self_prompts, iou_thresholds, drops_strays.
-        readme: text of ``README.md``.
 
     Returns ``folder``. Raises CheckpointError if a weight is not finite in ``dtype``.
     """
@@ -62,14 +60,9 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     copy_tokenizer(tokenizer_folder, folder)
     _replace(folder / "model.safetensors", lambda path: save_file(state, path, metadata={"format": "pt"}))
-    _write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
-    if readme is not None:
-        _write_text(folder / "README.md", readme)
+    text = json.dumps(config, indent=2) + "\n"
+    _replace(folder / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
     return folder
-
-
-def _write_text(path: Path, text: str) -> None:
-    _replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _replace(path: Path, write) -> None:

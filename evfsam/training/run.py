@@ -13,7 +13,7 @@ from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from safetensors.torch import load_file, save_file
 
 from evfsam.checkpoints.fetch import fetch
-from evfsam.checkpoints.load import load_model
+from evfsam.checkpoints.load import build_and_fill
 from evfsam.checkpoints.registry import find
 from evfsam.checkpoints.save import save_checkpoint
 from evfsam.checkpoints.tokenizer import copy_tokenizer, load_tokenizer, train_tokenizer
@@ -138,7 +138,7 @@ def _run_stage(
     workers: int,
 ) -> None:
     config = recipe.model_of(name)
-    origin = load_model(source).eval().to(accelerator.device) if source else None
+    origin = build_and_fill(source).eval().to(accelerator.device) if source else None
     if name == "distil":
         # Cell for cell what the teacher sees, so at its size; its own comes after.
         config = replace(config, segmenter=replace(config.segmenter, image_size=origin.config.segmenter.image_size))

@@ -88,7 +88,6 @@ def models(service: ModelService) -> list[dict[str, Any]]:
             "default": name == service.default_model,
             "on_hub": info.on_hub,
             "capabilities": list(info.capabilities),
-            "prompt_kinds": list(info.prompt_kinds),
             "parameters": info.parameters,
             "licence": info.licence,
             "description": info.description,

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from evfsam.checkpoints.keymap import from_published, segmenter_kind
-from evfsam.checkpoints.load import load_checkpoint, load_model
+from evfsam.checkpoints.load import build_and_fill, load_checkpoint
 from evfsam.checkpoints.registry import video_warning
 from evfsam.errors import CheckpointError
 from evfsam.modeling.build import build_model
@@ -97,16 +97,16 @@ LAYOUTS = [
 
 @pytest.mark.parametrize("write", LAYOUTS, ids=lambda write: write.__name__)
 def test_every_layout_loads_to_the_same_bits(saved, folder, write):
-    expected = load_model(saved).state_dict()
+    expected = build_and_fill(saved).state_dict()
     write(folder, take_weights(folder))
-    found = load_model(folder).state_dict()
+    found = build_and_fill(folder).state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_nothing_is_initialised_and_nothing_stays_without_values(saved):
     before = torch.get_rng_state()
-    model = load_model(saved)
+    model = build_and_fill(saved)
     assert torch.equal(torch.get_rng_state(), before), "random weights were made only to be replaced"
     assert not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
     assert not model.training
@@ -115,7 +115,7 @@ def test_nothing_is_initialised_and_nothing_stays_without_values(saved):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_weights_of_matrix_products_go_to_the_dtype_and_all_else_stays_exact(saved, dtype):
     expected = {from_published(name): tensor for name, tensor in load_file(saved / "model.safetensors").items()}
-    model = load_model(saved, dtype=dtype)
+    model = build_and_fill(saved, dtype=dtype)
     halves = model.half_parameters()
     for name, tensor in model.state_dict().items():
         wanted = dtype if name in halves else torch.float32
@@ -137,7 +137,7 @@ def test_half_precision_halves_the_published_sizes(name):
 
 def test_changing_a_loaded_weight_leaves_the_file_as_it_is(saved):
     before = (saved / "model.safetensors").read_bytes()
-    model = load_model(saved)
+    model = build_and_fill(saved)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(1)
@@ -184,7 +184,7 @@ def test_loading_is_strict_and_names_what_does_not_fit(folder, spoil):
     named = spoil(state)
     whole_safetensors(folder, state)
     with pytest.raises(CheckpointError) as error:
-        load_model(folder)
+        build_and_fill(folder)
     assert named in str(error.value)
 
 

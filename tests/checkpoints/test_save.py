@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 
 from evfsam.checkpoints.keymap import to_published
-from evfsam.checkpoints.load import load_checkpoint, load_model
+from evfsam.checkpoints.load import build_and_fill, load_checkpoint
 from evfsam.checkpoints.registry import describe_folder
 from evfsam.checkpoints.save import save_checkpoint
 from evfsam.errors import CheckpointError
@@ -25,7 +25,7 @@ EFFICIENT = EfficientSamConfig(image_size=64, width=16, depth=1, heads=2, embedd
 @pytest.mark.parametrize("segmenter", [SAM2, SAM, EFFICIENT], ids=lambda segmenter: segmenter.kind)
 def test_round_trip_to_the_bit(tmp_path, segmenter, dtype):
     model = write_checkpoint(tmp_path, segmenter, dtype)
-    loaded = load_model(tmp_path)
+    loaded = build_and_fill(tmp_path)
     assert loaded.config == model.config
     parameters = dict(model.named_parameters())
     for name, tensor in model.state_dict().items():
@@ -63,7 +63,6 @@ def test_what_training_tells_becomes_the_row(tmp_path):
     folder = tmp_path / "mine"
     facts = {
         "capabilities": ["referring", "semantic", "video"],
-        "prompt_kinds": ["text"],
         "vocabulary": ["red", "car"],
         "licence": "MIT",
         "description": "scenes",
@@ -88,11 +87,10 @@ def test_a_loaded_checkpoint_can_be_saved_over_itself(tmp_path):
     with torch.no_grad():
         loaded.model.text_hidden_fcs[0][2].bias.add_(1)
     expected = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
-    save_checkpoint(tmp_path, loaded.model, loaded.folder, dtype=torch.float32, readme="# Mine\n")
+    save_checkpoint(tmp_path, loaded.model, loaded.folder, dtype=torch.float32)
     again = load_checkpoint(tmp_path).model.state_dict()
     assert all(torch.equal(again[name], expected[name]) for name in expected)
     assert all(torch.equal(loaded.model.state_dict()[name], expected[name]) for name in expected)
-    assert (tmp_path / "README.md").read_text() == "# Mine\n"
     assert not list(tmp_path.glob("*.part"))
 
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from evfsam.checkpoints.load import load_model
+from evfsam.checkpoints.load import build_and_fill
 from evfsam.processing.inputs import prepare
 from evfsam.processing.masks import restore
 from tests.parity.recipe import case, manifest, picture, tensor
@@ -63,7 +63,7 @@ def write_published(folder: Path, name: str, suffix: str) -> Path:
 )
 def test_full_size(tmp_path, manifest_name, case_name, suffix):
     expected = case(case_name)
-    model = load_model(write_published(tmp_path, manifest_name, suffix))
+    model = build_and_fill(write_published(tmp_path, manifest_name, suffix))
     inputs = prepare(picture(int(expected["seed"]), *expected["size"]), model.config.pixels)
     features = model.encode_image(inputs.segmenter_pixels)
     for row, wanted, positive in zip(expected["ids"], expected["mask_logits"], expected["mask_positive"], strict=True):

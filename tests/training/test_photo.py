@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from evfsam.checkpoints.load import load_checkpoint, load_model
+from evfsam.checkpoints.load import build_and_fill, load_checkpoint
 from evfsam.checkpoints.tokenizer import load_tokenizer
 from evfsam.data.ccp import read_pack, read_photo
 from evfsam.errors import CheckpointError, InputError
@@ -66,8 +66,10 @@ def test_what_the_base_answers_about_scenes_is_kept_and_of_photographs_nothing(t
     cache = joined(scenes, open_photo_cache(tmp_path / "photographs", pack_folder, 4, 128, workers=1))
     reader = PhraseReader(recipe.model, cache, load_tokenizer(base))
     torch.manual_seed(0)
-    model = load_model(base).train()
-    stage = PhotoStage(model, recipe, GroundingHeads(recipe.model.encoder), reader, answers_of(load_model(base).eval()))
+    model = build_and_fill(base).train()
+    stage = PhotoStage(
+        model, recipe, GroundingHeads(recipe.model.encoder), reader, answers_of(build_and_fill(base).eval())
+    )
     batch = next(b for b in map(stage.batch, range(100)) if 0 < (b.words.scenes < 4).sum() < len(b.words.scenes))
     assert stage(batch)["kept"].abs() < 1e-5
 
