@@ -22,9 +22,10 @@ MAX_PROMPTS = 200  # per image; each answer has the size of the image
 MAX_PROMPT_CHARACTERS = 1_000  # the encoders read at most about as many tokens
 MAX_POINTS = 100  # per prompt
 LARGEST = sys.float_info.max
+SHOWN_CHARACTERS = 60  # of a wrong value in an error message
 
 _short = reprlib.Repr()
-_short.maxstring = _short.maxother = _short.maxlong = 60
+_short.maxstring = _short.maxother = _short.maxlong = SHOWN_CHARACTERS
 
 
 def number(
@@ -162,7 +163,7 @@ def shown(value: Any) -> str:
     try:
         text = " ".join(_short.repr(value).split())
         if not text.startswith("<"):
-            return text
+            return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
     except Exception:  # a number of 5,000 digits, an object whose repr fails
         pass
     return f"a value of type {type(value).__name__}"

@@ -1,30 +1,38 @@
-"""Words -> token ids, the same for app, training and evaluation."""
+"""Prompts -> token ids, the same for app, training and evaluation."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from evfsam import values
 from evfsam.errors import InputError
 
 SEMANTIC_PREFIX = "[semantic] "
-MAX_CHARACTERS = 10_000  # of a phrase; the encoders read far less
-PAD_ID = 1  # XLM-R class tokenizers: <s> 0, <pad> 1, </s> 2, <unk> 3
-EOS_ID = 2
+PAD_ID, EOS_ID, UNKNOWN_ID = 1, 2, 3  # XLM-R class tokenizers: <s> 0, <pad> 1, </s> 2, <unk> 3
 WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
+
+_PREFIX = re.compile(r"(?:\[ ?semantic ?\][ :]*)+", flags=re.IGNORECASE)
+_QUOTES = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u02bc\u00b4`\uff07", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\u2039\u203a\u300a\u300b", '"')
+    | dict.fromkeys("\u300c\u300d\u300e\u300f\u301d\u301e\u301f\uff02", '"')
+)
+_AROUND = ' ".,;:*-\u2013\u2014\u2022\u00b7\u2026\u3001\u3002'  # marks that belong to the sentence around a prompt
 
 
 @dataclass(frozen=True)
 class TextInput:
-    """P phrases as one padded batch.
+    """P prompts as one padded batch.
 
     Attributes:
-        token_ids: int64 (P, L), filled with the padding id at the right.
+        token_ids: int64 (P, L), padded at the right.
         padding_mask: bool (P, L), True where padded.
-        cut: one flag a phrase: it was longer than the checkpoint's positions and lost its end.
+        cut: one flag per prompt: it was longer than the checkpoint reads and lost its end.
     """
 
     token_ids: torch.Tensor
@@ -33,27 +41,43 @@ class TextInput:
 
 
 def clean_prompt(prompt: str) -> str:
-    """One phrase as the model reads it: outer and repeated white space go, case and punctuation stay.
+    """One prompt as the model reads it. Cleaning it again changes nothing.
 
-    The prefix is brought to its trained form ("[Semantic]sky" -> "[semantic] sky"). Raises InputError if
-    nothing is left to look for, or for what no tokenizer reads: half a character, or a whole book.
+    - Full-width and other compatibility letters become plain ones (NFKC), curly quotation marks become straight.
+    - Characters that cannot be seen are removed, such as soft hyphens; white space becomes single spaces.
+    - Quotation marks around the prompt are removed, and so are full stops, commas, colons and list marks.
+    - "[Semantic]:sky" becomes "[semantic] sky", the form of training.
+    - Case stays, and so do marks inside the prompt and "!" and "?" at its end.
+
+    Raises InputError if no letter or digit is left, and for what :func:`evfsam.values.prompt_text` refuses.
     """
-    if not isinstance(prompt, str):
-        raise InputError(f"A phrase must be text, not {type(prompt).__name__}; type what to look for.")
-    if len(prompt) > MAX_CHARACTERS:
-        raise InputError(f"A phrase may have {MAX_CHARACTERS:,} characters, this one has {len(prompt):,}; shorten it.")
-    if any("\ud800" <= character <= "\udfff" for character in prompt):
-        raise InputError("The phrase holds half a character (a lone surrogate); type it again.")
-    phrase = " ".join(prompt.split())
-    match = re.match(r"\[semantic\]\s*", phrase, flags=re.IGNORECASE)
-    words = phrase[match.end() :] if match else phrase
+    visible = "".join(map(_visible, values.prompt_text(prompt).translate(_QUOTES)))
+    words = _bare(unicodedata.normalize("NFKC", visible).translate(_QUOTES))
+    prefix = _PREFIX.match(words)
+    words = _bare(words[prefix.end() :]) if prefix else words
     if not any(character.isalnum() for character in words):
-        raise InputError('The phrase is empty: type what to look for, for example "the red car".')
-    return SEMANTIC_PREFIX + words if match else phrase
+        raise InputError('The prompt is empty: write what to look for, for example "the red car".')
+    return SEMANTIC_PREFIX + words if prefix else words
+
+
+def _visible(character: str) -> str:
+    if character.isspace() or character == "\u200b":  # the space without width separates words
+        return " "
+    return "" if unicodedata.category(character) in ("Cc", "Cf") else character
+
+
+def _bare(text: str) -> str:
+    """Text with single spaces, without the marks around it."""
+    words, before = " ".join(text.split()), None
+    while words != before:
+        before, words = words, words.strip(_AROUND)
+        if len(words) > 1 and words[0] == words[-1] == "'":  # only in pairs: "the dogs' tails", "'80s car"
+            words = words[1:-1]
+    return words
 
 
 def tokenize(tokenizer, prompts: Sequence[str], text_positions: int) -> TextInput:
-    """Tokenize cleaned phrases.
+    """Tokenize cleaned prompts. A prompt with marks that the tokenizer does not know is read without its marks.
 
     Args:
         tokenizer: the checkpoint's own, from ``checkpoints.load_tokenizer``.
@@ -64,6 +88,8 @@ def tokenize(tokenizer, prompts: Sequence[str], text_positions: int) -> TextInpu
     rows, cut = [], []
     for prompt in prompts:
         ids = tokenizer(prompt)["input_ids"]
+        if UNKNOWN_ID in ids:
+            ids = tokenizer(_without_marks(prompt))["input_ids"]
         cut.append(len(ids) > longest)
         rows.append(ids if len(ids) <= longest else [*ids[: longest - 1], EOS_ID])
     token_ids = torch.full((len(rows), max(map(len, rows))), PAD_ID, dtype=torch.int64)
@@ -74,8 +100,13 @@ def tokenize(tokenizer, prompts: Sequence[str], text_positions: int) -> TextInpu
     return TextInput(token_ids, padding_mask, tuple(cut))
 
 
+def _without_marks(prompt: str) -> str:
+    prefix = SEMANTIC_PREFIX if prompt.startswith(SEMANTIC_PREFIX) else ""
+    return prefix + " ".join(WORD.findall(prompt[len(prefix) :]))
+
+
 def unknown_words(prompt: str, vocabulary: Collection[str] | None) -> tuple[str, ...]:
-    """The words of a cleaned phrase that a checkpoint never learned, in order; none if it keeps no word list."""
+    """The words of a cleaned prompt that a checkpoint never learned, in order; none if it keeps no word list."""
     if not vocabulary:
         return ()
     words = (word.lower() for word in WORD.findall(prompt.removeprefix(SEMANTIC_PREFIX)))

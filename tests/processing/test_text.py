@@ -1,4 +1,4 @@
-"""Words reach the encoder as they were typed, the same way everywhere; what cannot be read is told."""
+"""Prompts reach the encoder in one clean form, the same way everywhere; what cannot be read is refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import evfsam
 from evfsam.checkpoints.tokenizer import load_tokenizer, train_tokenizer
 from evfsam.data.scenes import expressions, make_scene
 from evfsam.errors import InputError
-from evfsam.processing.text import EOS_ID, MAX_CHARACTERS, PAD_ID, clean_prompt, tokenize, unknown_words
+from evfsam.processing.text import EOS_ID, PAD_ID, UNKNOWN_ID, clean_prompt, tokenize, unknown_words
+from evfsam.values import MAX_PROMPT_CHARACTERS
 from tests.checkpoints.small import BEIT3, PHRASES
 
 PICTURE = np.zeros((40, 60, 3), np.uint8)
@@ -32,19 +33,66 @@ def predictor(random_checkpoint):
     return evfsam.load_model(random_checkpoint, device="cpu")
 
 
-@pytest.mark.parametrize(
-    ("typed", "read"),
-    [
-        ("the Red car's door, left!", "the Red car's door, left!"),
-        ("  the \n red\tcar ", "the red car"),
-        ("[semantic] sky", "[semantic] sky"),
-        ("[Semantic]sky", "[semantic] sky"),
-        ("sky [semantic]", "sky [semantic]"),
-        ("l'été 空 3", "l'été 空 3"),
-    ],
-)
-def test_case_and_punctuation_stay_and_white_space_is_put_in_order(typed, read):
+CLEANED = {
+    # What belongs to the prompt stays.
+    "the Red car's door, left!": "the Red car's door, left!",
+    "where is the dog?": "where is the dog?",
+    "sky [semantic]": "sky [semantic]",
+    "l'\u00e9t\u00e9 \u7a7a 3": "l'\u00e9t\u00e9 \u7a7a 3",
+    "the dogs' tails": "the dogs' tails",
+    "man (left) and dog (right)": "man (left) and dog (right)",
+    "a t-shirt": "a t-shirt",
+    # White space and what cannot be seen.
+    "  the \n red\tcar ": "the red car",
+    "the\u00a0red\u3000car": "the red car",
+    "um\u00adbrella": "umbrella",
+    "the\u200bbus": "the bus",
+    "\ufeffthe \u202ebus\u200d": "the bus",
+    "the bus\x00": "the bus",
+    # Quotation marks of all kinds, a sentence's end, a list's mark.
+    '"the bus"': "the bus",
+    "'the bus'": "the bus",
+    "\u201cthe bus.\u201d": "the bus",
+    "\u201ethe bus\u201c": "the bus",
+    "\u00ab the bus \u00bb": "the bus",
+    "\u300cthe bus\u300d": "the bus",
+    "``the bus''": "the bus",
+    "\u00b4the bus\u00b4": "the bus",
+    '"the bus': "the bus",
+    "the bus.": "the bus",
+    "the bus...": "the bus",
+    "the bus\u2026": "the bus",
+    "the bus\u3002": "the bus",
+    "the bus ,": "the bus",
+    "- the bus": "the bus",
+    "the dog\u2019s tail": "the dog's tail",
+    # Full-width letters and ligatures.
+    "\uff54\uff48\uff45 \uff42\uff55\uff53": "the bus",
+    "\ufb01sh": "fish",
+    # The prefix in every form.
+    "[semantic] sky": "[semantic] sky",
+    "[Semantic]sky": "[semantic] sky",
+    "[SEMANTIC]: sky": "[semantic] sky",
+    "[ semantic ] : sky": "[semantic] sky",
+    "\uff3bsemantic\uff3d\uff1asky": "[semantic] sky",
+    '"[semantic] sky."': "[semantic] sky",
+    '[semantic] "sky"': "[semantic] sky",
+    "[semantic] [semantic] sky": "[semantic] sky",
+}
+
+
+@pytest.mark.parametrize(("typed", "read"), CLEANED.items(), ids=map(ascii, CLEANED))
+def test_marks_around_a_prompt_go_and_its_words_stay(typed, read):
     assert clean_prompt(typed) == read
+
+
+@given(st.text(max_size=60) | st.text("\"'`.,[]:- \u00ad\u201c\uff3bsemanticSEM", max_size=30))
+def test_cleaning_again_changes_nothing(text):
+    try:
+        cleaned = clean_prompt(text)
+    except InputError:
+        return
+    assert clean_prompt(cleaned) == cleaned
 
 
 @pytest.mark.parametrize(
@@ -54,10 +102,14 @@ def test_case_and_punctuation_stay_and_white_space_is_put_in_order(typed, read):
         (" \n", "empty"),
         ("?!", "empty"),
         ("[semantic] ", "empty"),
+        ("[Semantic]:", "empty"),
+        ('"\u2026"', "empty"),
+        ("\u200b\u00ad", "empty"),
+        (b"the bus", "must be text"),
         (None, "must be text"),
         (5, "must be text"),
         ("red \ud800 car", "half a character"),
-        ("a" * (MAX_CHARACTERS + 1), "shorten it"),
+        ("a" * (MAX_PROMPT_CHARACTERS + 1), "shorten it"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_one_sentence(predictor, typed, told):
@@ -81,8 +133,15 @@ def test_phrases_of_any_length_fit_the_positions(tokenizer, lengths, text_positi
         assert (text.token_ids[row][text.padding_mask[row]] == PAD_ID).all()
 
 
+def test_marks_that_a_tokenizer_does_not_know_do_not_change_the_words(tokenizer):
+    plain = tokenize(tokenizer, ["[semantic] red car"], BEIT3.text_positions)
+    assert UNKNOWN_ID not in plain.token_ids
+    for typed in ("[semantic] red (car)", "[semantic] red & car", "[semantic] red \u201ccar\u201d"):
+        assert torch.equal(tokenize(tokenizer, [typed], BEIT3.text_positions).token_ids, plain.token_ids)
+
+
 def test_a_phrase_that_is_cut_is_said(predictor):
-    short, long = predictor.segment(PICTURE, ["the red car", "the red car " * 500])
+    short, long = predictor.segment(PICTURE, ["the red car", "the red car " * 80])
     assert not short.warnings
     assert ["its end was left out" in warning for warning in long.warnings] == [True]
 
@@ -91,7 +150,7 @@ def test_many_unknown_words_are_named_in_short(predictor, monkeypatch):
     info = replace(predictor.checkpoint.info, vocabulary=("red", "car"))
     monkeypatch.setattr(predictor, "checkpoint", replace(predictor.checkpoint, info=info))
     words = " ".join(f"w{i}" for i in range(30))
-    (warning, *_) = predictor.segment(PICTURE, [f"red {words} {'a' * 3000}"])[0].warnings
+    (warning, *_) = predictor.segment(PICTURE, [f"red {words} {'a' * 800}"])[0].warnings
     assert "'w0', 'w1'" in warning and "and 23 more" in warning and "red" not in warning and len(warning) < 300
     assert len(unknown_words(words, frozenset({"red"}))) == 30
 

@@ -67,7 +67,7 @@ def test_the_threshold_changes_masks_without_the_model(service, answer, monkeypa
         ("first", "notes.txt", "a car", "'notes.txt' is not a picture"),
         ("first", "empty.png", "a car", "'empty.png' is empty"),
         ("first", "shore.png", " , ", "Type what to look for"),
-        ("first", "shore.png", "?!", "The phrase is empty"),
+        ("first", "shore.png", "?!", "The prompt is empty"),
         ("nobody", "shore.png", "a car", "There is no checkpoint 'nobody' here; choose one of first, second"),
     ],
 )
