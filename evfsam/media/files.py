@@ -1,19 +1,49 @@
-"""Files that are either whole or not there."""
+"""Files: only regular ones are read, and those that are written are either whole or not there."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from evfsam.errors import VideoError
+from evfsam.errors import EvfSamError, VideoError
+
+
+def open_regular(path: Path, error: type[EvfSamError], kind: str) -> BinaryIO:
+    """Open a regular file, or a link to one, for reading. A pipe or a device is refused and never waited for.
+
+    Args:
+        path: the file.
+        error: the class of the error that is raised if the file cannot be read.
+        kind: what the file should be, for the error: "image" or "video".
+    """
+    try:
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller closes it
+    except FileNotFoundError:
+        raise error(f"There is no file '{path}': check the path.") from None
+    except IsADirectoryError:
+        raise error(f"'{path}' is a folder: name one {kind} in it.") from None
+    except (OSError, ValueError) as failure:  # ValueError: NUL in the name
+        reason = getattr(failure, "strerror", None) or failure
+        raise error(f"'{path.name}' cannot be opened ({reason}): check the path and its permissions.") from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise error(f"'{path.name}' is a pipe or a device: save the {kind} as a file first.")
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """As os.open, which would wait for a writer if the path is a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """A path beside ``target`` to write to; it becomes ``target`` at the end, or goes if anything is raised.
+    """A path beside ``target`` to write to. It becomes ``target`` at the end, or is deleted if anything is raised.
 
     Raises VideoError if the folder is not there or cannot be written to.
     """

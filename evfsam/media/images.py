@@ -1,138 +1,128 @@
-"""Pictures from outside as RGB arrays: the only place that knows EXIF, alpha and colour modes."""
+"""Images from outside as RGB arrays: files, bytes, PIL images and arrays, upright and checked."""
 
 from __future__ import annotations
 
 import io
+import os
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from evfsam.errors import InputError
+from evfsam.media.files import open_regular
+from evfsam.media.pixels import array_to_rgb, image_to_rgb
 
-MAX_PIXELS = 64_000_000  # a logit map of that size takes 256 MB a phrase
+MAX_PIXELS = 64_000_000  # the mask logits of such an image take 256 MB per prompt
+MAX_FILE_BYTES = 200_000_000
 READABLE = "JPEG, PNG, WebP, AVIF, GIF, TIFF or BMP"
+# Never all that Pillow knows: its EPS reader, for example, runs Ghostscript. JPEG includes the MPO of some phones.
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
+# Real files need some hundred reads up to the first pixel, and one per 8 kB after it. More are an attack on the time.
+HEADER_READS, PIXEL_READS = 20_000, 200_000
 
 ImageSource = str | PathLike | bytes | Image.Image | np.ndarray
 
 
 def open_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """A picture as RGB uint8 (H, W, 3), upright, transparent parts over white, the first frame if it moves.
+    """Any image as uint8 RGB (H, W, 3): upright, transparent parts over white, the first frame of an animation.
 
     Args:
-        source: a path, a file's bytes, a PIL picture, or an array: (H, W), (H, W, 1), (H, W, 3) or
-            (H, W, 4) of bool, uint8, uint16 or floats in 0..1.
-        max_pixels: larger pictures are refused before they are decoded.
+        source: the path of a regular file of at most 200 MB; the bytes of a file; a PIL image of any mode; or an
+            array of shape (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4). Two channels are grey and alpha.
+            Arrays are bool, uint8, uint16 in 0..65535, or floats in 0..1.
+        max_pixels: larger images are refused before they are decoded.
 
-    Raises InputError if it is missing, empty, damaged, too large or no picture.
+    Raises InputError if the image is missing, empty, damaged, too large, or in a format that is not in ``READABLE``.
     """
     if isinstance(source, np.ndarray):
-        return _from_array(source, max_pixels)
+        return _from_array(np.asarray(source), max_pixels)
     if isinstance(source, Image.Image):
-        return _from_pil(source, max_pixels, "The picture")
+        return _from_pil(source, max_pixels)
     if isinstance(source, bytes | bytearray):
-        return _from_bytes(bytes(source), max_pixels, "The picture")
+        return _from_bytes(bytes(source), max_pixels, "The image")
     if isinstance(source, str | PathLike):
-        path = Path(source)
+        path = Path(os.fsdecode(source))
         return _from_bytes(_read(path), max_pixels, f"'{path.name}'")
-    raise InputError(f"A picture must be a file, bytes, a PIL picture or an array, not a {type(source).__name__}.")
+    raise InputError(f"An image must be a path, bytes, a PIL image or an array, not {type(source).__name__}.")
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"There is no file '{path}': check the path.") from None
-    except IsADirectoryError:
-        raise InputError(f"'{path}' is a folder: name a picture in it.") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise InputError(f"'{path}' cannot be opened ({error}): check the path and its permissions.") from None
+    with open_regular(path, InputError, "image") as file:
+        try:
+            data = file.read(MAX_FILE_BYTES + 1)
+        except (OSError, MemoryError) as error:
+            raise InputError(f"'{path.name}' cannot be read: copy it again.") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise InputError(f"'{path.name}' has more than {MAX_FILE_BYTES / 1e6:g} MB: save it smaller, as JPEG or PNG.")
+    return data
 
 
 def _from_bytes(data: bytes, max_pixels: int, name: str) -> np.ndarray:
     if not data:
         raise InputError(f"{name} is empty (0 bytes): save or upload it again.")
+    file = _BoundedReads(data)
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return _from_pil(picture, max_pixels, name)
-    except Image.DecompressionBombError:
-        raise _too_large(name, max_pixels) from None
-    except UnidentifiedImageError:
-        raise InputError(f"{name} is not a picture that can be read: use {READABLE}.") from None
-
-
-def _from_pil(picture: Image.Image, max_pixels: int, name: str) -> np.ndarray:
-    _check_size(picture.width, picture.height, max_pixels, name)
-    try:
-        picture.load()
-        return _to_rgb(_eight_bit(ImageOps.exif_transpose(picture)))
+        with Image.open(file, formats=FORMATS) as image:
+            _check_size(*image.size, max_pixels, name)
+            file.reads_left = PIXEL_READS
+            return image_to_rgb(image, data)
     except InputError:
         raise
-    except Exception as error:  # Pillow's decoders raise almost anything on damaged data
-        raise InputError(f"{name} is damaged or incomplete ({error}): save or upload it again.") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(name, max_pixels) from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name} is not an image that can be read, or it is damaged: use {READABLE}.") from error
+    except Exception as error:  # Pillow raises almost anything for damaged files
+        raise InputError(f"{name} is damaged or of a rare kind: save it again as PNG or JPEG.") from error
 
 
-def _eight_bit(picture: Image.Image) -> Image.Image:
-    """Modes with more than eight bits a channel, which Pillow would clip instead of scaling."""
-    if picture.mode.startswith("I;16"):
-        values = np.asarray(picture).astype(np.uint16)
-    elif picture.mode in ("I", "F"):
-        values = np.asarray(picture)
-        top = values.max()
-        if not np.isfinite(values).all() or values.min() < 0 or top > 65535:
-            raise InputError("The picture's values are outside 0..65535: convert it to 8 or 16 bits a channel.")
-        if picture.mode == "F" and top <= 1:
-            values = values.astype(np.float32)
-        else:
-            values = values.astype(np.uint16 if top > 255 else np.uint8)
-    else:
-        return picture
-    return Image.fromarray(_array_to_uint8(values))
-
-
-def _to_rgb(picture: Image.Image) -> np.ndarray:
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-        picture = Image.alpha_composite(white, picture)
-    return np.array(picture.convert("RGB"))
+def _from_pil(image: Image.Image, max_pixels: int) -> np.ndarray:
+    # A file that PIL has opened is decoded only now, so it must be in a promised format too.
+    if isinstance(image, ImageFile) and image.format not in (*FORMATS, "MPO"):
+        raise InputError(f"The image is a {image.format} file: use {READABLE}, or pass image.copy().")
+    _check_size(*image.size, max_pixels, "The image")
+    try:
+        return image_to_rgb(image)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError("The image is damaged or was closed: open it again, or save it as PNG or JPEG.") from error
 
 
 def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
     if array.ndim == 2:
         array = array[:, :, None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
-        raise InputError(
-            f"A picture array must have the shape (H, W), (H, W, 3) or (H, W, 4), not {tuple(array.shape)}."
-        )
-    _check_size(array.shape[1], array.shape[0], max_pixels, "The picture")
-    array = _array_to_uint8(array)
-    if array.shape[2] == 4:
-        return _to_rgb(Image.fromarray(array))
-    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
-
-
-def _array_to_uint8(array: np.ndarray) -> np.ndarray:
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype == bool:
-        return array.astype(np.uint8) * 255
-    if array.dtype == np.uint16:
-        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if array.dtype.kind == "f":
-        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise InputError("A picture of floats must lie in 0..1: divide by 255, or pass uint8.")
-        return np.rint(array * 255).astype(np.uint8)
-    raise InputError(f"A picture array must be of bool, uint8, uint16 or floats in 0..1, not {array.dtype}.")
+    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4):
+        raise InputError(f"An image array must have the shape (H, W), (H, W, 3) or (H, W, 4), not {array.shape}.")
+    _check_size(array.shape[1], array.shape[0], max_pixels, "The image")
+    return array_to_rgb(array)
 
 
 def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
-    if width == 0 or height == 0:
+    if width <= 0 or height <= 0:
         raise InputError(f"{name} has no pixels ({width} x {height}): choose another.")
     if width * height > max_pixels:
         raise _too_large(name, max_pixels, f" ({width} x {height})")
 
 
 def _too_large(name: str, max_pixels: int, size: str = "") -> InputError:
-    return InputError(f"{name} is too large{size}: make it smaller than {max_pixels / 1e6:g} million pixels.")
+    limit = max_pixels if size else min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))  # Pillow's own limit
+    return InputError(f"{name} is too large{size}: make it smaller than {limit / 1e6:g} million pixels.")
+
+
+class _BoundedReads(io.BytesIO):
+    """The bytes of a file that can be read only so many times.
+
+    Pillow reads headers piece by piece in Python. A file of millions of tiny pieces would take minutes.
+    """
+
+    reads_left = HEADER_READS
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads_left -= 1
+        if self.reads_left < 0:
+            raise InputError("The image consists of too many small pieces: save it again as PNG or JPEG.")
+        return super().read(size)

@@ -13,6 +13,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from evfsam.media.images import open_image
 from evfsam.media.video import VideoReader
 from evfsam.ui.viewer import picture_uri
 
@@ -122,7 +123,6 @@ def example_gallery(captioned: Sequence[tuple[Example | ExampleClip, str]], elem
 
 @lru_cache
 def _thumbnail(path: Path) -> str:
-    first = Image.fromarray(VideoReader(path).frame(0)) if path.suffix == ".mp4" else Image.open(path)
-    with first as picture:
-        picture.thumbnail((320, 320))
-        return picture_uri(np.asarray(picture.convert("RGB")))
+    image = Image.fromarray(VideoReader(path).frame(0) if path.suffix == ".mp4" else open_image(path))
+    image.thumbnail((320, 320))
+    return picture_uri(np.asarray(image))

@@ -13,7 +13,7 @@ from evfsam.__main__ import main
 # What is typed -> what the sentence must say. {x} are files of the fixture.
 REFUSED = {
     "no file": (["segment", "{folder}/none.jpg", "car"], "no file"),
-    "no picture": (["segment", "{text}", "car"], "not a picture"),
+    "no picture": (["segment", "{text}", "car"], "not an image"),
     "empty file": (["segment", "{empty}", "car"], "empty"),
     "truncated": (["segment", "{truncated}", "car"], "damaged"),
     "empty folder": (["segment", "{folder}/nothing", "car"], "no pictures"),

@@ -68,7 +68,7 @@ def test_a_folder_with_a_broken_picture(picture, tmp_path, random_checkpoint, ca
     entries = json.loads((out / "result.json").read_text())["pictures"]
     assert [entry["picture"].rsplit("/")[-1] for entry in entries] == ["My Picture.png", "my-picture.bmp"]
     assert len({entry["overlay"] for entry in entries} | {e["results"][0]["mask"] for e in entries}) == 4
-    assert "'a broken one.jpg' is not a picture" in capsys.readouterr().err
+    assert "'a broken one.jpg' is not an image" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

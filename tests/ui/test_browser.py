@@ -179,7 +179,7 @@ def test_wrong_files_get_one_clear_sentence(page, temp, tab):
     page.wait_for_function(f"document.querySelector('#{tab}-picture img') !== null")
     b.wait_for_downloads(page)
     kept = sorted(temp.rglob("*.zip"))
-    for content, told in ((b"no picture", "is not a picture that can be read"), (png(6000, 5000), "is too large")):
+    for content, told in ((b"no picture", "is not an image that can be read"), (png(6000, 5000), "is too large")):
         page.locator(f"#{tab}-picture button[aria-label*='Clear'], #{tab}-picture button[aria-label*='Remove']").click()
         page.locator(f"#{tab}-picture input[type=file]").first.set_input_files(
             {"name": "notes.png", "mimeType": "image/png", "buffer": content}

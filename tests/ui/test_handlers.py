@@ -64,7 +64,7 @@ def test_the_threshold_changes_masks_without_the_model(service, answer, monkeypa
     ("model", "name", "text", "told"),
     [
         ("first", None, "a car", "Choose a picture first"),
-        ("first", "notes.txt", "a car", "'notes.txt' is not a picture"),
+        ("first", "notes.txt", "a car", "'notes.txt' is not an image"),
         ("first", "empty.png", "a car", "'empty.png' is empty"),
         ("first", "shore.png", " , ", "Type what to look for"),
         ("first", "shore.png", "?!", "The prompt is empty"),

@@ -110,7 +110,7 @@ def doubtful_labels(label_map: np.ndarray, names: list[str]) -> list[str]:
 
 def _write(photo: Path, label_map: np.ndarray, target: Path) -> np.ndarray:
     """Both files of a photograph, made smaller; returns the label map, uint8."""
-    picture = Image.open(photo).convert("RGB")
+    picture = Image.open(photo, formats=["JPEG"]).convert("RGB")
     scale = LONG_SIDE / max(picture.size)
     size = tuple(round(side * scale) for side in picture.size)
     picture.resize(size, Image.Resampling.LANCZOS).save(

@@ -80,8 +80,8 @@ def read_pack(folder: Path) -> Pack:
 def read_photo(photo: Photo) -> tuple[np.ndarray, np.ndarray]:
     """Picture, uint8 RGB (H, W, 3), and label map, uint8 (H, W). Raises InputError if a file cannot be read."""
     try:
-        image = np.asarray(Image.open(photo.picture).convert("RGB"))
-        label_map = np.asarray(Image.open(photo.labels))
+        image = np.asarray(Image.open(photo.picture, formats=["JPEG"]).convert("RGB"))
+        label_map = np.asarray(Image.open(photo.labels, formats=["PNG"]))
     except (OSError, UnidentifiedImageError):
         place = photo.picture.parent
         raise InputError(f"Photograph {photo.identity} cannot be read from {place}: make the pack again.") from None
