@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,7 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 
-from evfsam.media.decode import OPEN_OPTIONS
+from evfsam.media.decode import open_container
 
 # Container -> codecs that go in as they are, and the encoder for all others.
 SOUND_OF: dict[str, tuple[frozenset[str], str]] = {
@@ -49,7 +50,8 @@ class AudioCopy:
     def __init__(self, container: OutputContainer, source: AudioSource, kind: str):
         self.container, self.source, self._kind = container, source, kind
         self.warning: str | None = None
-        self._input = av.open(str(source.path), options=OPEN_OPTIONS)
+        self._opened = ExitStack()
+        self._input = open_container(self._opened, source.path, f"'{source.path.name}'")
         stream = best_audio(self._input)
         copied, encoder = SOUND_OF[kind]
         self._copies = stream.codec_context.name in copied
@@ -73,6 +75,7 @@ class AudioCopy:
     def close(self) -> None:
         self._packets.close()
         self._input.close()
+        self._opened.close()
 
     def _in_time(self, packets: Iterator[av.Packet]) -> Iterator[tuple[Fraction, av.Packet]]:
         """(seconds, packet) for the container; ends at the first error."""

@@ -10,10 +10,12 @@ from typing import BinaryIO
 import numpy as np
 
 from evfsam.errors import VideoError
-from evfsam.media.decode import FrameShape, decoded, opened
+from evfsam.media.decode import FrameShape, decoded, opened, video_errors
 from evfsam.media.video import VideoInfo
-from evfsam.media.video_index import DEFAULT_FPS
+from evfsam.media.video_index import frame_rate
+from evfsam.values import number
 
+NAME = "the standard input"
 READABLE = "WebM, MKV, MPEG-TS, AVI, or MP4 with its index in front (faststart)"
 
 
@@ -33,25 +35,23 @@ class PipedVideo:
     audio = None
 
     def __init__(self, file: BinaryIO, max_long_side: int | None = None):
-        self._stack = ExitStack()
-        name = "the standard input"
-        try:
-            container, self._stream = self._stack.enter_context(opened(_OneWay(file), name, READABLE))
+        if max_long_side is not None:
+            max_long_side = number(max_long_side, "max_long_side", 1, whole=True)
+        with ExitStack() as stack, video_errors(NAME):
+            container, self._stream = stack.enter_context(opened(_OneWay(file), NAME, READABLE))
             self._frames = decoded(container, self._stream)
             self._first = next(self._frames, None)
             if self._first is None:
-                raise VideoError(f"{name} has no frame that can be decoded: use {READABLE}.")
-        except BaseException:
-            self._stack.close()
-            raise
-        self._shape = FrameShape.of(self._first, self._stream, max_long_side)
+                raise VideoError(f"{NAME} has no frame that can be decoded: use {READABLE}.")
+            self._shape = FrameShape.of(self._first, self._stream, max_long_side, NAME)
+            self.time_base = Fraction(self._stream.time_base)
+            self._stack = stack.pop_all()
         self._time: dict[int, tuple[Fraction, Fraction]] = {}
-        self.time_base = Fraction(self._stream.time_base)
         self.info = VideoInfo(
             name="stdin",
             size_hw=self._shape.size_hw,
             source_size_hw=self._shape.source_size_hw,
-            fps=Fraction(self._stream.guessed_rate or DEFAULT_FPS),
+            fps=frame_rate(self._stream),
             variable_rate=True,  # times are passed on as they come
             frame_count=None,
             duration=None,
@@ -72,14 +72,14 @@ class PipedVideo:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """All frames, uint8 (H, W, 3); only once."""
-        frame, self._first = self._first, None
-        origin, index = frame.pts, 0
-        while frame is not None:
-            even = Fraction(1) / self.info.fps
-            time = index * even if frame.pts is None else (frame.pts - origin) * self.time_base
-            self._time = {index: (time, frame.duration * self.time_base if frame.duration else even)}
-            yield self._shape.to_rgb(frame)
-            frame, index = next(self._frames, None), index + 1
+        with video_errors(NAME):
+            frame, self._first = self._first, None
+            origin, index, even = frame.pts or 0, 0, 1 / self.info.fps
+            while frame is not None:
+                time = index * even if frame.pts is None else (frame.pts - origin) * self.time_base
+                self._time = {index: (time, frame.duration * self.time_base if frame.duration else even)}
+                yield self._shape.to_rgb(frame)
+                frame, index = next(self._frames, None), index + 1
 
     def time_of(self, index: int) -> tuple[Fraction, Fraction]:
         """As of a VideoReader, for the frame that was read last."""

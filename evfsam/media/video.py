@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,8 +17,9 @@ from av.video.stream import VideoStream
 
 from evfsam.errors import VideoError
 from evfsam.media.audio import AudioSource, best_audio
-from evfsam.media.decode import FrameShape, decoded, opened
+from evfsam.media.decode import FrameShape, decoded, opened, video_errors
 from evfsam.media.video_index import FrameIndex, build_index
+from evfsam.values import number
 
 BACKWARD_BUFFER_BYTES = 192 * 2**20
 
@@ -56,18 +58,21 @@ class VideoInfo:
 class VideoReader:
     """A clip of a video file; a ``FrameSource`` for the tracker.
 
-    Frame indices count from the clip's first frame. Every walk through the frames opens the file for itself,
-    so that several can go on at once. A frame that cannot be decoded is replaced by the one before it.
+    Frame indices count from the clip's first frame. Each iteration opens the file anew, so that several can run at
+    once. A frame that cannot be decoded is replaced by the one before it.
 
     Args:
-        path: of the file.
-        start_s: the clip begins with the frame that is shown at this time, in seconds.
-        end_s: and ends before this time; None for the end of the file.
-        max_long_side: larger frames are scaled down while they are read.
-        max_frames: a longer clip is cut.
+        path: of a regular file; addresses are not opened.
+        start_s: the clip begins with the frame that is shown at this time, in seconds from the start of the file.
+        end_s: the clip ends before this time, in seconds; None for the end of the file.
+        max_long_side: larger frames are scaled down to this length in pixels while they are read.
+        max_frames: longer clips are cut after so many frames.
 
-    What the limits do is said in ``info.notes``. Raises VideoError if the file is missing, empty, broken, cut
-    off, without frames or too large to decode, or if nothing lies between start and end.
+    What the limits do is said in ``info.notes``.
+
+    Raises VideoError if the file is missing, no regular file, empty, damaged, cut off, without frames or too large to
+    decode, or if there is nothing between start and end. Raises InputError for numbers that are not finite, not whole
+    where they count something, or below 1 where they are limits.
     """
 
     def __init__(
@@ -78,15 +83,21 @@ class VideoReader:
         max_long_side: int | None = None,
         max_frames: int | None = None,
     ):
-        self.path = _checked(Path(path))
-        name = f"'{self.path.name}'"
-        with opened(str(self.path), name) as (container, stream):
+        start_s = number(start_s, "start_s")
+        end_s = None if end_s is None else number(end_s, "end_s")
+        max_long_side = None if max_long_side is None else number(max_long_side, "max_long_side", 1, whole=True)
+        max_frames = None if max_frames is None else number(max_frames, "max_frames", 1, whole=True)
+        if not isinstance(path, str | PathLike):
+            raise VideoError(f"A video must be a path, not {type(path).__name__}.")
+        self.path = Path(os.fsdecode(path))
+        self._name = name = f"'{self.path.name}'"
+        with opened(self.path, name) as (container, stream):
             index = build_index(container, stream, name)
-        with opened(str(self.path), name) as (container, stream):
+        with opened(self.path, name) as (container, stream):
             first = _first_frame(container, stream, name)
-            self._shape = shape = FrameShape.of(first, stream, max_long_side)
+            self._shape = shape = FrameShape.of(first, stream, max_long_side, name)
             codec, has_audio = stream.codec_context.codec.name, best_audio(container) is not None
-        self._index, self._name = index, name
+        self._index = index
         self._start, stop = _trimmed(index, start_s, end_s)
         whole, self._stop = stop, min(stop, self._start + (max_frames or len(index)))
         notes = [*shape.notes, *_cut_notes(index, self._start, whole, self._stop)]
@@ -108,27 +119,26 @@ class VideoReader:
         return self._stop - self._start
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """All frames of the clip, uint8 (H, W, 3)."""
+        """All frames of the clip, uint8 RGB (H, W, 3)."""
         return self._read(0, len(self))
 
     def frame(self, index: int) -> np.ndarray:
         """One frame, uint8 (H, W, 3). Raises VideoError if the clip has none of this index."""
-        self._check_index(index)
+        index = self._checked(index)
         return next(self._read(index, index + 1))
 
     def backwards(self, first: int) -> Iterator[np.ndarray]:
         """Frames first, first - 1, ... 0, read in chunks of at most ``BACKWARD_BUFFER_BYTES``."""
-        self._check_index(first)
-        return self._backwards(first)
+        return self._backwards(self._checked(first))
 
     def _backwards(self, first: int) -> Iterator[np.ndarray]:
         height, width = self.info.size_hw
         chunk, stop = max(1, BACKWARD_BUFFER_BYTES // (height * width * 3)), first + 1
         while stop > 0:
             start = max(0, stop - chunk)
-            pictures = list(self._read(start, stop))
-            while pictures:
-                yield pictures.pop()
+            frames = list(self._read(start, stop))
+            while frames:
+                yield frames.pop()
             stop = start
 
     def time_of(self, index: int) -> tuple[Fraction, Fraction]:
@@ -138,7 +148,7 @@ class VideoReader:
 
     def index_at(self, seconds: float) -> int:
         """The frame that is shown so many seconds after the start of the clip."""
-        at = self._index.index_at(seconds + float(self._time(self._start)))
+        at = self._index.index_at(number(seconds, "time") + float(self._time(self._start)))
         return min(max(at - self._start, 0), len(self) - 1)
 
     @property
@@ -156,42 +166,47 @@ class VideoReader:
     def _time(self, file_index: int) -> Fraction:
         return self._index.duration if file_index == len(self._index) else self._index.time_of(file_index)
 
-    def _check_index(self, index: int) -> None:
+    def _checked(self, index: int) -> int:
+        index = number(index, "frame", whole=True)
         if not 0 <= index < len(self):
             raise VideoError(f"{self._name} ends before frame {index}: it has {len(self)} frames, counted from 0.")
+        return index
 
     def _read(self, first: int, stop: int) -> Iterator[np.ndarray]:
         """Exactly the frames first <= index < stop of the clip."""
-        if first >= stop:
-            return
-        expected, last = self._start + first, self._start + stop
-        missing, allowed, picture = 0, max(2, (stop - first) // 50), None
+        if first < stop:
+            with video_errors(self._name):
+                yield from self._filled(self._start + first, self._start + stop)
+
+    def _filled(self, expected: int, last: int) -> Iterator[np.ndarray]:
+        """The frames expected <= index < last of the file; a few missing ones are replaced by the one before."""
+        missing, allowed, image = 0, max(2, (last - expected) // 50), None
         for file_index, frame in self._decode(expected):
             if file_index < expected:
                 continue
             missing += file_index - expected
             if missing > allowed:
                 break
-            before, picture = picture, self._shape.to_rgb(frame)
+            before, image = image, self._shape.to_rgb(frame)
             while expected < min(file_index, last):
-                yield picture if before is None else before
+                yield image if before is None else before
                 expected += 1
             if expected < last:
-                yield picture
+                yield image
                 expected += 1
             if expected == last:
                 return
-        if picture is None or missing + last - expected > allowed:
+        if image is None or missing + last - expected > allowed:
             at = float(self._index.time_of(expected))
             raise VideoError(
                 f"{self._name} is damaged at {at:.1f} seconds: trim the clip to end before, or convert it."
             )
         for _ in range(last - expected):
-            yield picture
+            yield image
 
     def _decode(self, file_index: int) -> Iterator[tuple[int, VideoFrame]]:
         """Decoded frames with their indices in the file, from this one on or, if need be, from earlier."""
-        with opened(str(self.path), self._name) as (container, stream):
+        with opened(self.path, self._name) as (container, stream):
             frames = decoded(container, stream)
             if not self._index.addressable:
                 yield from enumerate(frames)
@@ -199,7 +214,7 @@ class VideoReader:
             if file_index and (found := self._seek(container, stream, file_index)) is not None:
                 yield from found
                 return
-        with opened(str(self.path), self._name) as (container, stream):
+        with opened(self.path, self._name) as (container, stream):
             yield from self._numbered(decoded(container, stream))
 
     def _seek(self, container: InputContainer, stream: VideoStream, file_index: int):
@@ -218,16 +233,6 @@ class VideoReader:
                 index = int(np.searchsorted(self._index.pts, frame.pts))
                 if index < len(self._index) and self._index.pts[index] == frame.pts:
                     yield index, frame
-
-
-def _checked(path: Path) -> Path:
-    if not path.exists():
-        raise VideoError(f"There is no file '{path}': check the path.")
-    if path.is_dir():
-        raise VideoError(f"'{path}' is a folder: name a video in it.")
-    if path.stat().st_size == 0:
-        raise VideoError(f"'{path.name}' is empty (0 bytes): record or upload it again.")
-    return path
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, name: str) -> VideoFrame:

@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from evfsam.errors import VideoError
 
 DEFAULT_FPS = Fraction(25)  # where a stream says nothing at all
+FASTEST, SLOWEST = 1000, Fraction(1, 1000)  # frames per second; what is outside is damage
 SHOWN_BIT_OF_VP8 = 0x10  # RFC 6386, section 9.1: packets without it carry a hidden frame
 
 
@@ -55,6 +56,7 @@ class FrameIndex:
 
     def index_at(self, seconds: float) -> int:
         """The frame that is shown at this time; the first or last for times outside."""
+        seconds = min(max(seconds, 0), float(self.duration))
         ticks = round(seconds / self.time_base) + int(self.pts[0])
         return int(np.clip(np.searchsorted(self.pts, ticks, side="right") - 1, 0, len(self) - 1))
 
@@ -112,16 +114,21 @@ def _check_complete(container, stream, count: int, end: Fraction, name: str) -> 
         )
 
 
+def frame_rate(stream: VideoStream) -> Fraction:
+    """Frames per second of a stream whose frames carry no times."""
+    rates = [Fraction(rate) for rate in (stream.guessed_rate,) if rate and 0 < rate <= FASTEST]
+    return (rates or _rates(stream) or [DEFAULT_FPS])[0]
+
+
 def _rates(stream: VideoStream) -> list[Fraction]:
     """What the file says of its frame rate, the most trustworthy first."""
     rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
-    return [Fraction(rate) for rate in rates if rate and 0 < rate <= 1000]
+    return [Fraction(rate) for rate in rates if rate and 0 < rate <= FASTEST]
 
 
 def _evenly_spaced(count: int, stream: VideoStream) -> FrameIndex:
     """For streams whose frames carry no times, or the same time twice."""
-    rates = [Fraction(rate) for rate in (stream.guessed_rate,) if rate and 0 < rate <= 1000]
-    fps = (rates or _rates(stream) or [DEFAULT_FPS])[0]
+    fps = frame_rate(stream)
     return FrameIndex(np.arange(count, dtype=np.int64), 1 / fps, 1, fps, variable_rate=False, addressable=False)
 
 
@@ -138,4 +145,4 @@ def _with_rate(pts: np.ndarray, stream: VideoStream, last_duration: int, address
         return FrameIndex(pts, base, last_duration or round(1 / fps / base), fps, False, addressable)
     last_duration = last_duration or int(np.median(np.diff(pts)))
     fps = Fraction(len(pts)) / (Fraction(int(pts[-1] - pts[0]) + last_duration) * base)
-    return FrameIndex(pts, base, last_duration, fps.limit_denominator(1001), True, addressable)
+    return FrameIndex(pts, base, last_duration, max(fps.limit_denominator(1001), SLOWEST), True, addressable)

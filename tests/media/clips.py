@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -46,6 +47,7 @@ def write_clip(
     options: dict[str, str] | None = None,
     aspect: Fraction | None = None,
     first_pts: int = 0,
+    title: str | None = None,
 ) -> Path:
     """Write ``numbered`` frames.
 
@@ -65,6 +67,8 @@ def write_clip(
             stream.set_display_rotation(rotation)
         if aspect:
             stream.codec_context.sample_aspect_ratio = aspect
+        if title:
+            container.metadata["title"] = title
         sound = container.add_stream(audio, rate=48000, layout="mono") if audio else None
         container.start_encoding()
         for index in range(count):
@@ -76,6 +80,33 @@ def write_clip(
         if sound:
             write_sound(container, sound, seconds=float(count / Fraction(fps)))
     return path
+
+
+def write_frames(
+    path: Path, frames: Sequence[np.ndarray], codec: str, pixel_format: str, options: dict[str, str]
+) -> Path:
+    """Write RGB or RGBA frames of any look, 10 per second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10, options=options)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = pixel_format
+        for index, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, "rgba" if image.shape[2] == 4 else "rgb24")
+            frame = frame.reformat(format=pixel_format)
+            frame.pts, frame.time_base = index, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def set_display_matrix(path: Path, a: float, b: float, c: float, d: float, x: float, y: float) -> None:
+    """Overwrite the matrix of the only track of an MP4: x' = a x + c y, y' = b x + d y."""
+    data = bytearray(path.read_bytes())
+    header = data.index(b"tkhd") + 4
+    at = header + 4 + (20 if data[header] == 0 else 32) + 16
+    fixed = [round(value * 65536) for value in (a, b, c, d, x, y)]
+    data[at : at + 36] = struct.pack(">9i", fixed[0], fixed[1], 0, fixed[2], fixed[3], 0, fixed[4], fixed[5], 1 << 30)
+    path.write_bytes(data)
 
 
 def write_sound(container, stream, seconds: float) -> None:

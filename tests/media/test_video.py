@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import io
+import math
+import os
+from contextlib import nullcontext
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 from av.video.stream import VideoStream
 from PIL import Image
 
-from evfsam.errors import VideoError
+from evfsam.errors import InputError, VideoError
 from evfsam.media import decode
 from evfsam.media import video as video_module
 from evfsam.media.pipe import PipedVideo
 from evfsam.media.video import VideoReader
-from tests.media.clips import CORNER, GROUND, number_of, write_clip, write_sound_file
+from tests.media.clips import (
+    CORNER,
+    GROUND,
+    number_of,
+    set_display_matrix,
+    write_clip,
+    write_frames,
+    write_sound_file,
+)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    """20 frames."""
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4")
+
 
 KINDS = {
     # suffix, arguments of write_clip
@@ -26,8 +45,14 @@ KINDS = {
     "10 bit": (".mp4", {"pixel_format": "yuv420p10le"}),
     "10 bit hevc": (".mkv", {"codec": "libx265", "pixel_format": "yuv420p10le"}),
     "odd size": (".mp4", {"size_hw": (49, 67), "pixel_format": "yuv444p"}),
+    "4:4:4": (".mp4", {"pixel_format": "yuv444p"}),
+    "odd size 4:2:0": (".mkv", {"size_hw": (49, 67), "codec": "libvpx-vp9"}),
     "mov": (".mov", {"codec": "prores_ks", "pixel_format": "yuv422p10le"}),
     "vp9 webm": (".webm", {"codec": "libvpx-vp9"}),
+    "vp9 4:4:4": (".webm", {"codec": "libvpx-vp9", "pixel_format": "yuv444p"}),
+    "av1 webm": (".webm", {"codec": "libsvtav1", "size_hw": (64, 96)}),
+    "10 bit av1": (".mkv", {"codec": "libsvtav1", "size_hw": (64, 96), "pixel_format": "yuv420p10le"}),
+    "rgb": (".mkv", {"codec": "libx264rgb", "pixel_format": "rgb24"}),
     "vp8 webm": (".webm", {"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "16"}}),
     "gif": (".gif", {"codec": "gif", "pixel_format": "rgb8"}),
     "avi": (".avi", {"codec": "mpeg4"}),
@@ -85,9 +110,37 @@ def test_rotated_clips_come_upright(rotation, tmp_path):
     assert np.array_equal(picture, expected)
 
 
-def test_pixels_are_made_square(tmp_path):
-    reader = VideoReader(write_clip(tmp_path / "wide.mkv", aspect=Fraction(3, 2)))
-    assert reader.info.size_hw == reader.frame(0).shape[:2] == (48, 96)
+WIDTH, HEIGHT = 64, 48
+DISPLAY_MATRICES = {
+    # name: (a, b, c, d, x, y) of the file, what a player does to the stored frame
+    "identity": ((1, 0, 0, 1, 0, 0), lambda f: f),
+    "turned by 90": ((0, 1, -1, 0, HEIGHT, 0), lambda f: np.rot90(f, -1)),
+    "turned by 180": ((-1, 0, 0, -1, WIDTH, HEIGHT), lambda f: np.rot90(f, 2)),
+    "turned by 270": ((0, -1, 1, 0, 0, WIDTH), lambda f: np.rot90(f)),
+    "mirrored": ((-1, 0, 0, 1, WIDTH, 0), np.fliplr),
+    "upside down and mirrored": ((1, 0, 0, -1, 0, HEIGHT), np.flipud),
+    "transposed": ((0, 1, 1, 0, 0, 0), lambda f: f.swapaxes(0, 1)),
+    "transversed": ((0, -1, -1, 0, HEIGHT, WIDTH), lambda f: np.rot90(f, 2).swapaxes(0, 1)),
+    "nearly turned by 90": ((0.02, 0.99, -0.99, 0.02, HEIGHT, 0), lambda f: np.rot90(f, -1)),
+    "all zero": ((0, 0, 0, 0, 0, 0), lambda f: f),
+}
+
+
+@pytest.mark.parametrize("name", DISPLAY_MATRICES)
+def test_display_matrices(name, tmp_path):
+    path = write_clip(tmp_path / "phone.mp4", count=2)
+    stored = VideoReader(path).frame(0)
+    matrix, expected = DISPLAY_MATRICES[name]
+    set_display_matrix(path, *matrix)
+    reader = VideoReader(path)
+    assert np.array_equal(reader.frame(0), expected(stored))
+    assert reader.info.size_hw == expected(stored).shape[:2] and reader.frame(0).flags.c_contiguous
+
+
+@pytest.mark.parametrize("aspect, width", [(Fraction(3, 2), 96), (Fraction(1, 2), 32), (Fraction(1000), 64)])
+def test_pixels_are_made_square(aspect, width, tmp_path):
+    reader = VideoReader(write_clip(tmp_path / "wide.mkv", aspect=aspect))  # no camera has an aspect of 1000
+    assert reader.info.size_hw == reader.frame(0).shape[:2] == (48, width)
 
 
 def test_transparent_parts_are_white(tmp_path):
@@ -99,6 +152,30 @@ def test_transparent_parts_are_white(tmp_path):
     frames[0].save(path, save_all=True, append_images=frames[1:], transparency=0, duration=100, disposal=2)
     picture = VideoReader(path).frame(2)
     assert tuple(picture[4, 4]) == GROUND and tuple(picture[20, 20]) == (255, 255, 255)
+
+
+ALPHA = {
+    "vp8": ("clip.webm", "libvpx", "yuva420p", {"auto-alt-ref": "0"}),
+    "vp9": ("clip.webm", "libvpx-vp9", "yuva420p", {"auto-alt-ref": "0"}),
+    "vp9 in mkv": ("clip.mkv", "libvpx-vp9", "yuva420p", {"auto-alt-ref": "0"}),
+    "prores": ("clip.mov", "prores_ks", "yuva444p10le", {"profile": "4444"}),
+    "png in mov": ("clip.mov", "png", "rgba", {}),
+}
+
+
+@pytest.mark.parametrize("kind", ALPHA)
+def test_alpha_is_composited_over_white(kind, tmp_path):
+    name, codec, pixel_format, options = ALPHA[kind]
+    rgba = np.full((48, 64, 4), (*GROUND, 255), np.uint8)
+    rgba[:, :20, 3], rgba[:, 20:40, 3] = 0, 128
+    write_frames(tmp_path / name, [rgba] * 6, codec, pixel_format, options)
+    reader = VideoReader(tmp_path / name)
+    half = (np.array(GROUND) + 255) // 2
+    for frame in (*reader, reader.frame(4), *reader.backwards(5)):
+        for column, expected in ((8, (255, 255, 255)), (30, half), (56, GROUND)):
+            assert np.abs(frame[24, column].astype(int) - expected).max() < 12
+    with PipedVideo(OneWay((tmp_path / name).read_bytes())) if name.endswith(("webm", "mkv")) else nullcontext([]) as p:
+        assert all(frame[24, 8].min() > 240 for frame in p)
 
 
 TRIMS = {
@@ -162,6 +239,25 @@ def test_a_damaged_packet_costs_one_frame_not_the_clip(tmp_path):
     assert frames[:30] == list(range(30)) and frames[31:] == list(range(31, 60))
 
 
+def test_a_name_that_looks_like_a_protocol(tmp_path, monkeypatch):
+    write_clip(tmp_path / "a.mp4")
+    monkeypatch.chdir(tmp_path)
+    for name in ("file:b.mp4", "concat:a.mp4|a.mp4", "data:video", "12:30.mp4"):
+        Path("a.mp4").rename(name)
+        assert len(list(VideoReader(name))) == 20
+        Path(name).rename("a.mp4")
+    Path("link.mp4").symlink_to("a.mp4")
+    assert len(VideoReader("link.mp4")) == 20
+
+
+def test_a_title_that_is_no_unicode(tmp_path):
+    path = write_clip(tmp_path / "clip.mkv", title="Kirschblueten")
+    data = path.read_bytes()
+    assert data.count(b"blueten") == 1
+    path.write_bytes(data.replace(b"blueten", b"bl\xfcte\xff\xfe"))
+    assert len(VideoReader(path)) == 20
+
+
 class TestRefused:
     """One sentence each, that says what to do."""
 
@@ -208,8 +304,23 @@ class TestRefused:
         (tmp_path / name).write_text(content.format(other.name))
         self.says(tmp_path / name, "not a video")
 
-    def test_zero_frames(self, tmp_path):
-        self.says(write_clip(tmp_path / "clip.mp4", count=0), "no frames")
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi", ".mov"])
+    def test_zero_frames(self, suffix, tmp_path):
+        codec = "libvpx-vp9" if suffix == ".webm" else "libx264"
+        self.says(write_clip(tmp_path / f"clip{suffix}", count=0, codec=codec), "no frame|not a video")
+
+    def test_a_pipe_is_not_waited_for(self, tmp_path):
+        os.mkfifo(tmp_path / "clip.mp4")
+        self.says(tmp_path / "clip.mp4", "pipe or a device")
+
+    def test_a_device(self):
+        self.says(Path("/dev/zero"), "pipe or a device")
+
+    @pytest.mark.parametrize("path", [None, 3, b"clip.mp4", "a\0b.mp4", "http://127.0.0.1:9/a.mp4", "concat:a|b", ""])
+    def test_no_path(self, path):
+        with pytest.raises(VideoError) as caught:
+            VideoReader(path)
+        assert str(caught.value).endswith(".")
 
     def test_cut_off_before_the_index(self, tmp_path):
         path = write_clip(tmp_path / "clip.mp4")
@@ -226,13 +337,45 @@ class TestRefused:
         monkeypatch.setattr(decode, "MAX_FRAME_PIXELS", 1000)
         self.says(write_clip(tmp_path / "clip.mp4"), "too large \\(64 x 48")
 
-    @pytest.mark.parametrize("start, end", [(5, None), (0.4, 0.2), (0.2, 0.2), (-1, None)])
+    def test_frames_that_become_enormous(self, tmp_path, monkeypatch):
+        parts = [write_clip(tmp_path / f"{h}.h264", size_hw=(h, 2 * h)).read_bytes() for h in (48, 480)]
+        (tmp_path / "clip.h264").write_bytes(b"".join(parts))
+        assert len(list(VideoReader(tmp_path / "clip.h264"))) == 40
+        monkeypatch.setattr(decode, "MAX_FRAME_PIXELS", 10_000)
+        self.says(tmp_path / "clip.h264", "damaged")
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "1", [1], {}, True, 1j, np.array([1, 2])])
+    @pytest.mark.parametrize("name", ["start_s", "end_s", "max_frames", "max_long_side"])
+    def test_numbers_that_are_none(self, name, value, clip):
+        with pytest.raises(InputError, match=rf"^{name} is .*\.$"):
+            VideoReader(clip, **{name: value})
+
+    @pytest.mark.parametrize("name, value", [("max_frames", 0), ("max_frames", 1.5), ("max_long_side", -5)])
+    def test_limits_that_leave_nothing(self, name, value, clip):
+        with pytest.raises(InputError, match=rf"^{name} is .*\.$"):
+            VideoReader(clip, **{name: value})
+
+    @pytest.mark.parametrize(
+        "start, end", [(0, -1), (-1, 1), (1e308, None), (0, -1e308), (5, None), (0.4, 0.2), (0.2, 0.2), (-1, None)]
+    )
     def test_nothing_between_start_and_end(self, tmp_path, start, end):
         path = write_clip(tmp_path / "clip.mp4")
         with pytest.raises(VideoError, match="Nothing lies between"):
             VideoReader(path, start, end)
 
-    @pytest.mark.parametrize("index", [-1, 20])
+    @pytest.mark.parametrize("index", [math.nan, None, "3", 1.5])
+    def test_a_frame_number_that_is_none(self, index, clip):
+        reader = VideoReader(clip)
+        for read in (reader.frame, reader.backwards):
+            with pytest.raises(InputError, match="frame is"):
+                read(index)
+
+    def test_a_time_that_is_none(self, clip):
+        with pytest.raises(InputError, match="time is nan"):
+            VideoReader(clip).index_at(math.nan)
+        assert VideoReader(clip).index_at(1e308) == 19
+
+    @pytest.mark.parametrize("index", [-1, 20, 10**30])
     def test_a_frame_that_is_not_there(self, tmp_path, index):
         reader = VideoReader(write_clip(tmp_path / "clip.mp4"))
         for read in (reader.frame, reader.backwards):
