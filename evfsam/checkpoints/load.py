@@ -9,14 +9,13 @@ import torch
 
 from evfsam.checkpoints import keymap
 from evfsam.checkpoints.fetch import fetch
-from evfsam.checkpoints.layout import read_config, weight_files
+from evfsam.checkpoints.layout import label, some, weight_files
 from evfsam.checkpoints.quantize import quantize
-from evfsam.checkpoints.registry import PUBLISHED, CheckpointInfo, describe_folder, find
+from evfsam.checkpoints.registry import PUBLISHED, CheckpointInfo, describe_folder, find, model_config
 from evfsam.checkpoints.tokenizer import load_tokenizer
-from evfsam.checkpoints.weights import read_tensors, tensor_names
+from evfsam.checkpoints.weights import TensorHeader, read_headers, read_tensors
 from evfsam.errors import CheckpointError
 from evfsam.modeling.build import build_model
-from evfsam.modeling.config import EvfConfig
 from evfsam.modeling.evf_sam import EvfSam
 
 
@@ -56,16 +55,12 @@ def load_checkpoint(
     """
     info = find(name)
     folder = fetch(info)
-    tokenizer = load_tokenizer(folder)
+    model = _build(folder)
+    tokenizer = load_tokenizer(folder, model.config.encoder.vocabulary)
     if quantized_bits:
-        model = quantize(build_and_fill(folder, "cpu", dtype), quantized_bits).to(device)
+        model = quantize(_fill(model, folder, "cpu", dtype), quantized_bits).to(device)
     else:
-        model = build_and_fill(folder, device, dtype)
-    if len(tokenizer) > model.config.encoder.vocabulary:
-        raise CheckpointError(
-            f"The tokenizer in {folder} knows {len(tokenizer)} tokens, the model "
-            f"{model.config.encoder.vocabulary}; use files from one checkpoint."
-        )
+        model = _fill(model, folder, device, dtype)
     return LoadedCheckpoint(model, tokenizer, _known_of(info, folder, model), folder)
 
 
@@ -94,52 +89,63 @@ def build_and_fill(
 
     Weights are made once, by reading them; on the CPU in the file's own dtype they are views of the file.
     """
-    folder = Path(folder)
-    files = weight_files(folder)
-    names = [keymap.from_published(name) for name in tensor_names(files)]
-    model = build_model(_config_of(folder, names), weights=False)
-    memory = getattr(model.config.segmenter, "memory", True)
-    halves = model.half_parameters()
+    return _fill(_build(Path(folder)), Path(folder), device, dtype)
+
+
+def _build(folder: Path) -> EvfSam:
+    """The model that config and weights describe, its parameters on the meta device: it takes no memory yet.
+
+    Raises CheckpointError if the weights do not fit it by name, shape and dtype.
+    """
+    config = model_config(folder)  # first: it is the cheapest to refuse
+    headers = read_headers(weight_files(folder))
+    names = [keymap.from_published(name) for name in headers]
+    config = model_config(folder, keymap.segmenter_kind(names))
+    if config.segmenter.kind == "sam2" and config.segmenter.memory and not keymap.has_memory(names):
+        config = replace(config, segmenter=replace(config.segmenter, memory=False))
+    try:
+        model = build_model(config, weights=False)
+    except Exception as error:  # whatever other packages make of sizes that no rule excludes
+        raise CheckpointError(
+            f"{label(folder)}/config.json describes no model that can be built ({type(error).__name__}); "
+            "use the config that belongs to the weights."
+        ) from error
+    _check_fit(folder, model, {keymap.from_published(name): header for name, header in headers.items()})
+    return model
+
+
+def _fill(model: EvfSam, folder: Path, device: str | torch.device, dtype: torch.dtype) -> EvfSam:
+    """``model`` with the weights of ``folder``, which fit it."""
+    expected, halves = model.state_dict().keys(), model.half_parameters()
     state = {}
-    for published_name, tensor in read_tensors(files, device):
+    for published_name, tensor in read_tensors(weight_files(folder), device):
         name = keymap.from_published(published_name)
-        if memory or not keymap.serves_memory_only(name):
+        if name in expected:
             state[name] = tensor.to(dtype if name in halves else torch.float32)
-    _check_fit(folder, model, state)
     model.load_state_dict(state, strict=True, assign=True)
     return model.to(device)  # what no file brings: tables that modules compute for themselves
 
 
-def _config_of(folder: Path, names: list[str]) -> EvfConfig:
-    """The config, completed by what the names in the weight file tell: the segmenter's kind, and memory or none."""
-    try:
-        config = EvfConfig.from_dict(read_config(folder), kind=keymap.segmenter_kind(names))
-    except (ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{folder / 'config.json'} describes no model of the evf layout: {error}.") from None
-    if config.segmenter.kind == "sam2" and config.segmenter.memory and not keymap.has_memory(names):
-        return replace(config, segmenter=replace(config.segmenter, memory=False))
-    return config
+def _check_fit(folder: Path, model: EvfSam, found: dict[str, TensorHeader]) -> None:
+    """Raise CheckpointError unless the files hold every tensor of the model in its shape, and no other.
 
-
-def _check_fit(folder: Path, model: EvfSam, state: dict[str, torch.Tensor]) -> None:
+    What serves SAM-2's memory alone may be there for a model without memory modules.
+    """
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    without_memory = not getattr(model.config.segmenter, "memory", True)
+    extra = (name for name in found.keys() - expected.keys())
     problems = {
         "missing": sorted(expected.keys() - found.keys()),
-        "unexpected": sorted(found.keys() - expected.keys()),
+        "unexpected": sorted(name for name in extra if not (without_memory and keymap.serves_memory_only(name))),
         "of another shape": [
-            f"{name} {found[name]} instead of {expected[name]}"
+            f"{name} {found[name].shape} instead of {expected[name]}"
             for name in sorted(expected.keys() & found.keys())
-            if expected[name] != found[name]
+            if expected[name] != found[name].shape
         ],
     }
-    told = [f"{len(names)} {what} ({_some(names)})" for what, names in problems.items() if names]
+    told = [f"{len(names)} {what} ({some(names)})" for what, names in problems.items() if names]
     if told:
         raise CheckpointError(
-            f"The weights in {folder} do not fit its config.json: {'; '.join(told)}; "
+            f"The weights in {label(folder)} do not fit its config.json: {'; '.join(told)}; "
             "use weights and config from one checkpoint."
         )
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -7,20 +7,41 @@ tells the rest, so that a newly trained one needs no change here.
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from evfsam.checkpoints.layout import read_config, weight_files
+from evfsam.checkpoints.layout import CONFIG_FILE, label, read_config, weight_files
 from evfsam.errors import CheckpointError
 from evfsam.modeling.config import EvfConfig
+from evfsam.modeling.rules import Flag, ListOf, Number, Rule, Text, Whole, check
 from evfsam.types import PixelSpec
+from evfsam.values import shown
 
+LOG = logging.getLogger(__name__)
 BUNDLED_FOLDER = Path(__file__).parents[2] / "assets" / "checkpoints"
 # The first one that is there is the default; others follow by name.
 _BUNDLED_ORDER = ("evf-sam2-tiny", "evf-sam-tiny", "evf-sam2-tiny-photo")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+# The facts that a config.json may tell about its checkpoint, beside the model itself. None is as good as missing.
+_FACTS: dict[str, Rule] = {
+    "capabilities": ListOf(Text(40), 0, 20),
+    "vocabulary": ListOf(Text(100), 0, 20_000),
+    "licence": Text(200),
+    "description": Text(1_000),
+    "parameters": Whole(1, 10**12),
+    "presence_threshold": Number(0, 1),
+    "follows_edges": Flag(),
+    "self_prompts": Flag(),
+    "iou_thresholds": Number(0, 1),
+    "drops_strays": Flag(),
+}
 
 
 @dataclass(frozen=True)
@@ -116,7 +137,13 @@ def bundled_models() -> tuple[CheckpointInfo, ...]:
     found = {path.parent.name: path.parent for path in sorted(BUNDLED_FOLDER.glob("*/config.json"))}
     names = [name for name in _BUNDLED_ORDER if name in found]
     names += [name for name in found if name not in names]
-    return tuple(describe_folder(found[name]) for name in names)
+    rows = []
+    for name in names:
+        try:
+            rows.append(describe_folder(found[name]))
+        except CheckpointError as error:  # the others can still be used
+            LOG.warning("%s", error)
+    return tuple(rows)
 
 
 def list_models() -> tuple[CheckpointInfo, ...]:
@@ -128,7 +155,7 @@ def default_model() -> CheckpointInfo:
     """The checkpoint that is used when nobody names one. Raises CheckpointError if none is bundled."""
     bundled = bundled_models()
     if not bundled:
-        raise CheckpointError(f"No checkpoint is bundled in {BUNDLED_FOLDER}; name one: {_known_names()}.")
+        raise CheckpointError(f"No checkpoint is bundled in assets/checkpoints; name one: {_known_names()}.")
     return bundled[0]
 
 
@@ -145,11 +172,14 @@ def find(name: str | Path) -> CheckpointInfo:
     text = str(name).strip()
     if listed := _listed(text):
         return listed
-    path = os.path.expanduser(text)  # os.path says no to names no disk can have, where pathlib raises
-    if os.path.isdir(path):
-        return describe_folder(Path(path))
+    # os.path says no to names that no disk can have, where pathlib raises.
+    path = os.path.expanduser(text)
+    bundled = os.path.join(BUNDLED_FOLDER, text) if _NAME.fullmatch(text) else ""  # broken, or it were listed
+    for folder in (path, bundled):
+        if os.path.isdir(folder):
+            return describe_folder(Path(folder))
     if os.path.isfile(path):
-        raise CheckpointError(f"{text} is a file; name the folder that holds config.json and the weights.")
+        raise CheckpointError(f"{_typed(text)} is a file; name the folder that holds config.json and the weights.")
     source, _, revision = text.partition("@")
     if revision and (listed := _listed(source)) and listed.on_hub:
         return replace(listed, name=text, revision=revision)
@@ -157,9 +187,14 @@ def find(name: str | Path) -> CheckpointInfo:
         return CheckpointInfo(
             name=text, source=source, on_hub=True, revision=revision or None, description="a repository on the Hub"
         )
-    close = difflib.get_close_matches(text.lower(), [info.name for info in list_models()], n=1)
+    close = difflib.get_close_matches(text[:100].lower(), [info.name for info in list_models()], n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
-    raise CheckpointError(f"There is no checkpoint {text!r}.{hint} Known ones: {_known_names()}; or a folder.")
+    raise CheckpointError(f"There is no checkpoint {_typed(text)}.{hint} Known ones: {_known_names()}; or a folder.")
+
+
+def _typed(text: str) -> str:
+    """A name as it was typed, but of an absolute path the end alone: the app passes those itself."""
+    return shown(os.path.basename(os.path.normpath(text)) if os.path.isabs(text) else text)
 
 
 def _listed(text: str) -> CheckpointInfo | None:
@@ -170,41 +205,53 @@ def describe_folder(folder: Path) -> CheckpointInfo:
     """The row of a checkpoint in a folder, from its ``config.json``.
 
     A copy of a published checkpoint under its own name keeps what that one is known to be able to do.
-    Raises CheckpointError if the file is missing or describes no model we know.
+    Raises CheckpointError if the file is missing, describes no model we know, or holds a value that breaks its rule.
     """
-    config = read_config(folder)
-    twin = next((info for info in PUBLISHED if info.name == folder.resolve().name), None)
+    name = folder.resolve().name
+    twin = next((info for info in PUBLISHED if info.name == name), None)
+    row = twin or CheckpointInfo(name=name, source="", on_hub=False, description="a checkpoint in a folder")
+    model = model_config(folder, twin.kind if twin else None)
+    facts = _facts(folder)
+    if "capabilities" not in facts and model.segmenter.kind == "sam2" and "video" not in row.capabilities:
+        facts["capabilities"] = (*row.capabilities, "video")
+    return replace(
+        row,
+        source=str(folder),
+        on_hub=False,
+        kind=model.segmenter.kind,
+        pixels=model.pixels,
+        file_bytes=_file_bytes(folder),
+        **facts,
+    )
+
+
+def model_config(folder: Path, kind: str | None = None) -> EvfConfig:
+    """The model that a folder's ``config.json`` describes; ``kind`` as in :meth:`EvfConfig.from_dict`.
+
+    Raises CheckpointError that names the key, its value and what to write instead.
+    """
+    with _naming_config(folder):
+        return EvfConfig.from_dict(read_config(folder), kind)
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    """What ``config.json`` tells about its checkpoint beside the model. Raises CheckpointError."""
+    values = {key: value for key, value in read_config(folder).items() if key in _FACTS and value is not None}
+    if isinstance(values.get("iou_thresholds"), bool):  # how it was written before it became a number
+        values["iou_thresholds"] = int(values["iou_thresholds"])
+    with _naming_config(folder):
+        for key, value in values.items():
+            check(key, value, _FACTS[key])
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+@contextmanager
+def _naming_config(folder: Path) -> Iterator[None]:
+    """A rule that is broken inside becomes a CheckpointError that names the file."""
     try:
-        model = EvfConfig.from_dict(config, kind=twin.kind if twin else None)
-    except (ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{folder / 'config.json'} describes no model of the evf layout: {error}.") from None
-    row = twin or CheckpointInfo(name=folder.resolve().name, source="", on_hub=False)
-    facts = {
-        "kind": model.segmenter.kind,
-        "capabilities": tuple(config.get("capabilities", row.capabilities)),
-        "vocabulary": tuple(config.get("vocabulary", row.vocabulary)),
-        "licence": config.get("licence", row.licence),
-        "parameters": config.get("parameters", row.parameters),
-        "description": config.get("description", row.description or "a checkpoint in a folder"),
-        "pixels": model.pixels,
-        "file_bytes": _file_bytes(folder),
-        "presence_threshold": config.get("presence_threshold"),
-        "follows_edges": bool(config.get("follows_edges")),
-        "self_prompts": bool(config.get("self_prompts")),
-        "iou_thresholds": _share(config, "iou_thresholds", folder),
-        "drops_strays": bool(config.get("drops_strays")),
-    }
-    if "capabilities" not in config and model.segmenter.kind == "sam2" and "video" not in facts["capabilities"]:
-        facts["capabilities"] += ("video",)
-    return replace(row, source=str(folder), on_hub=False, **facts)
-
-
-def _share(config: dict, key: str, folder: Path) -> float:
-    """0..1; a JSON true is 1, and what is missing 0. Raises CheckpointError."""
-    value = config.get(key) or 0
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise CheckpointError(f"{folder / 'config.json'} has {key}: {value!r}; write a number from 0 to 1.")
-    return float(value)
+        yield
+    except ValueError as error:
+        raise CheckpointError(f"{label(folder)}/{CONFIG_FILE} has {error}.") from None
 
 
 def semantic_warning(info: CheckpointInfo) -> str | None:

@@ -9,18 +9,31 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import sentencepiece
 
-from evfsam.checkpoints.layout import SENTENCEPIECE_FILE, TOKENIZER_FILES, damaged
+from evfsam.checkpoints.layout import (
+    SENTENCEPIECE_FILE,
+    TOKENIZER_FILES,
+    TOKENIZER_JSONS,
+    check_file,
+    damaged,
+    label,
+    read_json,
+)
 from evfsam.errors import CheckpointError
+from evfsam.values import shown
 
 # Read both ways when a tokenizer is loaded; many pieces, so that two ways to cut words do not agree by chance.
 _PROBE = "[semantic] The second-tallest person wearing striped trousers, left of 3 small red umbrellas!"
+_MOST_BYTES = 8_000_000  # room for 250,000 pieces
 
 _MASK = {"content": "<mask>", "lstrip": True, "normalized": True, "rstrip": False, "single_word": False}
 _SPECIAL_TOKENS = {
@@ -34,33 +47,89 @@ _SPECIAL_TOKENS = {
 }
 
 
-def load_tokenizer(folder: str | Path):
+def load_tokenizer(folder: str | Path, vocabulary: int | None = None):
     """A ``transformers`` tokenizer from a checkpoint's folder, without a network.
+
+    Only the SentencePiece file is used. The two JSON files must agree with it. Other files that ``transformers``
+    looks for (``added_tokens.json``, chat templates) are not read.
+
+    Args:
+        folder: of the checkpoint.
+        vocabulary: how many tokens the model's embedding has; None to allow any number.
 
     Returns an ``XLMRobertaTokenizer``: ``tokenizer(text)["input_ids"]`` is ``[0, ..., 2]``, case and punctuation
     kept; ``len(tokenizer)`` is the vocabulary (64,010 in the published checkpoints).
 
-    Raises CheckpointError if the SentencePiece file is missing, damaged or not a unigram model.
+    Raises CheckpointError if a file is missing or damaged, if the SentencePiece model is no unigram model, or if it
+    knows more tokens than ``vocabulary``.
     """
     folder = Path(folder)
-    pieces = _read_sentencepiece(folder / SENTENCEPIECE_FILE)
-    # Imported here: the package takes a second, and only those who load a model need it.
-    from transformers import XLMRobertaTokenizer
-
-    tokenizer = XLMRobertaTokenizer.from_pretrained(
-        str(folder),
-        padding_side="right",
-        model_max_length=sys.maxsize,  # what is too long is for evfsam.processing.text to tell
-        local_files_only=True,
-    )
-    # transformers 5 reads any file as a unigram model, the reference ran SentencePiece itself: where the two
-    # differ (a BPE model), every phrase would be cut in pieces the encoder never met.
-    if tokenizer(_PROBE)["input_ids"] != _fairseq_ids(pieces, _PROBE):
+    path = folder / SENTENCEPIECE_FILE
+    pieces = _read_sentencepiece(path)
+    if vocabulary is not None and (known := pieces.get_piece_size() + 2) > vocabulary:  # <pad> and <mask> are added
         raise CheckpointError(
-            f"{folder / SENTENCEPIECE_FILE} is not a unigram SentencePiece model; "
+            f"The tokenizer in {label(folder)} knows {known} tokens, the model {vocabulary}; "
+            "use files from one checkpoint."
+        )
+    _check_jsons(folder)
+    # transformers 5 reads any file as a unigram model, the reference ran SentencePiece itself. Where the two differ
+    # (a BPE model), every prompt would be cut into pieces that the encoder never met.
+    try:
+        tokenizer = _from_sentencepiece(path)
+        agrees = tokenizer(_PROBE)["input_ids"] == _fairseq_ids(pieces, _PROBE)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # Rust code panics beside Exception
+        raise damaged(path) from None
+    if not agrees:
+        raise CheckpointError(
+            f"{label(path)} is not a unigram SentencePiece model; "
             "put the file that was published with the checkpoint there."
         )
     return tokenizer
+
+
+def _from_sentencepiece(path: Path):
+    # Imported here: the package takes a second, and only those who load a model need it.
+    from transformers import AddedToken, XLMRobertaTokenizer
+
+    # In a folder of its own, because transformers would read a dozen other files that lie beside it.
+    with TemporaryDirectory() as alone:
+        shutil.copyfile(path, Path(alone) / SENTENCEPIECE_FILE)
+        return XLMRobertaTokenizer.from_pretrained(
+            alone,
+            mask_token=AddedToken(**_MASK, special=True),
+            padding_side="right",
+            model_max_length=sys.maxsize,  # too long a prompt is refused in evfsam.processing.text
+            local_files_only=True,
+        )
+
+
+def _check_jsons(folder: Path) -> None:
+    """Raise CheckpointError if a JSON file names other special tokens than the encoder was trained with."""
+    if os.path.lexists(folder / "tokenizer.json"):
+        raise CheckpointError(
+            f"{label(folder)} has a tokenizer.json, but {SENTENCEPIECE_FILE} is the tokenizer; delete tokenizer.json."
+        )
+    for path in (folder / name for name in TOKENIZER_JSONS):
+        if not path.is_file():  # some copies lack them
+            continue
+        values = read_json(path)
+        for key, token in _SPECIAL_TOKENS.items():
+            if key in values and _content(values[key]) != _content(token):
+                raise CheckpointError(f"{label(path)} has {key}: {shown(values[key])}; write {_content(token)!r}.")
+        added = values.get("added_tokens_decoder", {})
+        known = [_content(token) for token in _SPECIAL_TOKENS.values()]
+        if not isinstance(added, dict) or not all(_content(token) in known for token in added.values()):
+            raise CheckpointError(
+                f"{label(path)} has added_tokens_decoder: {shown(added)}; "
+                "remove it, because the encoder knows no added tokens."
+            )
+
+
+def _content(token: Any) -> Any:
+    """What a token is spelt like, in either form of the JSON files."""
+    return token.get("content") if isinstance(token, dict) else token
 
 
 def train_tokenizer(
@@ -107,18 +176,19 @@ def copy_tokenizer(source: str | Path, folder: str | Path) -> None:
     """
     source, folder = Path(source), Path(folder)
     if not (source / SENTENCEPIECE_FILE).is_file():
-        raise CheckpointError(f"{source} has no {SENTENCEPIECE_FILE}; name a folder that holds the tokenizer.")
+        raise CheckpointError(f"{label(source)} has no {SENTENCEPIECE_FILE}; name a folder that holds the tokenizer.")
     for name in TOKENIZER_FILES:
         if (source / name).is_file() and source.resolve() != folder.resolve():
             shutil.copyfile(source / name, folder / name)
 
 
 def _read_sentencepiece(path: Path) -> sentencepiece.SentencePieceProcessor:
-    if not path.is_file():
-        raise CheckpointError(f"{path.parent} has no {path.name}; copy the checkpoint's tokenizer files there.")
+    if not os.path.isfile(path):
+        raise CheckpointError(f"{label(path.parent)} has no {path.name}; copy the checkpoint's tokenizer files there.")
+    check_file(path, _MOST_BYTES)
     try:
         return sentencepiece.SentencePieceProcessor(model_file=str(path))
-    except (RuntimeError, OSError):
+    except Exception:  # whatever the library makes of a damaged file
         raise damaged(path) from None
 
 

@@ -1,19 +1,70 @@
 """Frozen descriptions of a model, from which :func:`evfsam.modeling.build.build_model` makes its modules.
 
 ``EvfConfig.from_dict`` reads the published ``config.json`` (which names sizes: "large", "huge") as well as the
-one our own checkpoints carry (which spells the sizes out).
+one our own checkpoints carry (which spells the sizes out). A description that exists can be built: each value has
+passed its rule in ``RULES``, and the values of one part fit each other.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, ClassVar, Literal
 
+from evfsam.modeling.rules import Flag, ListOf, OneOf, Rule, Whole, check
 from evfsam.types import PixelSpec
+from evfsam.values import shown
+
+_WIDTH, _LAYERS, _BLOCK = Whole(8, 8192), Whole(1, 128), Whole(0, 255)
+# One row per field of the parts below; a field of the same name follows the same rule in each of them.
+RULES: dict[str, Rule] = {
+    "width": _WIDTH,
+    "layers": _LAYERS,
+    "depth": _LAYERS,
+    "heads": Whole(1, 256),
+    "feed_forward": Whole(8, 65536),
+    "vocabulary": Whole(8, 1_000_000),
+    "image_size": Whole(16, 4096),
+    "patch_size": Whole(4, 64),
+    "text_positions": Whole(4, 65536),
+    "global_attention_blocks": ListOf(_BLOCK, 0, 256),
+    "window": Whole(0, 256),
+    "embedding_width": Whole(16, 1024),
+    "decoder_feed_forward": Whole(8, 65536),
+    "stages": ListOf(Whole(1, 64), 4, 4),
+    "window_position_size": ListOf(Whole(1, 256), 2, 2),
+    "windows": ListOf(Whole(1, 256), 4, 4),
+    "extra_masks": Flag(),
+    "memory": Flag(),
+    "memory_width": Whole(4, 1024),
+    "memory_layers": Whole(1, 32),
+    "memory_feed_forward": Whole(8, 65536),
+    "memory_frames": Whole(1, 64),
+}
+# Rotary tables are computed, not loaded: their size must stay small whatever a config says. The published SAM-2
+# has 2**22.
+_MOST_ROTARY_VALUES = 2**23
+
+# Each: whether it holds, the field that breaks it, and the rule in words.
+_Relations = Iterator[tuple[bool, str, str]]
+
+
+class _Checked:
+    """A part of a config whose values are checked when it is made. Raises ValueError."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # type: ignore[arg-type]
+            check(field.name, getattr(self, field.name), RULES[field.name])
+        for holds, name, words in self._relations():
+            if not holds:
+                raise ValueError(f"{name}: {getattr(self, name)}; write {words}")
+
+    def _relations(self) -> _Relations:
+        yield from ()
 
 
 @dataclass(frozen=True)
-class Beit3Config:
+class Beit3Config(_Checked):
     """BEIT-3 (arXiv 2208.10442). ``heads`` divides ``width``; ``image_size`` is a multiple of ``patch_size``."""
 
     width: int
@@ -25,9 +76,13 @@ class Beit3Config:
     patch_size: int = 16
     text_positions: int = 1024  # two of them unused: positions start at 2, as in fairseq
 
+    def _relations(self) -> _Relations:
+        yield _divides("heads", self.heads, "width", self.width)
+        yield _divides("patch_size", self.patch_size, "image_size", self.image_size)
+
 
 @dataclass(frozen=True)
-class SamConfig:
+class SamConfig(_Checked):
     """SAM (arXiv 2304.02643): plain ViT with windows, prompt encoder, mask decoder."""
 
     kind: ClassVar[str] = "sam"
@@ -41,9 +96,15 @@ class SamConfig:
     embedding_width: int = 256
     decoder_feed_forward: int = 2048
 
+    def _relations(self) -> _Relations:
+        yield _divides("heads", self.heads, "width", self.width)
+        yield _divides("patch_size", self.patch_size, "image_size", self.image_size)
+        yield _are_blocks(self.global_attention_blocks, self.depth)
+        yield _feeds_the_decoder(self.embedding_width)
+
 
 @dataclass(frozen=True)
-class Sam2Config:
+class Sam2Config(_Checked):
     """SAM-2 (arXiv 2408.00714), version 2.0: Hiera, FPN, mask decoder and, if ``memory``, the memory modules.
 
     The defaults are ``sam2_hiera_l.yaml`` of the sam2 package. ``extra_masks``: whether the decoder's three masks
@@ -67,9 +128,23 @@ class Sam2Config:
     memory_feed_forward: int = 2048
     memory_frames: int = 7
 
+    def _relations(self) -> _Relations:
+        yield _divides("heads", self.heads, "width", self.width)
+        yield self.image_size % 32 == 0, "image_size", "a multiple of 32"
+        yield _are_blocks(self.global_attention_blocks, sum(self.stages))
+        # Between two stages a window is halved; the first one also tiles the positions, a quarter of the image.
+        yield all(size % 2 == 0 for size in self.windows[:3]), "windows", "even numbers for the first three stages"
+        yield self.image_size // 4 % self.windows[0] == 0, "windows", "a first one that divides a quarter of image_size"
+        yield _feeds_the_decoder(self.embedding_width)
+        if self.memory:
+            rotary_values = (self.image_size // 16) ** 2 * self.embedding_width * self.memory_layers
+            yield self.memory_width % 4 == 0, "memory_width", "a multiple of 4"
+            yield _divides("memory_width", self.memory_width, "embedding_width", self.embedding_width)
+            yield rotary_values <= _MOST_ROTARY_VALUES, "memory_layers", "a smaller number, or a smaller image_size"
+
 
 @dataclass(frozen=True)
-class EfficientSamConfig:
+class EfficientSamConfig(_Checked):
     """EfficientSAM (arXiv 2312.00863): plain ViT without windows and a one-layer-thinner decoder head."""
 
     kind: ClassVar[str] = "efficient_sam"
@@ -80,6 +155,24 @@ class EfficientSamConfig:
     heads: int = 3
     embedding_width: int = 256
     decoder_feed_forward: int = 2048
+
+    def _relations(self) -> _Relations:
+        yield _divides("heads", self.heads, "width", self.width)
+        yield _divides("patch_size", self.patch_size, "image_size", self.image_size)
+        yield _feeds_the_decoder(self.embedding_width)
+
+
+def _divides(name: str, value: int, of: str, whole: int) -> tuple[bool, str, str]:
+    return whole % value == 0, name, f"a number that divides {of}, which is {whole}"
+
+
+def _are_blocks(blocks: tuple[int, ...], count: int) -> tuple[bool, str, str]:
+    return all(block < count for block in blocks), "global_attention_blocks", f"numbers below {count}, one per block"
+
+
+def _feeds_the_decoder(width: int) -> tuple[bool, str, str]:
+    """Its eight heads work at half the width."""
+    return width % 16 == 0, "embedding_width", "a multiple of 16"
 
 
 SegmenterConfig = SamConfig | Sam2Config | EfficientSamConfig
@@ -99,6 +192,8 @@ SEGMENTER_SIZES: dict[tuple[str, str], SegmenterConfig] = {
     ("efficient_sam", "tiny"): EfficientSamConfig(),
     ("efficient_sam", "small"): EfficientSamConfig(width=384, heads=6),
 }
+# A published config.json names the scale alone.
+_KIND_OF_SCALE = {"huge": "sam", "large": "sam2", "tiny": "sam2", "small": "efficient_sam"}
 
 
 @dataclass(frozen=True)
@@ -112,6 +207,9 @@ class EvfConfig:
     encoder: Beit3Config
     segmenter: SegmenterConfig
     multimask: bool
+
+    def __post_init__(self) -> None:
+        check("multimask", self.multimask, Flag())
 
     @property
     def hidden_size(self) -> int:
@@ -134,63 +232,73 @@ class EvfConfig:
         cls, kind: Literal["sam", "sam2", "efficient_sam"], sam_scale: str, mm_extractor_scale: str
     ) -> EvfConfig:
         """A published size. Raises ValueError for a combination of names that has none."""
-        try:
-            segmenter, encoder = SEGMENTER_SIZES[kind, sam_scale], BEIT3_SIZES[mm_extractor_scale]
-        except KeyError:
-            raise ValueError(
-                f"no published size {kind!r} / {sam_scale!r} / {mm_extractor_scale!r}; "
-                f"segmenters: {sorted(SEGMENTER_SIZES)}, encoders: {sorted(BEIT3_SIZES)}"
-            ) from None
-        return cls(encoder, segmenter, multimask=kind == "sam2")
+        scales = tuple(scale for of_kind, scale in SEGMENTER_SIZES if of_kind == kind)
+        check("segmenter_kind", kind, OneOf(tuple(SEGMENTER_CONFIGS)))
+        check("sam_scale", sam_scale, OneOf(scales))
+        check("mm_extractor_scale", mm_extractor_scale, OneOf(tuple(BEIT3_SIZES)))
+        return cls(BEIT3_SIZES[mm_extractor_scale], SEGMENTER_SIZES[kind, sam_scale], multimask=kind == "sam2")
 
     @classmethod
     def from_dict(cls, config: dict[str, Any], kind: str | None = None) -> EvfConfig:
         """Read a ``config.json``.
 
         Args:
-            config: the parsed file.
+            config: the parsed file; it may come from a stranger. Keys that describe no model are left alone.
             kind: the segmenter's kind, for a published file, which does not say it ("large" is SAM-2 alone,
                 but "tiny" is SAM-2's and EfficientSAM's).
 
-        Raises ValueError if the file describes no model we know.
+        Raises ValueError that names the key, its value and what to write instead.
         """
-        if config.get("model_type") != "evf":
-            raise ValueError(f"model_type is {config.get('model_type')!r}, not 'evf'")
-        if "segmenter" not in config:
-            scale = config.get("sam_scale")
-            default_kind = {"huge": "sam", "large": "sam2", "tiny": "sam2", "small": "efficient_sam"}.get(scale)
-            kind = kind or config.get("segmenter_kind", default_kind)
-            return cls.official(kind, scale, config.get("mm_extractor_scale"))
-        segmenter = dict(config["segmenter"])
-        segmenter_class = SEGMENTER_CONFIGS.get(segmenter.pop("kind", None))
-        if segmenter_class is None:
-            raise ValueError(f"segmenter kind is not one of {sorted(SEGMENTER_CONFIGS)}")
-        return cls(
-            _build(Beit3Config, config["mm_extractor"]),
-            _build(segmenter_class, segmenter),
-            bool(config["multimask"]),
-        )
+        check("model_type", config.get("model_type"), OneOf(("evf",)))
+        if "segmenter" in config:
+            sections = {key: _object(key, config.get(key)) for key in ("mm_extractor", "segmenter")}
+            kind = check("segmenter.kind", sections["segmenter"].pop("kind", None), OneOf(tuple(SEGMENTER_CONFIGS)))
+            model = cls(
+                _build("mm_extractor", Beit3Config, sections["mm_extractor"]),
+                _build("segmenter", SEGMENTER_CONFIGS[kind], sections["segmenter"]),
+                check("multimask", config.get("multimask"), Flag()),
+            )
+        else:
+            scale = check("sam_scale", config.get("sam_scale"), OneOf(tuple(_KIND_OF_SCALE)))
+            kind = kind or config.get("segmenter_kind", _KIND_OF_SCALE[scale])
+            model = cls.official(kind, scale, config.get("mm_extractor_scale"))
+        for key in ("hidden_size", "out_dim"):  # the official code reads them
+            size = getattr(model, key)
+            check(key, config.get(key, size), Whole(size, size))
+        return model
 
     def to_dict(self) -> dict[str, Any]:
         """The inverse of :meth:`from_dict`, ready for ``config.json``; the published field names stay."""
+        sizes = {"hidden_size": self.hidden_size, "out_dim": self.out_dim}
         for kind, scale in SEGMENTER_SIZES:
             for mm_scale in BEIT3_SIZES:
                 if self == EvfConfig.official(kind, scale, mm_scale):
                     names = {"mm_extractor_scale": mm_scale, "sam_scale": scale, "segmenter_kind": kind}
-                    return {"model_type": "evf", **names, "hidden_size": self.hidden_size, "out_dim": self.out_dim}
+                    return {"model_type": "evf", **names, **sizes}
         return {
             "model_type": "evf",
-            "hidden_size": self.hidden_size,
-            "out_dim": self.out_dim,
+            **sizes,
             "multimask": self.multimask,
             "mm_extractor": asdict(self.encoder),
             "segmenter": {"kind": self.segmenter.kind, **asdict(self.segmenter)},
         }
 
 
-def _build(config_class: type, values: dict[str, Any]):
-    """The dataclass from JSON values: lists become tuples; an unknown or missing field is an error."""
-    unknown = set(values) - {f.name for f in fields(config_class)}
-    if unknown:
-        raise ValueError(f"{config_class.__name__} has no field {', '.join(sorted(unknown))}")
-    return config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+def _object(key: str, value: Any) -> dict[str, Any]:
+    """A copy of a JSON object."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{key}: {shown(value)}; write an object with one entry per field")
+    return dict(value)
+
+
+def _build(section: str, config_class: type, values: dict[str, Any]):
+    """The part of a config from JSON values: lists become tuples; an unknown or missing field is an error."""
+    known = {field.name: field.default is MISSING for field in fields(config_class)}
+    if unknown := sorted(set(values) - set(known)):
+        raise ValueError(f"{section}: {shown(unknown[0])}; write only {', '.join(known)}")
+    if missing := [name for name, required in known.items() if required and name not in values]:
+        raise ValueError(f"{section}.{missing[0]}: nothing; write {RULES[missing[0]]}")
+    try:
+        return config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except ValueError as error:
+        raise ValueError(f"{section}.{error}") from None
