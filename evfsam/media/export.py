@@ -1,4 +1,4 @@
-"""Results as files: masks, cut-outs and overlays as PNG, COCO JSON with RLE, and all of it in one zip."""
+"""Results as files: masks, cut-outs and overlays as PNG, COCO JSON with RLE."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import io
 import json
 import re
 import unicodedata
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from evfsam.media.overlay import overlay
+from evfsam.media.overlay import colour_of, draw, overlay
 from evfsam.types import Segmentation
 
 SLUG_BYTES = 60  # three of them and a suffix stay far below a file system's 255
@@ -59,18 +58,39 @@ def decode_rle(rle: dict[str, Any]) -> np.ndarray:
     return coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")}).astype(bool)
 
 
-def coco_json(picture_name: str, size_hw: tuple[int, int], segmentations: Sequence[Segmentation]) -> dict[str, Any]:
-    """Results in COCO's layout: a category a phrase, an annotation a mask (bbox = x, y, width, height)."""
-    categories = {phrase: i for i, phrase in enumerate(dict.fromkeys(s.prompt for s in segmentations), start=1)}
-    height, width = size_hw
-    return {
+def bundle(
+    image: np.ndarray,
+    segmentations: Iterable[Segmentation],
+    picture_name: str = "picture",
+    crop: bool = False,
+) -> Iterator[tuple[str, bytes]]:
+    """Every file of a result as (file name, content): a mask and a cut-out per prompt, one overlay, one COCO JSON.
+
+    The names tell the picture and the prompt. Segmentations are taken one at a time and not kept: with large images
+    hand over a generator, and write each file before the next.
+    """
+    stem = slug(re.sub(r"\.\w{1,5}$", "", picture_name), "picture")
+    drawn, stems, annotations, categories = image.copy(), [], [], {}
+    for number, segmentation in enumerate(segmentations, start=1):
+        stems.append(unique_stem(stem, segmentation.prompt, stems))
+        yield f"{stems[-1]}.mask.png", mask_png(segmentation.mask)
+        yield f"{stems[-1]}.cutout.png", cutout_png(image, segmentation.mask, crop)
+        draw(drawn, segmentation.mask, colour_of(number - 1))
+        category = categories.setdefault(segmentation.prompt, len(categories) + 1)
+        annotations.append(_annotation(number, category, segmentation))
+        del segmentation
+    yield f"{stem}.overlay.png", _png(drawn)
+    height, width = image.shape[:2]
+    document = {
         "images": [{"id": 1, "file_name": picture_name, "height": height, "width": width}],
-        "categories": [{"id": i, "name": phrase} for phrase, i in categories.items()],
-        "annotations": [_annotation(i, categories[s.prompt], s) for i, s in enumerate(segmentations, start=1)],
+        "categories": [{"id": i, "name": prompt} for prompt, i in categories.items()],
+        "annotations": annotations,
     }
+    yield f"{stem}.coco.json", json.dumps(document, ensure_ascii=False, indent=1).encode()
 
 
 def _annotation(annotation_id: int, category_id: int, segmentation: Segmentation) -> dict[str, Any]:
+    """One mask in COCO's layout (bbox = x, y, width, height)."""
     x0, y0, x1, y1 = segmentation.box_xyxy or (0, 0, 0, 0)
     return {
         "id": annotation_id,
@@ -84,47 +104,22 @@ def _annotation(annotation_id: int, category_id: int, segmentation: Segmentation
     }
 
 
-def bundle(
-    image: np.ndarray,
-    segmentations: Sequence[Segmentation],
-    picture_name: str = "picture",
-    crop: bool = False,
-) -> dict[str, bytes]:
-    """Every file of a result: file name -> content.
-
-    A mask and a cut-out a phrase, one overlay and one COCO JSON; the names say the picture and the phrase.
-    """
-    stem = slug(re.sub(r"\.\w{1,5}$", "", picture_name), "picture")
-    files = {f"{stem}.overlay.png": overlay_png(image, segmentations)}
-    for segmentation, name in zip(segmentations, file_stems(stem, segmentations), strict=True):
-        files[f"{name}.mask.png"] = mask_png(segmentation.mask)
-        files[f"{name}.cutout.png"] = cutout_png(image, segmentation.mask, crop)
-    document = coco_json(picture_name, image.shape[:2], segmentations)
-    files[f"{stem}.coco.json"] = json.dumps(document, ensure_ascii=False, indent=1).encode()
-    return files
-
-
-def zip_files(files: dict[str, bytes]) -> bytes:
-    """File name -> content, as one zip archive; PNGs are stored as they are, being compressed already."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in files.items():
-            stored = name.endswith(".png")
-            archive.writestr(name, content, zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
-
-
-def file_stems(picture_stem: str, segmentations: Sequence[Segmentation]) -> list[str]:
-    """One file name stem a phrase, "picture.phrase"; phrases that look alike get "-2", "-3" ..."""
+def file_stems(picture_stem: str, segmentations: Iterable[Segmentation]) -> list[str]:
+    """One file name stem per prompt, "picture.prompt"; prompts that look alike get "-2", "-3" ..."""
     stems: list[str] = []
     for segmentation in segmentations:
-        stem = f"{picture_stem}.{slug(segmentation.prompt, 'mask')}"
-        unique, number = stem, 1
-        while unique in stems:
-            number += 1
-            unique = f"{stem}-{number}"
-        stems.append(unique)
+        stems.append(unique_stem(picture_stem, segmentation.prompt, stems))
     return stems
+
+
+def unique_stem(picture_stem: str, prompt: str, taken: Sequence[str]) -> str:
+    """The next of :func:`file_stems`, different from those taken."""
+    stem = f"{picture_stem}.{slug(prompt, 'mask')}"
+    unique, number = stem, 1
+    while unique in taken:
+        number += 1
+        unique = f"{stem}-{number}"
+    return unique
 
 
 def slug(text: str, fallback: str) -> str:

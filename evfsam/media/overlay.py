@@ -9,8 +9,9 @@ import numpy as np
 
 from evfsam.media.palette import RGB, colour_of, hex_of
 
-__all__ = ["colour_of", "hex_of", "outline_width", "overlay"]
+__all__ = ["colour_of", "draw", "hex_of", "outline_width", "overlay"]
 
+BAND_PIXELS = 2_000_000  # drawn at a time: a large picture takes little more memory than a small one
 HALO_OPACITY = 0.35  # of the dark rim that keeps a light outline visible on a light picture
 
 
@@ -36,12 +37,31 @@ def overlay(
     """
     drawn = image.copy()
     colours = [colour_of(i) for i in range(len(masks))] if colours is None else colours
-    outline_px = outline_width(image.shape[:2]) if outline_px is None else outline_px
     for mask, colour in zip(masks, colours, strict=True):
-        if mask.shape != image.shape[:2]:
-            raise ValueError(f"mask {mask.shape} and picture {image.shape[:2]} differ in size")
-        _draw(drawn, mask, colour, fill_opacity, outline_px)
+        draw(drawn, mask, colour, fill_opacity, outline_px)
     return drawn
+
+
+def draw(
+    image: np.ndarray, mask: np.ndarray, colour: RGB, fill_opacity: float = 0.45, outline_px: float | None = None
+) -> None:
+    """Draw one mask into an image in place. Arguments and errors as of :func:`overlay`."""
+    if mask.shape != image.shape[:2]:
+        raise ValueError(f"mask {mask.shape} and picture {image.shape[:2]} differ in size")
+    outline_px = outline_width(image.shape[:2]) if outline_px is None else outline_px
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    if width == 0:
+        return
+    margin = int(np.ceil(outline_px)) + 2
+    columns = slice(max(0, x - margin), x + width + margin)
+    top, bottom = max(0, y - margin), min(y + height + margin, len(mask))
+    rows = max(1, BAND_PIXELS // (width + 2 * margin))
+    for start in range(top, bottom, rows):
+        stop = min(start + rows, bottom)
+        # Outlines depend on edges this near, and the smoothing reaches a little further.
+        first, last = max(top, start - 2 * margin - 8), min(bottom, stop + 2 * margin + 8)
+        distance = _signed_distance(mask[first:last, columns])[start - first : stop - first]
+        _blend(image[start:stop, columns], distance, colour, fill_opacity, outline_px)
 
 
 def outline_width(size_hw: tuple[int, int]) -> float:
@@ -49,14 +69,8 @@ def outline_width(size_hw: tuple[int, int]) -> float:
     return float(np.clip(min(size_hw) / 300, 2, 8))
 
 
-def _draw(picture: np.ndarray, mask: np.ndarray, colour: RGB, fill_opacity: float, outline_px: float) -> None:
-    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    if width == 0:
-        return
-    margin = int(np.ceil(outline_px)) + 2
-    window = np.s_[max(0, y - margin) : y + height + margin, max(0, x - margin) : x + width + margin]
-    mask, part = mask[window], picture[window]
-    distance = _signed_distance(mask)
+def _blend(part: np.ndarray, distance: np.ndarray, colour: RGB, fill_opacity: float, outline_px: float) -> None:
+    """Fill, halo and outline over a part of the image, in place."""
     # The line lies inside the thing, so that neighbours do not cover each other's outlines.
     centre = outline_px / 2
     line = _band(distance - centre, outline_px) if outline_px else np.zeros_like(distance)
@@ -67,14 +81,14 @@ def _draw(picture: np.ndarray, mask: np.ndarray, colour: RGB, fill_opacity: floa
     keep, ink = (1 - fill) * uncovered, fill * uncovered + line
     blended = cv2.multiply(part.astype(np.float32), cv2.merge([keep] * 3))
     blended += cv2.merge([ink * channel for channel in colour])
-    picture[window] = np.rint(blended, out=blended)
+    part[:] = np.rint(blended, out=blended)
 
 
 def _signed_distance(mask: np.ndarray) -> np.ndarray:
     """float32 (h, w): pixels to the mask's edge, positive inside; smoothed, for the edge is a staircase."""
     inside = np.pad(mask.astype(np.uint8), 1, mode="edge")  # no edge where the picture's border cuts a thing
-    if inside.all():
-        return np.full(mask.shape, np.inf, np.float32)
+    if inside.all() or not inside.any():
+        return np.full(mask.shape, np.inf if inside.all() else -np.inf, np.float32)
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     distance -= cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
     distance -= np.sign(distance) * 0.5  # measured to pixel centres, the edge is between them

@@ -1,4 +1,4 @@
-"""Answers in words and rows: what is said of a mask, and what is not hidden."""
+"""Answers in words and rows."""
 
 from __future__ import annotations
 
@@ -10,26 +10,30 @@ from evfsam.checkpoints.registry import CheckpointInfo
 from evfsam.media.palette import colour_of
 from evfsam.processing.text import SEMANTIC_PREFIX
 from evfsam.types import Segmentation
+from evfsam.ui.kept import KeptMask
 from evfsam.ui.service import Answer
 from evfsam.ui.viewer import Row, percent, seconds
 
 LOW_SCORE = 0.5  # predicted IoU below which a mask is more likely wrong than right
+WORTH_TELLING = 0.001  # of the image: a seam between two masks is no conflict
 
 
 def rows(answer: Answer, threshold: float, info: CheckpointInfo) -> list[Row]:
-    """One row a phrase, with its masks cut at ``threshold``."""
+    """One row per phrase, with its mask cut at ``threshold``."""
     return [Row(label_of(s), s.mask, colour_of(i), s.score, notes(s, info)) for i, s in enumerate(answer.at(threshold))]
 
 
-def label_of(segmentation: Segmentation) -> str:
-    """What a row is called: the phrase without its prefix."""
+def label_of(segmentation: Segmentation | KeptMask) -> str:
+    """The name of a row: the phrase without its prefix."""
     return segmentation.prompt.removeprefix(SEMANTIC_PREFIX) or "clicks alone"
 
 
-def notes(segmentation: Segmentation, info: CheckpointInfo) -> tuple[str, ...]:
-    """What the user should know before trusting a mask."""
+def notes(segmentation: Segmentation, info: CheckpointInfo, lost: float = 0.0) -> tuple[str, ...]:
+    """What the user should know before trusting a mask; ``lost``: the share of the image that others took from it."""
     found = list(segmentation.warnings)
-    if not segmentation.mask.any():
+    if lost >= WORTH_TELLING:
+        found.append(f"Another category took {percent(lost)} of the picture from it, by a higher logit.")
+    elif not segmentation.mask.any():
         if info.denies(segmentation.presence):
             presence, least = percent(segmentation.presence), percent(info.presence_threshold)
             found.append(
@@ -43,7 +47,7 @@ def notes(segmentation: Segmentation, info: CheckpointInfo) -> tuple[str, ...]:
 
 
 def common_notes(rows_: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:
-    """The rows without what is said of every one of them, and that."""
+    """The rows without the notes that all of them share, and those notes."""
     if len(rows_) < 2:
         return list(rows_), ()
     shared = [note for note in rows_[0].notes if all(note in row.notes for row in rows_)]
@@ -52,13 +56,13 @@ def common_notes(rows_: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:
 
 
 def status(answer: Answer, link: str = "", notices: Sequence[str] = ()) -> str:
-    """What concerns all rows; then model, device, time taken and a link to the same question, as HTML."""
-    timed, count = answer.timed, len(answer.segmentations)
+    """Notes for all rows; then model, device, time taken and a link to the same question, as HTML."""
+    count = len(answer.masks)
     asked = "1 phrase" if count == 1 else f"{count} phrases"
     told = "".join(f'<p class="evf-notice">{escape(notice)}</p>' for notice in notices)
     anchor = f' · <a href="{escape(link)}">link to this</a>' if link else ""
     return (
         f'{told}<p class="evf-status">{escape(answer.model)} on {answer.device} ({answer.precision}) · '
-        f"picture encoded in {seconds(timed.encode_seconds)} · "
-        f"{asked} answered in {seconds(timed.decode_seconds)}{anchor}</p>"
+        f"picture encoded in {seconds(answer.encode_seconds)} · "
+        f"{asked} answered in {seconds(answer.decode_seconds)}{anchor}</p>"
     )

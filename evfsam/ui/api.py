@@ -1,63 +1,78 @@
-"""What programs may call: stable endpoints beside the page, masks as files and the rest as JSON."""
+"""Endpoints for programs: stable names beside the page. Masks come as files, everything else as JSON."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
+from evfsam import values
 from evfsam.media.export import bundle, encode_rle
 from evfsam.types import Segmentation
 from evfsam.ui import answers
-from evfsam.ui.comparison import figures, pairwise_iou
+from evfsam.ui.comparison import WAYS, figures, pairwise_iou
 from evfsam.ui.components import picture_input
 from evfsam.ui.downloads import bare, write_files
 from evfsam.ui.errors import with_user_errors
-from evfsam.ui.label_map import exclusive, settle
+from evfsam.ui.kept import DEFAULT, HIGHEST, LOWEST, STEP
 from evfsam.ui.phrases import split_phrases
 from evfsam.ui.service import Answer, ModelService
 from evfsam.ui.tabs import compare, parts, referring, semantic, video
-from evfsam.ui.tabs.common import ON_GPU
+from evfsam.ui.tabs.common import ON_CLIP, ON_GPU
+from evfsam.ui.turns import Client
 from evfsam.ui.video_job import Job
 from evfsam.video.tracker import DIRECTIONS
 
-PUBLIC = {**ON_GPU, "api_visibility": "public"}
+PUBLIC, PUBLIC_CLIP = ({**how, "api_visibility": "public"} for how in (ON_GPU, ON_CLIP))
 
 
 def segment(
     service: ModelService, picture: str | None, phrases: str, model: str, threshold: float
 ) -> tuple[dict[str, Any], list[str]]:
-    """Masks of what phrases name, (JSON, files)."""
-    answer = referring.ask(service, model or service.default_model, picture, phrases)
-    return _answered(answer, answer.at(threshold))
+    """Masks of the things that phrases name, as (JSON, files)."""
+    threshold = values.number(threshold, "threshold", LOWEST, HIGHEST, default=DEFAULT)
+    answer = referring.ask(service, model or service.default_model, picture, phrases, thresholds=(threshold,))
+    return _answered(service, answer, answer.at(threshold))
 
 
 def label(service: ModelService, picture: str | None, categories: str, model: str) -> tuple[dict[str, Any], list[str]]:
-    """One label map of categories, (JSON, files)."""
-    answer = semantic.ask(service, model or service.default_model, picture, semantic.categories([], categories))
-    settled = settle(answer.segmentations)
-    document, files = _answered(answer, exclusive(answer.segmentations, settled))
+    """One label map of categories, as (JSON, files)."""
+    names = semantic.categories([], categories)
+    answer, settled = semantic.ask(service, model or service.default_model, picture, names)
+    document, files = _answered(service, answer, answer.at(), settled.lost)
     return {**document, "labelled": round(settled.covered, 6)}, files
 
 
 def take_apart(
     service: ModelService, picture: str | None, thing: str, names: str, model: str
 ) -> tuple[dict[str, Any], list[str]]:
-    """Masks of a thing's parts, (JSON, files)."""
+    """Masks of the parts of a thing, as (JSON, files)."""
+    thing = values.prompt_text(thing or "")
     answer = parts.ask(service, model or service.default_model, picture, thing, split_phrases(names))
-    return _answered(answer, answer.segmentations)
+    return _answered(service, answer, answer.at())
 
 
 def compare_(
     service: ModelService, picture: str | None, phrases: str, by: str, of: str, model: str
 ) -> tuple[dict[str, Any], list[str]]:
-    """Sides compared on one picture, (JSON, files)."""
+    """Several answers on one image compared, as (JSON, files)."""
+    by, of = values.choice(by, "by", WAYS), values.prompt_text(of or "")
     named = split_phrases(of) if of.strip() else []
-    *_, found = compare.compare(service, by, picture, phrases, named, named, model or service.default_model)
+    for found in compare.compare(service, by, picture, phrases, named, named, model or service.default_model):
+        compared = found
     sides = [
-        {**figures(side), **_described(side.segmentation), "phrase": side.candidate.phrase} for side in found.sides
+        {
+            **figures(side),
+            **_described(service, side.segmentation, side.candidate.model),
+            "phrase": side.candidate.phrase,
+        }
+        for side in compared.sides
     ]
-    return {"sides": sides, "iou": pairwise_iou(found.sides).tolist()}, compare.files(found)[1]
+    return {"sides": sides, "iou": pairwise_iou(compared.sides).tolist()}, write_files(compare.contents(compared))
 
 
 def track(
@@ -71,17 +86,34 @@ def track(
     model: str,
     find_again: bool,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Objects followed through a clip, (JSON, files)."""
-    clip = video.clip_of(path, start_s, end_s, max(video.SIDES))
+    """Objects followed through a clip, as (JSON, files)."""
+    frame = values.number(frame, "frame", 0, whole=True, default=0)
+    direction = values.choice(direction, "direction", DIRECTIONS)
+    find_again = values.flag(True if find_again is None else find_again, "find_again")
+    clip = video.clip_of(path, start_s, end_s, max(video.SIDES), service.limits)
     prompts = video.name_objects(phrases, frame)
+    # A program is told about a clip that is too long: it does not see that one was cut.
+    info = replace(clip, max_frames=service.limits.frames + 1).open().info
+    service.limits.check_seconds(float(info.duration))
+    service.limits.check_clip(info.frame_count, len(prompts))
     job = Job(clip, model or service.default_model, prompts, direction, find_again)
-    *_, outcome = video.track(service, job)
-    objects = [{"object_id": i, "phrase": name, "scores": list(outcome.scores[i])} for i, name in job.names.items()]
-    return {"model": job.model, "times_s": list(outcome.times_s), "objects": objects}, list(outcome.files)
+    for step in service.track(job):
+        outcome = step  # the last one; no other is kept
+    objects = [
+        {
+            "object_id": i,
+            "phrase": name,
+            "scores": [_finite(score) for score in outcome.scores[i]],
+            "warnings": list(outcome.warnings[i]),
+        }
+        for i, name in job.names.items()
+    ]
+    document = {"model": job.model, "times_s": list(outcome.times_s), "objects": objects, "warnings": list(info.notes)}
+    return document, list(outcome.files)
 
 
 def models(service: ModelService) -> list[dict[str, Any]]:
-    """What can be asked, and what each checkpoint can do."""
+    """The checkpoints on offer, and what each can do."""
     return [
         {
             "name": name,
@@ -96,59 +128,83 @@ def models(service: ModelService) -> list[dict[str, Any]]:
     ]
 
 
-def _answered(answer: Answer, segmentations: list[Segmentation]) -> tuple[dict[str, Any], list[str]]:
-    height, width = answer.image.shape[:2]
+def _answered(
+    service: ModelService, answer: Answer, segmentations: Iterable[Segmentation], lost: tuple[float, ...] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    rows: list[dict[str, Any]] = []
+    client = Client.current()
+
+    def described() -> Iterator[Segmentation]:
+        for found in segmentations:
+            client.check()
+            taken = lost[len(rows)] if lost else 0.0
+            rows.append(_described(service, found, answer.model, taken))
+            yield found
+
+    files = write_files(bundle(answer.image, bare(described()), answer.picture_name))
+    height, width = answer.size_hw
     document = {
         "picture": {"name": answer.picture_name, "width": width, "height": height},
         "model": answer.model,
         "device": answer.device,
         "precision": answer.precision,
-        "encode_seconds": answer.timed.encode_seconds,
-        "decode_seconds": answer.timed.decode_seconds,
-        "results": [_described(s) for s in segmentations],
+        "encode_seconds": answer.encode_seconds,
+        "decode_seconds": answer.decode_seconds,
+        "results": rows,
     }
-    return document, write_files(bundle(answer.image, bare(segmentations), answer.picture_name))
+    return document, files
 
 
-def _described(segmentation: Segmentation) -> dict[str, Any]:
+def _described(service: ModelService, found: Segmentation, model: str, lost: float = 0.0) -> dict[str, Any]:
     return {
-        "phrase": answers.label_of(segmentation),
-        "score": round(segmentation.score, 6),
-        "presence": segmentation.presence,
-        "area": round(segmentation.area_fraction, 6),
-        "box_xyxy": segmentation.box_xyxy,
-        "rle": encode_rle(segmentation.mask),
-        "warnings": list(segmentation.warnings),
+        "phrase": answers.label_of(found),
+        "score": _finite(found.score),
+        "presence": _finite(found.presence),
+        "area": round(found.area_fraction, 6),
+        "box_xyxy": found.box_xyxy,
+        "rle": encode_rle(found.mask),
+        "warnings": list(answers.notes(found, service.info(model), lost)),
     }
+
+
+def _finite(value: float | None) -> float | None:
+    """Rounded for JSON, which has no NaN: null stands for it."""
+    return None if value is None or not math.isfinite(value) else round(value, 6)
+
+
+def _raw(component: Component) -> Component:
+    """The component, handing on the values of requests unchanged: the endpoint checks them and says what is wrong."""
+    component.preprocess = lambda value: value
+    return component
 
 
 def layout(service: ModelService) -> None:
-    """The endpoints; nothing of them is seen on the page."""
+    """The endpoints; the page shows none of their components."""
     with gr.Column(visible=False):
         picture = picture_input()
-        text, names = gr.Textbox(), gr.Textbox()
+        text, names = _raw(gr.Textbox()), _raw(gr.Textbox())
         # Clients take a component's first value for the default, and none for "has to be given".
-        of, model = gr.Textbox(""), gr.Textbox("", label="model, empty for the default one")
-        by = gr.Radio(list(compare.WAYS), value=compare.PHRASES)
-        threshold = gr.Slider(0.05, 0.95, 0.5, step=0.05)
-        film, frame = gr.Video(format=None, sources=["upload"]), gr.Number(0, precision=0)
-        direction = gr.Radio(list(DIRECTIONS), value="forward")
-        start, end, again = gr.Number(0), gr.Number(0), gr.Checkbox(True)
+        of, model = _raw(gr.Textbox("")), _raw(gr.Textbox("", label="model, empty for the default one"))
+        by = _raw(gr.Radio(list(WAYS), value=compare.PHRASES))
+        threshold = _raw(gr.Slider(LOWEST, HIGHEST, DEFAULT, step=STEP))
+        film, frame = gr.Video(format=None, sources=["upload"]), _raw(gr.Number(0, precision=0))
+        direction = _raw(gr.Radio(list(DIRECTIONS), value="forward"))
+        start, end, again = _raw(gr.Number(0)), _raw(gr.Number(0)), _raw(gr.Checkbox(True))
         document, files, call = gr.JSON(), gr.Files(), gr.Button()
 
     def on_segment(picture, phrases, model="", threshold=0.5):
-        """Mask what phrases name in a picture.
+        """Mask the things that phrases name in a picture.
 
         Args:
             picture: the picture.
-            phrases: one a line or with commas between them.
+            phrases: one per line, or with commas between them.
             model: a name from /models, or empty for the default one.
-            threshold: probability above which a pixel is inside, 0.05 to 0.95.
+            threshold: a pixel is inside where its probability is above this, 0.05 to 0.95.
         """
         return segment(service, picture, phrases, model, threshold)
 
     def on_semantic(picture, categories, model=""):
-        """Label everything of some categories in a picture, one label a pixel.
+        """Label everything of some categories in a picture, at most one label per pixel.
 
         Args:
             picture: the picture.
@@ -185,15 +241,15 @@ def layout(service: ModelService) -> None:
 
         Args:
             video: the video.
-            phrases: an object each, with commas between them.
-            frame: on which they are named, counted from the clip's first.
+            phrases: one per object, with commas between them.
+            frame: the frame on which they are named, counted from the first frame of the clip.
             direction: "forward", "backward" or "both" from that frame.
             start_s: where the clip begins, in seconds.
             end_s: where it ends, 0 for the end of the video.
             model: a name from /models, or empty for the default one.
-            find_again: ask for things by their words on every frame, to find what comes back into sight.
+            find_again: ask for objects by their words on every frame, to find what comes back into sight.
         """
-        return track(service, video, phrases, int(frame), direction, start_s, end_s, model, bool(find_again))
+        return track(service, video, phrases, frame, direction, start_s, end_s, model, find_again)
 
     def on_models():
         """The checkpoints on offer and what each can do."""
@@ -201,7 +257,7 @@ def layout(service: ModelService) -> None:
 
     def offer(handler, name, inputs, outputs, **how):
         handler = with_user_errors(handler)
-        handler.__name__ = name  # under which language models find it; Gradio reads it off the function
+        handler.__name__ = name  # Gradio offers it to language models under this name
         call.click(handler, inputs, outputs, api_name=name, **how)
 
     found = [document, files]
@@ -209,5 +265,5 @@ def layout(service: ModelService) -> None:
     offer(on_semantic, "semantic", [picture, text, model], found, **PUBLIC)
     offer(on_parts, "parts", [picture, text, names, model], found, **PUBLIC)
     offer(on_compare, "compare", [picture, text, by, of, model], found, **PUBLIC)
-    offer(on_track, "track", [film, text, frame, direction, start, end, model, again], found, **PUBLIC)
+    offer(on_track, "track", [film, text, frame, direction, start, end, model, again], found, **PUBLIC_CLIP)
     offer(on_models, "models", None, document, api_visibility="public")

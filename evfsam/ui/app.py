@@ -15,8 +15,7 @@ from evfsam.ui.tabs import common, compare, parts, referring, semantic, video
 from evfsam.ui.theme import CSS_FILES, make_theme
 
 HEAD = '<div class="evf-head"><h1>EVF-SAM</h1><p>Say what you see, get its mask.</p></div>'
-SESSIONS = 100  # whose last answers are held, some megabytes a phrase
-QUEUE = 20  # who comes later is told to come back; the others see their place
+SESSIONS = 100  # whose last answers are kept, each at most ``Limits.kept_bytes``
 TABS = (("Refer", referring), ("Semantic", semantic), ("Parts", parts), ("Video", video), ("Compare", compare))
 # A link fills a tab's inputs; then this asks for the tab as the user would, once it is drawn.
 ASK_LINKED = """() => {
@@ -51,6 +50,7 @@ def build_app(service: ModelService) -> gr.Blocks:
             for title, tab in TABS:
                 with gr.Tab(title, id=tab.TAB):
                     linked.append(tab.layout(service, model))
+        gr.HTML(f'<p class="evf-status">{service.limits.sentence()}</p>', elem_classes=["evf-flush"])
         _fill_from_links(app, service, tabs, model, linked)
         api.layout(service)
     return app
@@ -63,7 +63,8 @@ def model_choices(service: ModelService) -> list[tuple[str, str]]:
 
 def serve(app: gr.Blocks, settings: Settings, prevent_thread_lock: bool = False) -> None:
     """Serve the page until interrupted; with ``prevent_thread_lock`` beside what the caller does next."""
-    app.queue(max_size=QUEUE, default_concurrency_limit=8)
+    # Without the queue nobody could cancel, and limits on waiting would not hold: every question goes through it.
+    app.queue(max_size=settings.limits.queue, default_concurrency_limit=8, api_open=False)
     app.launch(
         server_name=settings.host,
         server_port=settings.port,
@@ -73,7 +74,7 @@ def serve(app: gr.Blocks, settings: Settings, prevent_thread_lock: bool = False)
         theme=make_theme(),
         css_paths=list(CSS_FILES),
         footer_links=["api", "settings"],
-        max_file_size="200mb",
+        max_file_size=settings.limits.upload_bytes,
         state_session_capacity=SESSIONS,
         run_history=False,  # what people upload is not kept in their browser either
         allowed_paths=[str(examples.FOLDER)],

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from evfsam import values
 from evfsam.errors import InputError
 from evfsam.types import Clicks
 
@@ -15,22 +16,31 @@ ADD, REMOVE = "belongs to it", "does not"
 BOX_SHARE = 0.01  # of the longest side: a shorter drag is a click
 
 
-def with_drag(clicks: Clicks | None, inside: bool, drag: tuple[float, ...], longest_side: int) -> Clicks:
+def with_drag(clicks: Clicks | None, inside: bool, drag: Sequence[float], size_hw: tuple[int, int]) -> Clicks:
     """The clicks so far and one more: a point, or the box where the pointer was dragged.
 
     Args:
         inside: whether a point belongs to the thing.
-        drag: x, y where the pointer went down and x, y where it came up, in pixels of the picture.
-        longest_side: of the picture, in pixels.
+        drag: x, y where the pointer went down and x, y where it came up, in pixels of the image.
+        size_hw: (height, width) of the image; a drag that ends outside ends at its edge.
+
+    Raises InputError for a drag that is not four finite numbers.
     """
     clicks = clicks or Clicks()
-    x0, y0, x1, y1 = drag
-    if min(abs(x1 - x0), abs(y1 - y0)) > BOX_SHARE * longest_side:
+    ends, _ = values.points(_pairs(drag), (1, 1))
+    (x0, y0), (x1, y1) = ends.clip(0, size_hw[::-1]).tolist()
+    if min(abs(x1 - x0), abs(y1 - y0)) > BOX_SHARE * max(size_hw):
         return replace(clicks, box_xyxy=(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)))
     points, labels = np.array([[x1, y1]], np.float32), np.array([int(inside)], np.int64)
     if clicks.points_xy is not None:
         points, labels = np.concatenate([clicks.points_xy, points]), np.concatenate([clicks.labels, labels])
     return replace(clicks, points_xy=points, labels=labels)
+
+
+def _pairs(drag: Sequence[float]) -> list:
+    if not isinstance(drag, Sequence) or len(drag) != 4:
+        raise InputError("A click must be four numbers: x and y of its start, x and y of its end.")
+    return [list(drag[:2]), list(drag[2:])]
 
 
 def clicks_to_text(clicks: Sequence[Clicks | None]) -> str:

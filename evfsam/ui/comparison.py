@@ -18,6 +18,7 @@ from evfsam.media.export import slug
 from evfsam.media.overlay import overlay
 from evfsam.media.palette import RGB, colour_of
 from evfsam.types import Segmentation
+from evfsam.ui.kept import KeptMask
 from evfsam.ui.viewer import layer_uri, percent, picture_uri, seconds, to_view
 
 FEWEST, MOST = 2, 4
@@ -28,7 +29,7 @@ NO_SCORE = "–"  # of a mask that is not there
 
 @dataclass(frozen=True)
 class Candidate:
-    """One side of a comparison: what to ask whom, and how to call it."""
+    """One side of a comparison: its label, and the question to a checkpoint."""
 
     label: str
     model: str
@@ -41,21 +42,27 @@ class Side:
     """One side's answer.
 
     Attributes:
-        weight_bytes: what the checkpoint's weights take at this precision.
-        encode_seconds, decode_seconds: measured with nothing remembered of the picture.
+        kept: its mask, compressed.
+        encode_seconds, decode_seconds: measured without features that were kept from an earlier question.
+        weight_bytes: memory of the checkpoint's weights at this precision.
     """
 
     candidate: Candidate
-    segmentation: Segmentation
+    kept: KeptMask
     encode_seconds: float
     decode_seconds: float
     weight_bytes: int
+
+    @property
+    def segmentation(self) -> Segmentation:
+        """The answer at full size, made anew each time."""
+        return self.kept.at()
 
 
 def candidates(
     way: str, models: Sequence[str], phrases: Sequence[str], precisions: Sequence[str], model: str
 ) -> list[Candidate]:
-    """The sides of a comparison by ``way``; what is not compared is ``model``, the first phrase, "auto".
+    """The sides of a comparison by ``way``. What is not compared is ``model``, the first phrase and "auto".
 
     Raises InputError unless there are two to four.
     """
@@ -85,7 +92,7 @@ def pairwise_iou(sides: Sequence[Side]) -> np.ndarray:
 
 
 def difference_map(image: np.ndarray, masks: tuple[np.ndarray, np.ndarray], colours: tuple[RGB, RGB]) -> np.ndarray:
-    """The picture in grey, with what only one of two masks takes in that one's colour: uint8 (h, w, 3)."""
+    """The image in grey; pixels of only one of two masks have that mask's colour: uint8 (h, w, 3)."""
     view, (a, b) = to_view(image), masks
     grey = np.repeat(view.mean(2, keepdims=True) * 0.6 + 60, 3, axis=2).clip(0, 255).astype(np.uint8)
     only_a, only_b = (to_view(mask * np.uint8(255)) > 127 for mask in (a & ~b, b & ~a))
@@ -115,23 +122,21 @@ def pair_html(image: np.ndarray, sides: Sequence[Side], first: int, second: int)
     )
 
 
-def files(image: np.ndarray, stem: str, sides: Sequence[Side]) -> dict[str, bytes]:
-    """What a comparison adds to the masks: file name -> content, figures as JSON and a difference map a pair."""
+def files(image: np.ndarray, stem: str, sides: Sequence[Side]) -> Iterator[tuple[str, bytes]]:
+    """What a comparison adds to the masks, as (file name, content): a difference map per pair, and figures as JSON."""
     labels = [side.candidate.label for side in sides]
-    content = {}
     for i, j in combinations(range(len(sides)), 2):
         masks = sides[i].segmentation.mask, sides[j].segmentation.mask
         drawn = Image.fromarray(difference_map(image, masks, (colour_of(i), colour_of(j))))
         buffer = io.BytesIO()
         drawn.save(buffer, "png")
-        content[f"{stem}.difference.{slug(labels[i], str(i))}.{slug(labels[j], str(j))}.png"] = buffer.getvalue()
+        yield f"{stem}.difference.{slug(labels[i], str(i))}.{slug(labels[j], str(j))}.png", buffer.getvalue()
     document = {"sides": [figures(side) for side in sides], "iou": pairwise_iou(sides).round(6).tolist()}
-    content[f"{stem}.comparison.json"] = json.dumps(document, ensure_ascii=False, indent=1).encode()
-    return content
+    yield f"{stem}.comparison.json", json.dumps(document, ensure_ascii=False, indent=1).encode()
 
 
 def figures(side: Side) -> dict[str, Any]:
-    """What was measured of a side, for JSON."""
+    """The measurements of a side, for JSON."""
     candidate, found = side.candidate, side.segmentation
     return {
         "label": candidate.label,
@@ -147,9 +152,9 @@ def figures(side: Side) -> dict[str, Any]:
 
 
 def grid_html(image: np.ndarray, sides: Sequence[Side], notes: Sequence[tuple[str, ...]]) -> str:
-    """Every side's picture with its score, area, time and memory, and what is to be noted of it."""
-    picture = picture_uri(to_view(image))
-    cards = "".join(_cards(sides, notes, picture, _ratio(image)))
+    """Every side's mask over the image, with its score, area, time, memory and notes."""
+    uri = picture_uri(to_view(image))
+    cards = "".join(_cards(sides, notes, uri, _ratio(image)))
     return f'<div class="evf-grid" style="--columns: {2 if len(sides) == MOST else len(sides)}">{cards}</div>'
 
 
@@ -158,13 +163,13 @@ def _ratio(image: np.ndarray) -> str:
     return f"aspect-ratio: {width} / {height}; --ratio: {width / height:.5f}"
 
 
-def _cards(sides: Sequence[Side], notes: Sequence[tuple[str, ...]], picture: str, ratio: str) -> Iterator[str]:
+def _cards(sides: Sequence[Side], notes: Sequence[tuple[str, ...]], image_uri: str, ratio: str) -> Iterator[str]:
     for i, (side, own) in enumerate(zip(sides, notes, strict=True)):
         found, colour, label = side.segmentation, colour_of(i), escape(side.candidate.label)
         score = f"{found.score:.2f}" if found.mask.any() else NO_SCORE
         told = "".join(f'<p class="note">{escape(note)}</p>' for note in own)
         yield (
-            f'<article><div class="evf-stage" style="{ratio}"><img class="picture" alt="" src="{picture}">'
+            f'<article><div class="evf-stage" style="{ratio}"><img class="picture" alt="" src="{image_uri}">'
             f'<img class="layer" alt="Mask of {label}" src="{layer_uri(found.mask, colour)}"></div>'
             f"<h3>{_swatch(colour)}{label}</h3><dl>"
             f"<div><dt>Score</dt><dd>{score}</dd></div>"

@@ -1,51 +1,73 @@
-"""Answers as files in Gradio's cache, from where they are served and, after a while, deleted."""
+"""Answers as files in Gradio's cache, which serves them and later deletes them."""
 
 from __future__ import annotations
 
+import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from gradio.utils import get_upload_folder
 
-from evfsam.media.export import bundle, slug, zip_files
+from evfsam.media.export import bundle, slug
 from evfsam.processing.text import SEMANTIC_PREFIX
 from evfsam.types import Segmentation
+from evfsam.ui.turns import Client
 
 
-def write_files(files: dict[str, bytes]) -> list[str]:
-    """Write file name -> content into a fresh folder of the cache; the paths, in the same order."""
+def write_files(files: Iterable[tuple[str, bytes]]) -> list[str]:
+    """Write (file name, content), one after the other, into a fresh folder of the cache; the paths in order."""
     folder = Path(get_upload_folder()) / uuid.uuid4().hex
     folder.mkdir(parents=True)
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    return [str(folder / name) for name in files]
+    paths = []
+    try:
+        for name, content in files:
+            paths.append(folder / name)
+            paths[-1].write_bytes(content)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return [str(path) for path in paths]
+
+
+def with_zip(paths: Sequence[str], stem: str) -> tuple[str, list[str]]:
+    """A zip of files that lie in one folder, written beside them; then the files."""
+    target = Path(paths[0]).parent / f"{stem}.zip"
+    with zipfile.ZipFile(target, "w") as archive:
+        for path in paths:  # PNG is compressed already
+            archive.write(path, Path(path).name, zipfile.ZIP_STORED if path.endswith(".png") else zipfile.ZIP_DEFLATED)
+    return str(target), list(paths)
 
 
 def picture_files(
     image: np.ndarray,
     picture_name: str,
-    segmentations: Sequence[Segmentation],
-    more: Mapping[str, bytes] | None = None,
+    segmentations: Iterable[Segmentation],
+    more: Iterable[tuple[str, bytes]] = (),
 ) -> tuple[str, list[str]]:
-    """Everything an answer gives: the zip of all, and masks, cut-outs, overlay and COCO JSON one by one.
+    """All files of an answer: a zip, and one by one masks, cut-outs, overlay and COCO JSON.
 
-    ``more`` holds further files, name -> content.
+    ``more`` brings further files as (name, content). Writing stops once nobody waits for the files.
     """
-    picture_name = Path(picture_name).name
-    files = {**bundle(image, segmentations, picture_name), **(more or {})}
-    stem = slug(Path(picture_name).stem, "picture")
-    archive, *single = write_files({f"{stem}.zip": zip_files(files), **files})
-    return archive, single
+    picture_name, client = Path(picture_name).name, Client.current()
+
+    def waited_for() -> Iterator[tuple[str, bytes]]:
+        for file in chain(bundle(image, segmentations, picture_name), more):
+            client.check()
+            yield file
+
+    return with_zip(write_files(waited_for()), slug(Path(picture_name).stem, "picture"))
 
 
-def bare(segmentations: Sequence[Segmentation]) -> list[Segmentation]:
-    """The answers without the "[semantic] " prefix, which says nothing in a file's name."""
-    return [renamed(s, s.prompt.removeprefix(SEMANTIC_PREFIX)) for s in segmentations]
+def bare(segmentations: Iterable[Segmentation]) -> Iterator[Segmentation]:
+    """The answers, named without the "[semantic] " prefix."""
+    return (renamed(found, found.prompt.removeprefix(SEMANTIC_PREFIX)) for found in segmentations)
 
 
 def renamed(segmentation: Segmentation, name: str) -> Segmentation:
-    """The same answer under another name, for answers to one phrase that have to be told apart."""
+    """The same answer under another name, so that several answers to one prompt can be told apart."""
     return replace(segmentation, prompt=name)

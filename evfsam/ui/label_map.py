@@ -1,9 +1,8 @@
-"""Several masks -> one label a pixel, the highest logit winning, and what was settled so."""
+"""Several masks -> at most one label per pixel: the highest logit wins."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,62 +10,72 @@ from PIL import Image
 
 from evfsam.media.palette import colour_of
 from evfsam.types import Segmentation
+from evfsam.ui.kept import KeptMask
 
 UNLABELLED = 255
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class LabelMap:
-    """One label a pixel.
+    """At most one label per pixel, kept compressed.
 
     Attributes:
-        labels: uint8 (H, W), the index of the segmentation, ``UNLABELLED`` where none claims the pixel.
-        contested: bool (H, W), where more than one did.
-        lost: for each segmentation, the share of the picture that another one took from it, 0..1.
+        masks: one per category: the pixels that it kept.
+        contested: the pixels that more than one category claimed.
+        lost: for each category, the share of the image that another one took from it, 0..1.
+        covered: share of the image with a label, 0..1.
     """
 
-    labels: np.ndarray
-    contested: np.ndarray
+    masks: tuple[KeptMask, ...]
+    contested: KeptMask
     lost: tuple[float, ...]
+    covered: float
 
-    def mask(self, index: int) -> np.ndarray:
-        """bool (H, W): what is left to a segmentation."""
-        return self.labels == index
-
-    @property
-    def covered(self) -> float:
-        """Share of the picture with a label, 0..1."""
-        return float((self.labels != UNLABELLED).mean())
+    def labels(self) -> np.ndarray:
+        """uint8 (H, W): the index of the category, ``UNLABELLED`` where none claims the pixel."""
+        labels = np.full(self.contested.size_hw, UNLABELLED, np.uint8)
+        for index, mask in enumerate(self.masks):
+            labels[mask.at().mask] = index
+        return labels
 
 
-def settle(segmentations: Sequence[Segmentation]) -> LabelMap:
-    """Give every pixel to the segmentation with the highest logit above 0; at most 255 of them."""
-    size_hw = segmentations[0].mask_logits.shape
-    labels = np.full(size_hw, UNLABELLED, np.uint8)
-    best = np.zeros(size_hw, np.float32)
-    claims = np.zeros(size_hw, np.uint8)
-    for index, segmentation in enumerate(segmentations):  # one at a time: logits of a photograph are large
-        claims += segmentation.mask
-        wins = segmentation.mask & (segmentation.mask_logits > best)
-        labels[wins] = index
-        best[wins] = segmentation.mask_logits[wins]
-    lost = tuple(float((s.mask & (labels != i)).mean()) for i, s in enumerate(segmentations))
-    return LabelMap(labels, claims > 1, lost)
+class Settler:
+    """Gives every pixel to the category with the highest logit above 0. Takes one category at a time, at most 255."""
+
+    def __init__(self, size_hw: tuple[int, int]):
+        self._labels = np.full(size_hw, UNLABELLED, np.uint8)
+        self._best = np.zeros(size_hw, np.float32)
+        self._contested = np.zeros(size_hw, bool)
+        self._heads: list[tuple[Segmentation, float]] = []
+
+    def add(self, found: Segmentation) -> None:
+        """The next category."""
+        mask, logits = found.mask, found.mask_logits
+        wins = logits > self._best
+        self._contested |= mask & (self._labels != UNLABELLED)
+        self._labels[wins] = len(self._heads)
+        np.maximum(self._best, logits, out=self._best)
+        self._heads.append((replace(found, mask_logits=np.zeros((0, 0), np.float32)), float(mask.mean())))
+
+    def settled(self) -> LabelMap:
+        """What each category kept."""
+        masks, lost = [], []
+        for index, (head, claimed) in enumerate(self._heads):
+            kept = self._labels == index
+            masks.append(_kept(head, kept))
+            lost.append(claimed - float(kept.mean()))
+        contested = _kept(Segmentation("", np.zeros((0, 0)), 0.0), self._contested)
+        return LabelMap(tuple(masks), contested, tuple(lost), float((self._labels != UNLABELLED).mean()))
+
+
+def _kept(head: Segmentation, mask: np.ndarray) -> KeptMask:
+    return KeptMask.of(replace(head, mask_logits=mask), (0.5,))
 
 
 def labels_png(labels: np.ndarray) -> bytes:
     """uint8 (H, W) -> a lossless PNG whose pixel values are the labels, shown in the palette's colours."""
-    picture = Image.fromarray(labels).convert("P")
-    picture.putpalette(b"".join(bytes(colour_of(i)) for i in range(UNLABELLED)) + b"\0\0\0")
+    drawn = Image.fromarray(labels).convert("P")
+    drawn.putpalette(b"".join(bytes(colour_of(i)) for i in range(UNLABELLED)) + b"\0\0\0")
     buffer = io.BytesIO()
-    picture.save(buffer, "png")
+    drawn.save(buffer, "png")
     return buffer.getvalue()
-
-
-def exclusive(segmentations: Sequence[Segmentation], settled: LabelMap) -> list[Segmentation]:
-    """The segmentations with only the pixels that they kept."""
-    kept = []
-    for i, segmentation in enumerate(segmentations):
-        logits = np.where(settled.mask(i), segmentation.mask_logits, np.minimum(segmentation.mask_logits, 0))
-        kept.append(replace(segmentation, mask_logits=logits))
-    return kept

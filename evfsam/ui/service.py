@@ -1,26 +1,31 @@
-"""What the tabs share: the checkpoints in memory, and the answer a session is looking at."""
+"""What the tabs share: the checkpoints in memory, the model's turns, and the answer that a session looks at."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from evfsam import values
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.checkpoints.pool import ModelPool
 from evfsam.checkpoints.registry import CheckpointInfo, default_model, find, list_models
-from evfsam.errors import CheckpointError, InputError
+from evfsam.errors import CheckpointError, InputError, VideoError
 from evfsam.media.images import open_image
 from evfsam.predictor import Predictor
 from evfsam.runtime import Runtime, choose_runtime, weight_budget_bytes
 from evfsam.types import Clicks, Segmentation, TrackedFrame, VideoPrompt
 from evfsam.ui import video_job
 from evfsam.ui.comparison import Candidate, Side
+from evfsam.ui.kept import THRESHOLDS, KeptMask
+from evfsam.ui.label_map import LabelMap, Settler
 from evfsam.ui.settings import Settings
+from evfsam.ui.turns import Client, Line
 from evfsam.ui.video_job import Clip, Job, Outcome, Step
 from evfsam.ui.zero import ON_ZERO_GPU, on_gpu
 from evfsam.video.tracker import VideoTracker
@@ -30,76 +35,76 @@ LOG = logging.getLogger(__name__)
 WEIGHT_BYTES = 12 * 10**9  # of all models held, at most: two of the largest in float32, four in half precision
 PREVIEW_SECONDS, SCAN_SECONDS = 20, 60
 FRAMES_PER_SECOND = 8  # that a published SAM-2 follows one object at least, files written
-ANSWER_SECONDS = 20  # booked on ZeroGPU: a SAM ViT-H picture and a dozen phrases, with room for a cold start
-
-MAX_PIXELS = 24_000_000  # of a picture: its logits are kept for the session, 96 MB a phrase at that size
-
-
-@dataclass(frozen=True)
-class Timed:
-    """Segmentations and what they took, in seconds; a picture seen before takes next to nothing to encode."""
-
-    segmentations: tuple[Segmentation, ...]
-    encode_seconds: float
-    decode_seconds: float
+ANSWER_SECONDS = 20  # booked on ZeroGPU: a SAM ViT-H image and a dozen prompts, with room for a cold start
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a session is looking at: a picture, what was asked of it and what was found.
+    """What a session looks at: an image, what was asked of it and what was found.
 
-    ``picture_path`` is where the picture was read from; ``clicks`` holds, for each segmentation, the points
-    and box that refined it, or None; ``device`` and ``precision`` say where it ran.
+    The image itself stays in its file; masks are kept compressed.
+
+    Attributes:
+        picture_path: the file of the image.
+        size_hw: (height, width) of the image in pixels.
+        model, device, precision: what answered, and where it ran.
+        masks: one per prompt.
+        encode_seconds, decode_seconds: an image that was seen before takes next to nothing to encode.
+        clicks: for each mask, the points and box that refined it, or None.
     """
 
-    image: np.ndarray
     picture_path: str
+    size_hw: tuple[int, int]
     model: str
     device: str
     precision: str
-    timed: Timed
+    masks: tuple[KeptMask, ...]
+    encode_seconds: float
+    decode_seconds: float
     clicks: tuple[Clicks | None, ...] = field(default=())
+
+    @property
+    def image(self) -> np.ndarray:
+        """uint8 (H, W, 3), read again from its file. Raises InputError if the file is gone."""
+        return open_image(self.picture_path, self.size_hw[0] * self.size_hw[1])
 
     @property
     def picture_name(self) -> str:
         return Path(self.picture_path).name
 
     @property
-    def segmentations(self) -> tuple[Segmentation, ...]:
-        return self.timed.segmentations
-
-    @property
     def phrases(self) -> list[str]:
-        return [segmentation.prompt for segmentation in self.segmentations]
+        return [mask.prompt for mask in self.masks]
 
-    def at(self, threshold: float) -> list[Segmentation]:
-        """The segmentations with their masks cut at another probability than one half."""
-        shift = np.float32(np.log(threshold / (1 - threshold)))
-        if not shift:
-            return list(self.segmentations)
-        return [replace(s, mask_logits=s.mask_logits - shift) for s in self.segmentations]
+    def at(self, threshold: float = 0.5) -> Iterator[Segmentation]:
+        """The masks cut at a probability, one at a time at full size."""
+        return (mask.at(threshold) for mask in self.masks)
 
 
 class ModelService:
-    """The checkpoints that this app offers, those of them in memory, and the work that needs a GPU.
+    """The checkpoints that this app offers, those of them in memory, and the work that needs the model.
 
-    One for the whole process; safe to share between sessions.
+    One for the whole process; safe to share between sessions. Only one thread uses the model at a time. A question
+    about an image keeps its turn until it is answered; a clip gives its turn back after every frame. Work stops
+    before its next step once nobody waits for it.
     """
 
     def __init__(self, settings: Settings):
         """Raises InputError for a device or precision, CheckpointError for a checkpoint that is not there."""
+        self.limits = settings.limits
         self.runtime = choose_runtime(settings.device, settings.precision)
         self.models = _offered(settings.models)
         self.default_model = next(iter(self.models))
         self._predictors: ModelPool[Predictor] = ModelPool(_weight_budget(self.runtime))
-        self.stopped: set[str] = set()  # jobs that somebody called off
+        self._loading, self._model, self._clips = Line(), Line(), Line()
         # On ZeroGPU each of these is a forked process of its own.
-        self.segment = on_gpu(self._segment, ANSWER_SECONDS)
-        self.measure = on_gpu(self._measure, ANSWER_SECONDS)
-        self.attention = on_gpu(self._attention, ANSWER_SECONDS)
-        self.preview = on_gpu(self._preview, PREVIEW_SECONDS)
-        self.scan = on_gpu(self._scan, SCAN_SECONDS)
-        self.track = on_gpu(self._track, _tracking_seconds)
+        self._asked = on_gpu(self._ask, ANSWER_SECONDS)
+        self._labelled = on_gpu(self._label, ANSWER_SECONDS)
+        self._measured = on_gpu(self._measure, ANSWER_SECONDS)
+        self._attended = on_gpu(self._attend, ANSWER_SECONDS)
+        self._previewed = on_gpu(self._preview, PREVIEW_SECONDS)
+        self._scanned = on_gpu(self._scan, SCAN_SECONDS)
+        self._tracked = on_gpu(self._track, _tracking_seconds)
         if ON_ZERO_GPU:  # weights must be placed before the first fork
             for name in list(self.models)[: max(1, len(settings.models))]:
                 self._try_to_load(name)
@@ -108,9 +113,9 @@ class ModelService:
         """The row of an offered checkpoint. Raises CheckpointError for any other name."""
         try:
             return self.models[name]
-        except KeyError:
+        except (KeyError, TypeError):  # TypeError: no text at all
             known = ", ".join(self.models)
-            raise CheckpointError(f"There is no checkpoint {name!r} here; choose one of {known}.") from None
+            raise CheckpointError(f"There is no checkpoint {values.shown(name)} here; choose one of {known}.") from None
 
     @staticmethod
     def has_picture(picture_path: str | None) -> None:
@@ -125,11 +130,16 @@ class ModelService:
         except CheckpointError as error:
             LOG.warning("%s", error)
 
-    @staticmethod
-    def open(picture_path: str | None) -> np.ndarray:
-        """A picture file as uint8 (H, W, 3). Raises InputError if there is none or it cannot be used."""
-        ModelService.has_picture(picture_path)
-        return open_image(picture_path, MAX_PIXELS)
+    def open(self, picture_path: str | None, prompts: int = 1) -> np.ndarray:
+        """An image file as uint8 (H, W, 3).
+
+        Raises InputError if there is none, it cannot be used, or so many prompts on it are more than the limits allow.
+        """
+        self.has_picture(picture_path)
+        self.limits.check_prompts(prompts)
+        image = open_image(picture_path, self.limits.pixels)
+        self.limits.check_image(image.shape[:2], prompts)
+        return image
 
     def predictor(self, name: str, precision: str = "auto") -> Predictor:
         """The predictor of an offered checkpoint, loaded if need be; the least used ones make room."""
@@ -143,60 +153,155 @@ class ModelService:
         expected = info.memory_bytes(runtime.dtype.itemsize) or 0
         return self._predictors.get((name, runtime.precision), load, expected)
 
-    def _segment(
+    @contextmanager
+    def turn(self, model: str, precision: str = "auto") -> Iterator[Client]:
+        """Hold the model, loaded beforehand; call ``check`` of the client that comes back before each further step.
+
+        Raises ClientGoneError if nobody waits any more, CheckpointError for a checkpoint that cannot be had.
+        """
+        self.info(model)
+        client = Client.current()
+        self._load(model, client, precision)
+        with self._model.turn(client):
+            yield client
+
+    def _load(self, model: str, client: Client, precision: str = "auto") -> None:
+        """Load a checkpoint without keeping others from the model. ZeroGPU's processes do it themselves."""
+        if not ON_ZERO_GPU:
+            with self._loading.turn(client):
+                self.predictor(model, precision)
+
+    def answer(
+        self,
+        model: str,
+        picture_path: str | None,
+        prompts: Sequence[str],
+        clicks: Sequence[Clicks | None] | None = None,
+        thresholds: Sequence[float] = THRESHOLDS,
+    ) -> Answer:
+        """Ask a checkpoint for prompts, and clicks that refine them, on an image file.
+
+        ``thresholds``: the probabilities at which masks will be cut. Raises EvfSamError for what cannot be used.
+        """
+        clicks = list(clicks or [None] * len(prompts))
+        with self.turn(model) as client:
+            image = self.open(picture_path, len(prompts))
+            most = self.limits.kept_bytes // self.limits.prompts
+            found, seconds = _gather(self._asked(model, image, prompts, clicks, thresholds, most), client)
+        return self._answer(model, picture_path, image.shape[:2], found, seconds, clicks)
+
+    def label(self, model: str, picture_path: str | None, prompts: Sequence[str]) -> tuple[Answer, LabelMap]:
+        """Ask for categories; every pixel goes to one of them at most. Raises EvfSamError for what cannot be used."""
+        with self.turn(model) as client:
+            image = self.open(picture_path, len(prompts))
+            (settled,), seconds = _gather(self._labelled(model, image, prompts), client)
+        answer = self._answer(model, picture_path, image.shape[:2], settled.masks, seconds, [None] * len(prompts))
+        return answer, settled
+
+    def _answer(self, model, picture_path, size_hw, masks, seconds: list[float], clicks) -> Answer:
+        device, precision = self.runtime.device.type, self.runtime.precision
+        encode, decode = seconds[0], sum(seconds[1:])
+        return Answer(picture_path, size_hw, model, device, precision, tuple(masks), encode, decode, tuple(clicks))
+
+    def measure(self, candidate: Candidate, image: np.ndarray) -> Side:
+        """One side of a comparison."""
+        with self.turn(candidate.model, candidate.precision):
+            return self._measured(candidate, image)
+
+    def attention(self, model: str, picture_path: str, phrase: str) -> np.ndarray:
+        """Where the encoder looked for a phrase: float32 (n, n)."""
+        with self.turn(model):
+            return self._attended(model, self.open(picture_path), phrase)
+
+    def preview(self, model: str, image: np.ndarray, prompts: Sequence[VideoPrompt]) -> TrackedFrame:
+        """One frame with what its prompts find there."""
+        with self.turn(model):
+            return self._previewed(model, image, prompts)
+
+    def scan(self, model: str, clip: Clip, phrase: str, every: int) -> Iterator[tuple[int, bool]]:
+        """(frame index, found) of each frame that was looked at; the search ends with the first hit."""
+        yield from self._frame_by_frame(model, self._scanned(model, clip, phrase, every))
+
+    def track(self, job: Job) -> Iterator[Step | Outcome]:
+        """Follow objects through a clip; the Outcome comes last."""
+        frames = len(job.clip.open())
+        self.limits.check_clip(frames, len(job.names))
+        if (last := max(prompt.frame_index for prompt in job.prompts)) >= frames:
+            raise VideoError(f"The clip ends before frame {last}: name objects on a frame from 0 to {frames - 1}.")
+        yield from self._frame_by_frame(job.model, self._tracked(job))
+
+    def _frame_by_frame(self, model: str, work: Iterator) -> Iterator:
+        """One clip at a time, which gives the model back after every frame."""
+        self.info(model)
+        client = Client.current()
+        with self._clips.turn(client):
+            self._load(model, client)
+            yield from self._model.one_by_one(work, client)
+
+    def _ask(
         self,
         model: str,
         image: np.ndarray,
-        phrases: Sequence[str],
-        clicks: Sequence[Clicks | None] | None = None,
-        precision: str = "auto",
-    ) -> Timed:
-        return _ask(self.predictor(model, precision), image, phrases, clicks)
+        prompts: Sequence[str],
+        clicks: Sequence[Clicks | None],
+        thresholds: Sequence[float],
+        most_bytes: int,
+    ) -> Iterator[KeptMask | None]:
+        """None when the image is encoded, then a mask per prompt."""
+        predictor = self.predictor(model)
+        encoded = predictor.encode(image)
+        yield None
+        for prompt, by_hand in zip(prompts, clicks, strict=True):
+            yield KeptMask.of(predictor.segment(encoded, [prompt], [by_hand])[0], thresholds, most_bytes)
+
+    def _label(self, model: str, image: np.ndarray, prompts: Sequence[str]) -> Iterator[LabelMap | None]:
+        """None when the image is encoded and after each prompt, then the label map."""
+        predictor = self.predictor(model)
+        encoded = predictor.encode(image)
+        yield None
+        settler = Settler(image.shape[:2])
+        for prompt in prompts:
+            settler.add(predictor.segment(encoded, [prompt])[0])
+            yield None
+        yield settler.settled()
 
     def _measure(self, candidate: Candidate, image: np.ndarray) -> Side:
         loaded = self.predictor(candidate.model, candidate.precision)
-        # A predictor that remembers no picture, so that sides asked before take no less time.
-        timed = _ask(Predictor(loaded.checkpoint, loaded.runtime), image, [candidate.phrase], None)
+        # A predictor that remembers no image, so that sides asked before take no less time.
+        predictor = Predictor(loaded.checkpoint, loaded.runtime)
+        start = time.perf_counter()
+        encoded = predictor.encode(image)
+        encoded_at = time.perf_counter()
+        found = predictor.segment(encoded, [candidate.phrase])[0]
+        answered_at = time.perf_counter()
         weights = sum(p.numel() * p.element_size() for p in loaded.model.parameters())
-        return Side(candidate, timed.segmentations[0], timed.encode_seconds, timed.decode_seconds, weights)
+        kept = KeptMask.of(found, (0.5,))
+        return Side(candidate, kept, encoded_at - start, answered_at - encoded_at, weights)
 
-    def _attention(self, model: str, image: np.ndarray, phrase: str) -> np.ndarray:
+    def _attend(self, model: str, image: np.ndarray, phrase: str) -> np.ndarray:
         return self.predictor(model).cls_attention(image, phrase)
 
     def _preview(self, model: str, image: np.ndarray, prompts: Sequence[VideoPrompt]) -> TrackedFrame:
         return VideoTracker(self.predictor(model)).preview(image, prompts)
 
     def _scan(self, model: str, clip: Clip, phrase: str, every: int) -> Iterator[tuple[int, bool]]:
-        """(frame index, found) of each frame that was looked at; the search ends with the first hit."""
         for frame in VideoTracker(self.predictor(model)).scan(clip.open(), phrase, every):
             yield frame.index, frame.objects[0].visible
 
     def _track(self, job: Job) -> Iterator[Step | Outcome]:
-        yield from video_job.run(VideoTracker(self.predictor(job.model)), job, self.stopped)
+        yield from video_job.run(VideoTracker(self.predictor(job.model)), job)
 
-    def answer(
-        self,
-        model: str,
-        picture_path: str | None,
-        phrases: Sequence[str],
-        clicks: Sequence[Clicks | None] | None = None,
-    ) -> Answer:
-        """Ask a checkpoint for phrases, and clicks that refine them, on a picture file.
 
-        Raises EvfSamError for what cannot be used.
-        """
-        self.info(model)
-        image = self.open(picture_path)
-        timed = self.segment(model, image, phrases, clicks)
-        return Answer(
-            image,
-            picture_path,
-            model,
-            self.runtime.device.type,
-            self.runtime.precision,
-            timed,
-            tuple(clicks or [None] * len(phrases)),
-        )
+def _gather(work: Iterator, client: Client) -> tuple[list, list[float]]:
+    """What comes of work step by step, without the Nones, and the seconds of each step."""
+    found, seconds, start = [], [], time.perf_counter()
+    for item in work:
+        seconds.append(time.perf_counter() - start)
+        if item is not None:
+            found.append(item)
+        client.check()
+        start = time.perf_counter()
+    return found, seconds
 
 
 def _weight_budget(runtime: Runtime) -> int:
@@ -207,16 +312,6 @@ def _weight_budget(runtime: Runtime) -> int:
 def _tracking_seconds(job: Job) -> int:
     """What to book for a clip: booked too short it is cut off, too long it waits for nothing."""
     return 10 + len(job.clip.open()) * max(1, len(job.names)) // FRAMES_PER_SECOND
-
-
-def _ask(
-    predictor: Predictor, image: np.ndarray, phrases: Sequence[str], clicks: Sequence[Clicks | None] | None
-) -> Timed:
-    start = time.perf_counter()
-    encoded = predictor.encode(image)
-    encoded_at = time.perf_counter()
-    found = predictor.segment(encoded, phrases, clicks)
-    return Timed(tuple(found), encoded_at - start, time.perf_counter() - encoded_at)
 
 
 def _offered(names: Sequence[str]) -> dict[str, CheckpointInfo]:

@@ -7,6 +7,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from evfsam.errors import InputError
+from evfsam.ui.limits import Limits, read_limits
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -20,6 +23,7 @@ class Settings:
         host: where the server listens; None leaves it to Gradio (GRADIO_SERVER_NAME, else this machine only).
         port: None leaves it to Gradio (GRADIO_SERVER_PORT, else the first free one from 7860).
         share: whether to ask Gradio for a public link.
+        limits: how much one request may ask for (EVFSAM_LIMIT_PIXELS and so on).
         mcp: whether to offer the endpoints to language models as well (needs the ``mcp`` package).
     """
 
@@ -30,6 +34,7 @@ class Settings:
     port: int | None = None
     share: bool = False
     mcp: bool = False
+    limits: Limits = Limits()
 
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -59,6 +64,10 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.
     parser.add_argument("--share", action="store_true", help="ask Gradio for a public link (GRADIO_SHARE)")
     parser.add_argument("--mcp", action="store_true", help="serve MCP too (GRADIO_MCP_SERVER)")
     given = parser.parse_args(arguments)
+    try:
+        limits = read_limits(environment)
+    except InputError as error:
+        parser.error(str(error))
     named = given.model or environment.get("EVFSAM_MODEL", "").split(",")
     return Settings(
         models=tuple(name.strip() for name in named if name.strip()),
@@ -68,4 +77,5 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.
         port=given.port,
         share=given.share,
         mcp=given.mcp,
+        limits=limits,
     )

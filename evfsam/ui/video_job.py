@@ -1,6 +1,6 @@
-"""Following things through a clip, step by step, and writing the files on the way.
+"""Following objects through a clip, step by step, and writing the files on the way.
 
-Steps are small: on ZeroGPU they cross from another process.
+Steps are small: on ZeroGPU they come from another process. Read them one at a time and keep none.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -30,21 +30,22 @@ from evfsam.video.tracker import Direction, VideoTracker
 
 PREVIEW_PIXELS = 720
 PREVIEW_SECONDS = 0.4  # between two previews
+NOT_FOUND = "Nothing was found for {!r} on any frame: use other words, another frame or another clip."
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Which part of which video, and how large.
+    """A part of a video, and its size.
 
-    ``start_s`` and ``end_s`` are in seconds of the file, ``end_s`` None for its end; a longer clip than
-    ``max_frames`` is cut and larger frames than ``max_long_side`` are scaled down, both said beforehand.
+    ``start_s`` and ``end_s`` are in seconds of the file; an ``end_s`` of None is its end. A clip longer than
+    ``max_frames`` is cut, and frames larger than ``max_long_side`` are scaled down. Both are said before work starts.
     """
 
     path: str
     start_s: float = 0.0
     end_s: float | None = None
     max_long_side: int = 720
-    max_frames: int = 900
+    max_frames: int = 1800
 
     def open(self) -> VideoReader:
         """Raises VideoError if it cannot be read."""
@@ -53,7 +54,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Job:
-    """What to do: which clip, which objects, by which checkpoint."""
+    """What to do: the clip, the objects and the checkpoint."""
 
     clip: Clip
     model: str
@@ -61,7 +62,6 @@ class Job:
     direction: Direction = "forward"
     find_again: bool = True
     transparent: bool = False
-    ident: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def names(self) -> dict[int, str]:
@@ -71,7 +71,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Step:
-    """How far it is: ``done`` of ``total`` steps after ``elapsed_s`` seconds, and now and then a preview."""
+    """Progress: ``done`` of ``total`` steps after ``elapsed_s`` seconds. Some steps bring a preview."""
 
     done: int
     total: int
@@ -87,28 +87,25 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it.
+    """The result of a job.
 
     Attributes:
         video_path: the clip with its objects drawn over it.
-        archive_path: all files as one zip.
-        files: everything for keeping, the video too.
+        files: everything to keep, the video included.
         times_s: of each frame.
-        scores: object id -> a value a frame: predicted IoU, None where the object is not visible.
+        scores: object id -> one value per frame: predicted IoU, None where the object is not visible.
+        warnings: object id -> sentences for the user.
     """
 
     video_path: str
-    archive_path: str
     files: tuple[str, ...]
     times_s: tuple[float, ...]
     scores: dict[int, tuple[float | None, ...]]
+    warnings: dict[int, tuple[str, ...]]
 
 
-def run(tracker: VideoTracker, job: Job, stopped: set[str]) -> Iterator[Step | Outcome]:
-    """Do the job; the last thing that comes is the Outcome.
-
-    Args:
-        stopped: the job ends, and leaves nothing behind, as soon as its ``ident`` is in here.
+def run(tracker: VideoTracker, job: Job) -> Iterator[Step | Outcome]:
+    """Do the job. The Outcome comes last. Close the iterator to stop: then no file is left.
 
     Raises EvfSamError if the clip cannot be read or the prompts cannot be used.
     """
@@ -118,26 +115,24 @@ def run(tracker: VideoTracker, job: Job, stopped: set[str]) -> Iterator[Step | O
     outcome = None
     try:
         for step in _follow(tracker, reader, job, folder):
-            if job.ident in stopped:
-                return
             outcome = step if isinstance(step, Outcome) else None
             yield step
     finally:
-        stopped.discard(job.ident)
-        if outcome is None:  # called off, failed, or whoever asked has gone
+        if outcome is None:  # cancelled or failed, or the client is gone
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _follow(tracker: VideoTracker, reader: VideoReader, job: Job, folder: Path) -> Iterator[Step | Outcome]:
     start, shown, names = time.perf_counter(), None, job.names
     scores: dict[int, list[float | None]] = {object_id: [] for object_id in names}
+    warnings: dict[int, list[str]] = {object_id: [] for object_id in names}
     with ExitStack() as stack:
         paths, sinks = _open_sinks(stack, reader, job, folder)
         for step in track_in_order(tracker, reader, job.prompts, job.direction, find_again=job.find_again):
             if step.in_order:
                 for sink in sinks:
                     sink.add(step.frame, *reader.time_of(step.frame.index))
-                _note_scores(scores, step.frame.objects)
+                _note(scores, warnings, step.frame.objects)
             elapsed = time.perf_counter() - start
             told = Step(step.done, max(step.total or 0, step.done), elapsed)
             if step.frame.objects and (shown is None or elapsed - shown > PREVIEW_SECONDS):
@@ -145,15 +140,26 @@ def _follow(tracker: VideoTracker, reader: VideoReader, job: Job, folder: Path) 
                 told = replace(told, image=_small(step.frame.image), rows=_rows(step.frame, names))
             yield told
     times = tuple(float(reader.time_of(i)[0]) for i in range(len(reader)))
-    archive = _zip(folder / f"{slug(Path(job.clip.path).stem, 'video')}.zip", paths)
-    yield Outcome(str(paths[0]), str(archive), tuple(map(str, paths)), times, {i: tuple(v) for i, v in scores.items()})
+    for object_id, values in scores.items():
+        if all(value is None for value in values):
+            warnings[object_id].append(NOT_FOUND.format(names[object_id]))
+    yield Outcome(
+        str(paths[0]),
+        tuple(map(str, paths)),
+        times,
+        {i: tuple(values) for i, values in scores.items()},
+        {i: tuple(sentences) for i, sentences in warnings.items()},
+    )
 
 
-def _zip(archive: Path, paths: Sequence[Path]) -> Path:
-    with zipfile.ZipFile(archive, "w") as bundle:  # stored: what is large is compressed already
-        for path in paths:
-            bundle.write(path, path.name)
-    return archive
+def archive(outcome: Outcome) -> str:
+    """All files of a job as one zip beside them; its path."""
+    video = Path(outcome.video_path)
+    path = video.with_name(f"{video.name.partition('.')[0]}.zip")
+    with zipfile.ZipFile(path, "w") as bundle:  # stored: large files are compressed already
+        for file in outcome.files:
+            bundle.write(file, Path(file).name)
+    return str(path)
 
 
 def _open_sinks(stack: ExitStack, reader: VideoReader, job: Job, folder: Path) -> tuple[list[Path], list[VideoSink]]:
@@ -168,10 +174,15 @@ def _open_sinks(stack: ExitStack, reader: VideoReader, job: Job, folder: Path) -
     return [path for path, _ in opened], [stack.enter_context(open_(path)) for path, open_ in opened]
 
 
-def _note_scores(scores: dict[int, list[float | None]], objects: Sequence[TrackedObject]) -> None:
+def _note(
+    scores: dict[int, list[float | None]], warnings: dict[int, list[str]], objects: Sequence[TrackedObject]
+) -> None:
     seen = {o.object_id: o.score for o in objects if o.visible}
     for object_id, values in scores.items():
         values.append(seen.get(object_id))
+    for found in objects:
+        told = warnings[found.object_id]
+        told += [sentence for sentence in found.warnings if sentence not in told]
 
 
 def _rows(frame: TrackedFrame, names: dict[int, str]) -> tuple[Row, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from evfsam.media import export
+from evfsam.media.overlay import overlay
 from evfsam.types import Segmentation
 
 
@@ -57,7 +57,9 @@ def test_an_empty_mask_gives_a_transparent_cutout(picture):
 def test_coco_json_is_read_by_pycocotools(tmp_path):
     segmentations = [segmentation(), segmentation("a dog", None), segmentation(box=(0, 0, 60, 40))]
     path = tmp_path / "coco.json"
-    path.write_text(json.dumps(export.coco_json("street.jpg", (40, 60), segmentations)))
+    path.write_bytes(
+        dict(export.bundle(np.zeros((40, 60, 3), np.uint8), segmentations, "street.jpg"))["street.coco.json"]
+    )
     coco = COCO(str(path))
     assert [c["name"] for c in coco.dataset["categories"]] == ["the red car", "a dog"]
     for annotation, s in zip(coco.dataset["annotations"], segmentations, strict=True):
@@ -67,19 +69,32 @@ def test_coco_json_is_read_by_pycocotools(tmp_path):
     assert [a["bbox"] for a in coco.dataset["annotations"]] == [[10, 5, 20, 20], [0, 0, 0, 0], [0, 0, 60, 40]]
 
 
-def test_a_zip_of_everything(picture):
-    files = export.bundle(picture, [segmentation(), segmentation()], "My Street.JPG")
-    with zipfile.ZipFile(io.BytesIO(export.zip_files(files))) as archive:
-        assert archive.testzip() is None
-        assert sorted(archive.namelist()) == [
-            "my-street.coco.json",
-            "my-street.overlay.png",
-            "my-street.the-red-car-2.cutout.png",
-            "my-street.the-red-car-2.mask.png",
-            "my-street.the-red-car.cutout.png",
-            "my-street.the-red-car.mask.png",
-        ]
-        assert opened(archive.read("my-street.overlay.png")).shape == picture.shape
+def test_every_file_of_a_result(picture):
+    files = dict(export.bundle(picture, [segmentation(), segmentation()], "My Street.JPG"))
+    assert list(files) == [
+        "my-street.the-red-car.mask.png",
+        "my-street.the-red-car.cutout.png",
+        "my-street.the-red-car-2.mask.png",
+        "my-street.the-red-car-2.cutout.png",
+        "my-street.overlay.png",
+        "my-street.coco.json",
+    ]
+    overlaid = overlay(picture, [segmentation().mask] * 2)
+    assert np.array_equal(opened(files["my-street.overlay.png"]), overlaid)
+
+
+def test_a_result_takes_one_mask_at_a_time(picture):
+    taken = []
+
+    def answers():
+        for number in range(3):
+            taken.append(number)
+            yield segmentation()
+
+    names = []
+    for name, _ in export.bundle(picture, answers()):
+        names.append(name)
+        assert len(taken) == min(3, 1 + (len(names) - 1) // 2)
 
 
 SLUGS = {

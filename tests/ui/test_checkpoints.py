@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from evfsam.errors import CheckpointError
-from evfsam.ui import state
+from evfsam.ui import service as service_module
 from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
 from tests.checkpoints.small import write_checkpoint
-
-PICTURE = np.zeros((40, 60, 3), np.uint8)
 
 
 @pytest.fixture
@@ -28,33 +27,40 @@ def held(service: ModelService) -> list[str]:
     return [key[0] for key in service._predictors.keys()]  # noqa: SIM118
 
 
-def bench_of(*models: str) -> ModelService:
+@pytest.fixture
+def image_path(tmp_path) -> str:
+    path = tmp_path / "black.png"
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(path)
+    return str(path)
+
+
+def service_of(*models: str) -> ModelService:
     return ModelService(Settings(models=models, device="cpu"))
 
 
 @pytest.mark.parametrize("on_zero_gpu", [False, True], ids=["loads when asked", "loads at the start"])
-def test_without_the_hub_the_app_goes_on_with_what_is_here(folders, tmp_path, monkeypatch, on_zero_gpu):
+def test_without_the_hub_the_app_goes_on_with_what_is_here(folders, image_path, tmp_path, monkeypatch, on_zero_gpu):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(state, "ON_ZERO_GPU", on_zero_gpu)
-    service = bench_of("evf-sam2", folders[0])
+    monkeypatch.setattr(service_module, "ON_ZERO_GPU", on_zero_gpu)
+    service = service_of("evf-sam2", folders[0])
     assert service.default_model == "evf-sam2"
     with pytest.raises(CheckpointError, match="evf-sam2.* is not on this disk"):
-        service.segment("evf-sam2", PICTURE, ["the car"])
-    assert len(service.segment("one", PICTURE, ["the red car"]).segmentations) == 1
+        service.answer("evf-sam2", image_path, ["the car"])
+    assert len(service.answer("one", image_path, ["the red car"]).masks) == 1
 
 
-def test_checkpoints_take_turns_where_one_fits(folders, monkeypatch):
-    monkeypatch.setattr(state, "weight_budget_bytes", lambda device: 1)
-    service = bench_of(*folders)
+def test_checkpoints_take_turns_where_one_fits(folders, image_path, monkeypatch):
+    monkeypatch.setattr(service_module, "weight_budget_bytes", lambda device: 1)
+    service = service_of(*folders)
     for name in ("one", "two", "one"):
-        service.segment(name, PICTURE, ["the red car"])
+        service.answer(name, image_path, ["the red car"])
         assert held(service) == [name]
 
 
-def test_checkpoints_stay_where_all_fit(folders):
-    service = bench_of(*folders)
+def test_checkpoints_stay_where_all_fit(folders, image_path):
+    service = service_of(*folders)
     for name in ("one", "two", "one"):
-        service.segment(name, PICTURE, ["the red car"])
+        service.answer(name, image_path, ["the red car"])
     assert held(service) == ["two", "one"]
     assert Path(service.predictor("two").checkpoint.folder).name == "two"

@@ -17,8 +17,9 @@ from evfsam.types import Clicks, Segmentation
 from evfsam.ui import comparison, links, timeline
 from evfsam.ui.answers import notes
 from evfsam.ui.clicking import clicks_from_text, clicks_to_text, with_drag
-from evfsam.ui.label_map import UNLABELLED, exclusive, labels_png, settle
-from evfsam.ui.phrases import MOST_PHRASES, split_phrases
+from evfsam.ui.kept import THRESHOLDS, KeptMask
+from evfsam.ui.label_map import UNLABELLED, LabelMap, Settler, labels_png
+from evfsam.ui.phrases import split_phrases
 from evfsam.ui.settings import read_settings
 from evfsam.ui.viewer import Row, percent, rows_html, seconds
 from evfsam.ui.vocabulary import OPEN, semantic_phrase
@@ -40,7 +41,7 @@ def test_phrases(typed, phrases):
     assert split_phrases(typed) == phrases
 
 
-@pytest.mark.parametrize("typed", ["", "  ", ",,\n", None, ",".join(map(str, range(MOST_PHRASES + 1)))])
+@pytest.mark.parametrize("typed", ["", "  ", ",,\n", None, 5, ["a dog"], {"a": 1}, float("nan"), "x" * 100_000])
 def test_no_phrases(typed):
     with pytest.raises(InputError):
         split_phrases(typed)
@@ -94,22 +95,48 @@ def _segmentation(logits) -> Segmentation:
     return Segmentation("x", np.array(logits, np.float32), 0.5)
 
 
+def settle(found) -> LabelMap:
+    settler = Settler(found[0].mask_logits.shape)
+    for segmentation in found:
+        settler.add(segmentation)
+    return settler.settled()
+
+
 def test_overlaps_go_to_the_higher_logit():
     found = [_segmentation([[3, 1, -1]]), _segmentation([[2, 4, -2]])]
     settled = settle(found)
-    assert settled.labels.tolist() == [[0, 1, UNLABELLED]]
-    assert settled.contested.tolist() == [[True, True, False]]
+    assert settled.labels().tolist() == [[0, 1, UNLABELLED]]
+    assert settled.contested.at().mask.tolist() == [[True, True, False]]
     assert settled.lost == pytest.approx((1 / 3, 1 / 3))
     assert settled.covered == pytest.approx(2 / 3)
-    assert [s.mask.tolist() for s in exclusive(found, settled)] == [[[True, False, False]], [[False, True, False]]]
+    assert [kept.at().mask.tolist() for kept in settled.masks] == [[[True, False, False]], [[False, True, False]]]
 
 
 @settings(deadline=None)
 @given(st.lists(st.lists(st.floats(-5, 5, width=32), min_size=6, max_size=6), min_size=1, max_size=5))
 def test_exclusive_masks_share_out_the_union(logits):
     found = [_segmentation([row]) for row in logits]
-    masks = np.stack([s.mask for s in exclusive(found, settle(found))])
+    masks = np.stack([kept.at().mask for kept in settle(found).masks])
     assert (masks.sum(0) == np.any([s.mask for s in found], axis=0)).all()
+
+
+def test_a_kept_mask_is_exact_at_every_position_of_the_slider():
+    logits = np.random.default_rng(0).normal(0, 2, (40, 50)).astype(np.float32)
+    found = Segmentation("x", logits, 0.5, 0.25, ("A warning.",))
+    kept = KeptMask.of(found)
+    for threshold in THRESHOLDS:
+        again = kept.at(threshold)
+        assert np.array_equal(again.mask, found.mask_at(threshold))
+        assert (again.prompt, again.score, again.presence, again.warnings) == ("x", 0.5, 0.25, ("A warning.",))
+    assert np.array_equal(KeptMask.of(found, (0.33,)).at(0.33).mask, found.mask_at(0.33))
+
+
+def test_a_kept_mask_is_bounded_in_bytes():
+    noise = np.random.default_rng(0).normal(0, 2, (400, 500)).astype(np.float32)
+    most = 50_000
+    kept = KeptMask.of(Segmentation("x", noise, 0.5), most_bytes=most)
+    assert len(kept.levels) <= most and "kept at 0.5" in kept.warnings[0]
+    assert np.array_equal(kept.at().mask, noise > 0)
 
 
 def test_label_map_as_png():
@@ -119,13 +146,13 @@ def test_label_map_as_png():
 
 
 def test_clicks_and_boxes_add_up():
-    clicks = with_drag(None, True, (10, 10, 10.2, 10.1), 100)
-    clicks = with_drag(clicks, False, (50, 60, 50, 60), 100)
-    clicks = with_drag(clicks, True, (40, 30, 20, 10), 100)
+    clicks = with_drag(None, True, (10, 10, 10.2, 10.1), (100, 100))
+    clicks = with_drag(clicks, False, (50, 60, 50, 60), (100, 100))
+    clicks = with_drag(clicks, True, (40, 30, 20, 10), (100, 100))
     assert clicks.labels.tolist() == [1, 0]
     assert clicks.points_xy[1].tolist() == [50, 60]
     assert clicks.box_xyxy == (20, 10, 40, 30)
-    assert with_drag(Clicks(), True, (0, 0, 50, 0), 100).box_xyxy is None  # a line is no box
+    assert with_drag(Clicks(), True, (0, 0, 50, 0), (100, 100)).box_xyxy is None  # a line is no box
 
 
 def test_clicks_travel_in_a_link():
@@ -176,7 +203,7 @@ def test_nothing_to_compare(way, models):
 @pytest.mark.parametrize(("logit", "score"), [(5.0, "0.71"), (-10.0, comparison.NO_SCORE)])
 def test_an_answer_of_nothing_has_no_score(logit, score):
     found = Segmentation("the kite", np.full((8, 8), logit, np.float32), score=0.71, presence=0.2)
-    side = comparison.Side(comparison.Candidate("a", "a", "the kite", "auto"), found, 0.1, 0.1, 10)
+    side = comparison.Side(comparison.Candidate("a", "a", "the kite", "auto"), KeptMask.of(found), 0.1, 0.1, 10)
     card = comparison.grid_html(np.zeros((8, 8, 3), np.uint8), [side, side], [("One.",), ()])
     assert card.count(f"<dt>Score</dt><dd>{score}</dd>") == 2 and card.count("One.") == 1
     assert ("0.71" in rows_html([Row("the kite", found.mask, (0, 0, 0), found.score)])) == (logit > 0)

@@ -1,4 +1,4 @@
-"""What every tab has: a viewer, a line of status, downloads, and the way in which a question is asked."""
+"""Parts that all tabs share: a viewer, a status line, downloads, and how a question is asked."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from evfsam.errors import InputError
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.theme import viewer_script
 
-# One model step at a time, whichever tab it comes from.
+# Questions about an image are answered one at a time, whichever tab they come from; one clip runs beside them.
 ON_GPU = {"concurrency_id": "gpu", "concurrency_limit": 1, "api_visibility": "private"}
-# What needs no model and answers at once.
+ON_CLIP = {"concurrency_id": "clip", "concurrency_limit": 1, "api_visibility": "private"}
+# Events that need no model and are answered at once.
 FREE = {"api_visibility": "private", "show_progress": "hidden"}
 # The default of a handler's ``progress``: bars of downloads (tqdm) are shown on the page.
 PROGRESS = gr.Progress(track_tqdm=True)
@@ -34,7 +35,7 @@ class Linked:
 
 @dataclass(frozen=True)
 class Kept:
-    """Where the downloads are."""
+    """The components of a downloads panel."""
 
     panel: gr.Accordion
     archive: gr.DownloadButton
@@ -46,17 +47,17 @@ class Kept:
 
 
 def question_column() -> gr.Column:
-    """The narrow column, for what is asked; on a phone its examples go below the answer."""
+    """The narrow column for the question; on a phone its examples go below the answer."""
     return gr.Column(scale=5, min_width=320, elem_classes=["evf-ask"])
 
 
 def answer_column() -> gr.Column:
-    """The wide column, for what comes back."""
+    """The wide column for the answer."""
     return gr.Column(scale=8, min_width=320, elem_classes=["evf-answer"])
 
 
 def cancel_button(tab: str) -> gr.Button:
-    """Calls off a question; the style sheet shows it while the viewer beside it waits for an answer."""
+    """Cancels a question; the style sheet shows it while the viewer beside it waits for an answer."""
     return gr.Button("Cancel", variant="stop", size="sm", elem_id=f"{tab}-cancel", elem_classes=["evf-cancel"])
 
 
@@ -71,8 +72,8 @@ def ask_on(
     """Wire a question to the model, checked before it queues.
 
     Args:
-        triggers: events such as ``button.click``; a Dependency for each comes back.
-        check: the validator, made of :func:`valid` and ``ANY``, an entry an input.
+        triggers: events such as ``button.click``; one Dependency comes back for each.
+        check: the validator, made of :func:`valid` and ``ANY``, one entry per input.
         view: where progress and the place in the queue are shown.
     """
     return [
@@ -90,7 +91,7 @@ def ask_on(
 
 
 def valid(check: Callable[[Any], object], value: Any) -> dict:
-    """What a validator says of one input: the sentence of the InputError that ``check`` raises, or nothing."""
+    """A validator's answer for one input: the sentence of the InputError that ``check`` raises, or nothing."""
     try:
         check(value)
     except InputError as error:
@@ -110,7 +111,7 @@ def line(value: str = "") -> gr.HTML:
 
 
 def empty_stage(title: str, *sentences: str) -> str:
-    """What stands in a viewer before the first answer; sentences are HTML."""
+    """The contents of a viewer before the first answer; sentences are HTML."""
     told = "".join(f"<span>{sentence}</span>" for sentence in sentences)
     return f'<div class="evf-empty"><strong>{title}</strong>{told}</div>'
 

@@ -11,8 +11,10 @@ import gradio as gr
 import numpy as np
 
 from evfsam.errors import InputError
-from evfsam.media.export import slug
+from evfsam.media.export import bundle, slug
+from evfsam.media.images import open_image
 from evfsam.runtime import PRECISIONS as KNOWN_PRECISIONS
+from evfsam.types import Segmentation
 from evfsam.ui import answers, comparison, downloads
 from evfsam.ui.comparison import CHECKPOINTS, PHRASES, PRECISIONS, WAYS, Side
 from evfsam.ui.components import picture_input
@@ -37,11 +39,15 @@ EMPTY = common.empty_stage(
 
 @dataclass(frozen=True)
 class Compared:
-    """What a session compares."""
+    """The answers that a session compares."""
 
-    image: np.ndarray
     picture_path: str
     sides: tuple[Side, ...]
+
+    @property
+    def image(self) -> np.ndarray:
+        """uint8 (H, W, 3), read again from its file."""
+        return open_image(self.picture_path)
 
     @property
     def labels(self) -> list[str]:
@@ -59,11 +65,13 @@ def compare(
 ) -> Iterator[Compared]:
     """Ask every side in turn; after each, what there is by then. Raises EvfSamError for what cannot be compared."""
     chosen = comparison.candidates(way, models or [], split_phrases(text), precisions or [], model)
-    image = service.open(path)
+    for candidate in chosen:
+        service.info(candidate.model)
+    image = service.open(path, len(chosen))
     sides: list[Side] = []
     for candidate in chosen:
         sides.append(service.measure(candidate, image))
-        yield Compared(image, path, tuple(sides))
+        yield Compared(path, tuple(sides))
 
 
 def pair(compared: Compared | None, first: str, second: str) -> str:
@@ -78,10 +86,24 @@ def files(compared: Compared | None) -> tuple[str | None, list[str]]:
     """The zip of all, and the single files."""
     if compared is None:
         return None, []
-    named = [downloads.renamed(side.segmentation, side.candidate.label) for side in compared.sides]
+    return downloads.picture_files(compared.image, compared.picture_path, named(compared), more(compared))
+
+
+def contents(compared: Compared) -> Iterator[tuple[str, bytes]]:
+    """Every file as (name, content)."""
+    yield from bundle(compared.image, named(compared), Path(compared.picture_path).name)
+    yield from more(compared)
+
+
+def named(compared: Compared) -> Iterator[Segmentation]:
+    """The sides' answers, named as the sides are."""
+    return (downloads.renamed(side.segmentation, side.candidate.label) for side in compared.sides)
+
+
+def more(compared: Compared) -> Iterator[tuple[str, bytes]]:
+    """What a comparison adds to the masks: figures as JSON, and one difference map per pair."""
     stem = slug(Path(compared.picture_path).stem, "picture")
-    more = comparison.files(compared.image, stem, compared.sides)
-    return downloads.picture_files(compared.image, compared.picture_path, named, more)
+    return comparison.files(compared.image, stem, compared.sides)
 
 
 def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:

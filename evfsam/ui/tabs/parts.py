@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import gradio as gr
 
 from evfsam.errors import InputError
-from evfsam.media.export import cutout_png, file_stems, slug
+from evfsam.media.export import cutout_png, slug, unique_stem
 from evfsam.media.palette import colour_of
 from evfsam.ui import answers, downloads, viewer
 from evfsam.ui.components import picture_input
@@ -38,7 +38,7 @@ def part_names(chosen: Sequence[str] | None, typed: str | None) -> list[str]:
 
 
 def ask(service: ModelService, model: str, path: str | None, thing: str | None, parts: Sequence[str]) -> Answer:
-    """Parts of all things of a kind on a picture file; with no thing named, the parts of anything.
+    """Parts of all things of a kind on an image file; with no thing named, the parts of anything.
 
     Raises EvfSamError for what cannot be used.
     """
@@ -53,7 +53,7 @@ def show(service: ModelService, answer: Answer, thing: str | None, parts: Sequen
     info = service.info(answer.model)
     rows = [
         Row(part, s.mask, colour_of(i), s.score, answers.notes(s, info))
-        for i, (part, s) in enumerate(zip(parts, answer.segmentations, strict=True))
+        for i, (part, s) in enumerate(zip(parts, answer.at(), strict=True))
     ]
     rows, shared = answers.common_notes(rows)
     link = link_to(TAB, answer.picture_path, answer.model, thing=thing or "", ask=",".join(parts))
@@ -64,20 +64,23 @@ def show(service: ModelService, answer: Answer, thing: str | None, parts: Sequen
 def exploded(answer: Answer, parts: Sequence[str]) -> list[tuple[str, str]]:
     """The parts that were found as (cut-out PNG, caption), cropped to what is there."""
     stem = slug(answer.picture_name.rsplit(".", 1)[0], "picture")
-    names = file_stems(stem, downloads.bare(answer.segmentations))
-    content, captions = {}, []
-    for i, part in enumerate(answer.segmentations):
-        if part.mask.any():
-            content[f"{names[i]}.cutout.png"] = cutout_png(answer.image, part.mask, crop=True)
-            captions.append(f"{parts[i]} · {percent(part.area_fraction)}")
-    return list(zip(write_files(content), captions, strict=True))
+    image, stems, captions = answer.image, [], []
+
+    def pieces() -> Iterator[tuple[str, bytes]]:
+        for name, part in zip(parts, downloads.bare(answer.at()), strict=True):
+            stems.append(unique_stem(stem, part.prompt, stems))
+            if part.mask.any():
+                captions.append(f"{name} · {percent(part.area_fraction)}")
+                yield f"{stems[-1]}.cutout.png", cutout_png(image, part.mask, crop=True)
+
+    return list(zip(write_files(pieces()), captions, strict=True))
 
 
 def files(answer: Answer | None) -> tuple[str | None, list[str]]:
     """The zip of all, and the single files."""
     if answer is None:
         return None, []
-    return downloads.picture_files(answer.image, answer.picture_name, downloads.bare(answer.segmentations))
+    return downloads.picture_files(answer.image, answer.picture_name, downloads.bare(answer.at()))
 
 
 def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
@@ -122,7 +125,7 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
             kept = common.downloads_panel(TAB)
 
     def check(model, path, thing, chosen, text):
-        named = common.valid(lambda typed: part_names(chosen, typed), text)
+        named = common.valid(lambda typed: service.limits.check_prompts(len(part_names(chosen, typed))), text)
         return [common.ANY, common.valid(service.has_picture, path), common.ANY, common.ANY, named]
 
     def on_ask(model, path, thing, chosen, text, progress=common.PROGRESS):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import gradio as gr
 import numpy as np
 
+from evfsam import values
 from evfsam.errors import InputError
 from evfsam.media.overlay import overlay
 from evfsam.media.palette import colour_of
@@ -17,6 +19,7 @@ from evfsam.ui.components import picture_input
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import example_gallery, read_examples
 from evfsam.ui.heat import beside_html, heat_over
+from evfsam.ui.kept import DEFAULT, HIGHEST, LOWEST, STEP, THRESHOLDS
 from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.phrases import split_phrases
 from evfsam.ui.service import Answer, ModelService
@@ -30,16 +33,29 @@ EMPTY = common.empty_stage(
 )
 
 
-def ask(service: ModelService, model: str, path: str | None, text: str, by_hand: str = "") -> Answer:
-    """Phrases on a picture file, refined by a link's clicks if any. Raises EvfSamError for what cannot be used."""
+def ask(
+    service: ModelService,
+    model: str,
+    path: str | None,
+    text: str,
+    by_hand: str = "",
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> Answer:
+    """Phrases on an image file, refined by a link's clicks if any. Raises EvfSamError for what cannot be used."""
     phrases = split_phrases(text)
-    return service.answer(model, path, phrases, clicks_from_text(by_hand, len(phrases)))
+    return service.answer(model, path, phrases, clicks_from_text(by_hand, len(phrases)), thresholds)
+
+
+def threshold_of(value: object, text: bool = False) -> float:
+    """The threshold of the slider, or of a link if ``text``. Raises InputError for what it does not offer."""
+    return values.number(value, "threshold", LOWEST, HIGHEST, text=text)
 
 
 def show(service: ModelService, answer: Answer | None, threshold: float) -> tuple[str, str]:
     """The viewer's HTML and the status line, masks cut at ``threshold``; without the model."""
     if answer is None:
         return EMPTY, ""
+    threshold = threshold_of(threshold)
     rows, shared = answers.common_notes(answers.rows(answer, threshold, service.info(answer.model)))
     asked = {"ask": ", ".join(answer.phrases), "threshold": f"{threshold:g}", "clicks": clicks_to_text(answer.clicks)}
     link = link_to(TAB, answer.picture_path, answer.model, **asked)
@@ -61,19 +77,19 @@ def refine(
     """
     if answer is None:
         raise InputError("Ask for something first, then correct its mask by clicks.")
-    if row is None and len(answer.segmentations) > 1:
+    if row is None and len(answer.masks) > 1:
         raise InputError("Several masks are shown: choose the one to correct by its row below the picture.")
-    row = row or 0
-    clicks = with_drag(answer.clicks[row], inside, drag, max(answer.image.shape[:2]))
+    row = values.number(row, "row", 0, len(answer.masks) - 1, whole=True, default=0)
+    clicks = with_drag(answer.clicks[row], inside, drag, answer.size_hw)
     return with_clicks(service, answer, row, clicks)
 
 
 def with_clicks(service: ModelService, answer: Answer, row: int, clicks: Clicks | None) -> Answer:
     """The answer with one phrase asked again, refined by these clicks or by none."""
-    timed = service.segment(answer.model, answer.image, [answer.phrases[row]], [clicks])
-    found, all_clicks = list(answer.segmentations), list(answer.clicks)
-    found[row], all_clicks[row] = timed.segmentations[0], clicks
-    return replace(answer, timed=replace(timed, segmentations=tuple(found)), clicks=tuple(all_clicks))
+    again = service.answer(answer.model, answer.picture_path, [answer.phrases[row]], [clicks])
+    masks, all_clicks = list(answer.masks), list(answer.clicks)
+    masks[row], all_clicks[row] = again.masks[0], clicks
+    return replace(again, masks=tuple(masks), clicks=tuple(all_clicks))
 
 
 def forget_clicks(service: ModelService, answer: Answer | None) -> Answer | None:
@@ -85,21 +101,22 @@ def forget_clicks(service: ModelService, answer: Answer | None) -> Answer | None
 
 
 def attention(service: ModelService, answer: Answer | None, phrase: str | None, threshold: float) -> str:
-    """Where [CLS] looked for one of the answer's phrases, beside the mask, as HTML."""
+    """The attention of [CLS] for one of the answer's phrases, beside the mask, as HTML."""
     if answer is None:
         raise InputError("Ask for something first, then see where the model looked.")
     row = answer.phrases.index(phrase) if phrase in answer.phrases else 0
-    weights = service.attention(answer.model, answer.image, answer.phrases[row])
-    picture = viewer.to_view(answer.image)
-    mask = viewer.to_view(answer.at(threshold)[row].mask * np.uint8(255)) > 127
-    return beside_html(overlay(picture, [mask], [colour_of(row)]), heat_over(picture, weights), answer.phrases[row])
+    mask = answer.masks[row].at(threshold_of(threshold)).mask
+    weights = service.attention(answer.model, answer.picture_path, answer.phrases[row])
+    image = viewer.to_view(answer.image)
+    mask = viewer.to_view(mask * np.uint8(255)) > 127
+    return beside_html(overlay(image, [mask], [colour_of(row)]), heat_over(image, weights), answer.phrases[row])
 
 
 def files(answer: Answer | None, threshold: float) -> tuple[str | None, list[str]]:
     """The zip of all, and the single files."""
     if answer is None:
         return None, []
-    return downloads.picture_files(answer.image, answer.picture_name, answer.at(threshold))
+    return downloads.picture_files(answer.image, answer.picture_name, answer.at(threshold_of(threshold)))
 
 
 def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
@@ -124,10 +141,10 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
             status = common.line()
             with gr.Row(visible=False, equal_height=True) as tools:
                 threshold = gr.Slider(
-                    0.05,
-                    0.95,
-                    0.5,
-                    step=0.05,
+                    LOWEST,
+                    HIGHEST,
+                    DEFAULT,
+                    step=STEP,
                     label="Threshold",
                     info="Lower takes in more, higher keeps only what the model is sure of.",
                     elem_id="refer-threshold",
@@ -147,10 +164,11 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
                 heat = gr.HTML("", elem_id="refer-attention", elem_classes=["evf-flush"])
 
     def check(model, path, text, *others):
-        typed = common.valid(split_phrases, text)
+        typed = common.valid(lambda text: service.limits.check_prompts(len(split_phrases(text))), text)
         return [common.ANY, common.valid(service.has_picture, path), typed, *[common.ANY] * len(others)]
 
     def on_ask(model, path, text, threshold, by_hand, progress=common.PROGRESS):
+        threshold_of(threshold)
         answer = ask(service, model, path, text, by_hand)
         visible, hidden, folded = gr.update(visible=True), gr.update(visible=False), gr.update(visible=True, open=False)
         choices = gr.update(choices=answer.phrases, value=answer.phrases[0])
@@ -160,8 +178,8 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
         return show(service, answer, threshold)
 
     def on_select(answer, inside, threshold, event: gr.EventData):
-        row, drag = event._data["value"], tuple(event._data["index"])
-        answer = refine(service, answer, None if row is None else int(row), inside == ADD, drag)
+        row, drag = event._data["value"], event._data["index"]
+        answer = refine(service, answer, row, inside == ADD, drag)
         return answer, *show(service, answer, threshold)
 
     def on_forget(answer, threshold):
@@ -197,11 +215,11 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
     for event in (looked.expand, which.input):
         event(with_user_errors(on_attention), [answer, which, threshold], heat, **common.ON_GPU)
 
-    def values(query):
+    def from_link(query):
         try:
-            cut = min(max(float(query.get("threshold", 0.5)), 0.05), 0.95)
-        except ValueError:
-            cut = 0.5
+            cut = threshold_of(query.get("threshold", DEFAULT), text=True)
+        except InputError:  # a link that somebody changed by hand
+            cut = DEFAULT
         return [linked_picture(query), query.get("ask", ""), cut, query.get("clicks", "")]
 
-    return common.Linked(TAB, [picture, phrases, threshold, by_hand], values)
+    return common.Linked(TAB, [picture, phrases, threshold, by_hand], from_link)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import gradio as gr
 
 from evfsam.errors import InputError
-from evfsam.media.export import bundle, slug, zip_files
+from evfsam.media.export import slug
 from evfsam.media.palette import colour_of, hex_of
 from evfsam.ui import answers, viewer
 from evfsam.ui.components import picture_input
-from evfsam.ui.downloads import bare, write_files
+from evfsam.ui.downloads import bare, picture_files
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import example_gallery, read_examples
-from evfsam.ui.label_map import LabelMap, exclusive, labels_png, settle
+from evfsam.ui.label_map import UNLABELLED, LabelMap, labels_png
 from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.phrases import split_phrases
 from evfsam.ui.service import Answer, ModelService
@@ -31,7 +31,6 @@ EMPTY = common.empty_stage(
     "The prefix “[semantic]” is added for you.",
 )
 CONTESTED = (255, 255, 255)
-WORTH_TELLING = 0.001  # of the picture: a seam between two masks is no conflict
 
 
 def categories(chosen: Sequence[str] | None, typed: str | None) -> list[str]:
@@ -42,60 +41,56 @@ def categories(chosen: Sequence[str] | None, typed: str | None) -> list[str]:
     return split_phrases(",".join(parts))
 
 
-def ask(service: ModelService, model: str, path: str | None, names: Sequence[str]) -> Answer:
-    """Categories on a picture file. Raises EvfSamError for what cannot be used."""
-    return service.answer(model, path, [semantic_phrase(name) for name in names])
+def ask(service: ModelService, model: str, path: str | None, names: Sequence[str]) -> tuple[Answer, LabelMap]:
+    """Categories on an image file. Raises EvfSamError for what cannot be used."""
+    return service.label(model, path, list(dict.fromkeys(semantic_phrase(name) for name in names)))
 
 
-def show(service: ModelService, answer: Answer) -> tuple[str, str]:
+def show(service: ModelService, answer: Answer, settled: LabelMap) -> tuple[str, str]:
     """The label map as the viewer's HTML, and the status line."""
-    settled, info = settle(answer.segmentations), service.info(answer.model)
-    labels = [answers.label_of(s) for s in answer.segmentations]
-    rows = []
-    for i, s in enumerate(answer.segmentations):
-        found = _notes(answers.notes(s, info), settled, i)
-        rows.append(Row(labels[i], settled.mask(i), colour_of(i), s.score, found))
+    info = service.info(answer.model)
+    labels = [answers.label_of(mask) for mask in answer.masks]
+    rows = [
+        Row(labels[i], s.mask, colour_of(i), s.score, answers.notes(s, info, settled.lost[i]))
+        for i, s in enumerate(answer.at())
+    ]
     rows, shared = answers.common_notes(rows)
-    if settled.contested.mean() >= WORTH_TELLING:
-        told_so = ("More than one category claimed this; the higher logit won.",)
-        rows.append(Row("overlap, settled", settled.contested, CONTESTED, None, told_so))
+    contested = settled.contested.at().mask
+    if contested.mean() >= answers.WORTH_TELLING:
+        told_so = ("More than one category claimed these pixels; the higher logit won.",)
+        rows.append(Row("overlap, settled", contested, CONTESTED, None, told_so))
     link = link_to(TAB, answer.picture_path, answer.model, ask=",".join(labels))
     covered = f'<p class="evf-status">{percent(settled.covered)} of the picture is labelled.</p>'
     html = viewer.stage(answer.image, answer.picture_name, rows)
     return html, covered + answers.status(answer, link, shared)
 
 
-def _notes(found: tuple[str, ...], settled: LabelMap, index: int) -> tuple[str, ...]:
-    lost = settled.lost[index]
-    if lost < WORTH_TELLING:
-        return found
-    return (*found, f"Another category took {percent(lost)} of the picture from it, by a higher logit.")
-
-
-def files(answer: Answer | None) -> tuple[str | None, list[str]]:
-    """The zip of all, and one by one: label map and legend, masks, cut-outs, overlay, COCO JSON."""
-    if answer is None:
+def files(answer: Answer | None, settled: LabelMap | None) -> tuple[str | None, list[str]]:
+    """The zip of all, and one by one: masks, cut-outs, overlay, COCO JSON, label map and legend."""
+    if answer is None or settled is None:
         return None, []
-    settled = settle(answer.segmentations)
-    stem = slug(Path(answer.picture_name).stem, "picture")
-    labels = [answers.label_of(s) for s in answer.segmentations]
+    return picture_files(answer.image, answer.picture_name, bare(answer.at()), _label_files(answer, settled))
+
+
+def _label_files(answer: Answer, settled: LabelMap) -> Iterator[tuple[str, bytes]]:
+    stem, labels = slug(Path(answer.picture_name).stem, "picture"), settled.labels()
     legend = [
-        {"value": i, "category": label, "colour": hex_of(i), "share": round(float(settled.mask(i).mean()), 6)}
-        for i, label in enumerate(labels)
+        {
+            "value": i,
+            "category": answers.label_of(mask),
+            "colour": hex_of(i),
+            "share": round(float((labels == i).mean()), 6),
+        }
+        for i, mask in enumerate(answer.masks)
     ]
-    content = {
-        f"{stem}.labels.png": labels_png(settled.labels),
-        f"{stem}.labels.json": json.dumps({"labels": legend, "unlabelled": 255}, indent=1).encode(),
-        **bundle(answer.image, bare(exclusive(answer.segmentations, settled)), answer.picture_name),
-    }
-    archive, *single = write_files({f"{stem}.zip": zip_files(content), **content})
-    return archive, single
+    yield f"{stem}.labels.png", labels_png(labels)
+    yield f"{stem}.labels.json", json.dumps({"labels": legend, "unlabelled": UNLABELLED}, indent=1).encode()
 
 
 def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
     """The tab's contents; ``model`` is the dropdown that all tabs share."""
     examples = read_examples()
-    answer = gr.State(time_to_live=3600)
+    answer, settled = gr.State(time_to_live=3600), gr.State(time_to_live=3600)
     with gr.Row(equal_height=False):
         with common.question_column():
             picture = picture_input(elem_id="semantic-picture")
@@ -120,12 +115,12 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
             kept = common.downloads_panel(TAB, "Label map and legend, masks, cut-outs, overlay, COCO JSON")
 
     def check(model, path, chosen, text):
-        named = common.valid(lambda typed: categories(chosen, typed), text)
+        named = common.valid(lambda typed: service.limits.check_prompts(len(categories(chosen, typed))), text)
         return [common.ANY, common.valid(service.has_picture, path), common.ANY, named]
 
     def on_ask(model, path, chosen, text, progress=common.PROGRESS):
-        answer = ask(service, model, path, categories(chosen, text))
-        return answer, *show(service, answer), gr.update(visible=False)
+        answer, settled = ask(service, model, path, categories(chosen, text))
+        return answer, settled, *show(service, answer, settled), gr.update(visible=False)
 
     def on_model(model, chosen):
         offered = _chips(service, model)
@@ -139,10 +134,10 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
     chosen = gallery.select(on_example, model, inputs, queue=False, **common.FREE)
     model.change(with_user_errors(on_model), [model, chips], chips, **common.FREE)
     triggers = [button.click, typed.submit, chosen.success]
-    done = common.ask_on(triggers, on_ask, [model, *inputs], [answer, view, status, kept.panel], check, view)
+    done = common.ask_on(triggers, on_ask, [model, *inputs], [answer, settled, view, status, kept.panel], check, view)
     cancel.click(None, None, None, cancels=done, queue=False, **common.FREE)
     for asked in done:
-        asked.success(common.keep(files), answer, kept.outputs, **common.FREE)
+        asked.success(common.keep(files), [answer, settled], kept.outputs, **common.FREE)
 
     def values(query):
         named = query.get("model")

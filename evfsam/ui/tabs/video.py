@@ -8,6 +8,7 @@ from html import escape
 import gradio as gr
 import numpy as np
 
+from evfsam import values
 from evfsam.checkpoints.registry import video_warning
 from evfsam.errors import InputError, VideoError
 from evfsam.media.palette import colour_of
@@ -16,13 +17,13 @@ from evfsam.ui import video_job, viewer
 from evfsam.ui.clicking import ADD, REMOVE, with_drag
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import example_gallery, read_clips
+from evfsam.ui.limits import Limits
 from evfsam.ui.phrases import split_phrases
 from evfsam.ui.service import ModelService
 from evfsam.ui.tabs import common
 from evfsam.ui.timeline import scores_html
 from evfsam.ui.video_job import Clip, Job, Outcome, Step
 from evfsam.ui.viewer import Row, seconds
-from evfsam.ui.zero import ON_ZERO_GPU
 from evfsam.video.tracker import DIRECTIONS
 
 TAB = "video"
@@ -31,24 +32,28 @@ EMPTY = common.empty_stage(
     "Bring a clip, name what to follow, look at the first mask,",
     "then let it run. Sound, length and frame rate stay.",
 )
-MAX_FRAMES = 300 if ON_ZERO_GPU else 1800
 SIDES = (480, 720, 1080)
 CANCELLED = '<p class="evf-status">Cancelled; nothing was kept.</p>'
 SCAN_EVERY = 5  # frames
 
 
-def clip_of(path: str | None, start_s: float | None, end_s: float | None, max_long_side: int) -> Clip:
+def clip_of(path: str | None, start_s: float | None, end_s: float | None, max_long_side: int, limits: Limits) -> Clip:
     """The part of a video that is worked on; an ``end_s`` of 0 or None is the end of the file.
 
-    Raises InputError if there is no video.
+    Raises InputError if there is no video, and for numbers that cannot be used.
     """
     if not path:
         raise InputError("Choose a video first: upload or record one.")
-    return Clip(path, float(start_s or 0), float(end_s) if end_s else None, int(max_long_side), MAX_FRAMES)
+    start = values.number(start_s, "start_s", 0, default=0)
+    end = values.number(end_s, "end_s", 0, default=0)
+    if end and end <= start:
+        raise InputError(f"The clip ends at {end:g} s, before it starts at {start:g} s: choose a later end.")
+    side = values.number(max_long_side, "size", 16, max(SIDES), whole=True)
+    return Clip(path, start, end or None, side, limits.frames)
 
 
 def describe(clip: Clip) -> tuple[str, int]:
-    """What will be worked on, as HTML, and how many frames that is. Raises VideoError."""
+    """The facts of a clip as HTML, and its number of frames. Raises VideoError."""
     info = clip.open().info
     height, width = info.size_hw
     facts = [
@@ -62,7 +67,7 @@ def describe(clip: Clip) -> tuple[str, int]:
 
 
 def notice_html(service: ModelService, model: str) -> str:
-    """Says that a checkpoint does not track, if so."""
+    """A notice as HTML if a checkpoint does not track."""
     told_so = video_warning(service.info(model))
     return f'<p class="evf-notice">{escape(told_so)}</p>' if told_so else ""
 
@@ -74,19 +79,22 @@ def require_video(service: ModelService, model: str) -> None:
 
 
 def name_objects(text: str, frame_index: int) -> tuple[VideoPrompt, ...]:
-    """One object a phrase, all named on one frame. Raises InputError if there is none."""
-    return tuple(VideoPrompt(i, phrase, int(frame_index)) for i, phrase in enumerate(split_phrases(text), start=1))
+    """One object per phrase, all named on one frame. Raises InputError if there is none."""
+    frame_index = values.number(frame_index, "frame", 0, whole=True)
+    return tuple(VideoPrompt(i, phrase, frame_index) for i, phrase in enumerate(split_phrases(text), start=1))
 
 
 def frame_html(
     service: ModelService, model: str, clip: Clip, prompts: Sequence[VideoPrompt], frame_index: int
 ) -> tuple[str, list[str]]:
     """One frame with what its prompts find there, as HTML, and the objects that they do not find."""
-    picture = clip.open().frame(int(frame_index))
+    frame_index = values.number(frame_index, "frame", 0, whole=True)
+    service.limits.check_clip(0, len({p.object_id for p in prompts}))
+    image = clip.open().frame(frame_index)
     here = [p for p in prompts if p.frame_index == frame_index]
     names = {p.object_id: p.phrase for p in prompts if p.phrase}
-    found = {o.object_id: o for o in service.preview(model, picture, here).objects} if here else {}
-    nothing = np.zeros(picture.shape[:2], bool)
+    found = {o.object_id: o for o in service.preview(model, image, here).objects} if here else {}
+    nothing = np.zeros(image.shape[:2], bool)
     rows, marks, missing = [], [], []
     for place, (object_id, phrase) in enumerate(names.items()):
         marks.append(video_job.clicks_at(prompts, object_id, frame_index))
@@ -97,7 +105,7 @@ def frame_html(
         rows.append(video_job.object_row(found[object_id], place))
         if not found[object_id].visible:
             missing.append(phrase)
-    return viewer.stage(picture, f"frame {frame_index}", rows, marks, refining=True), missing
+    return viewer.stage(image, f"frame {frame_index}", rows, marks, refining=True), missing
 
 
 def progress_html(step: Step) -> str:
@@ -188,42 +196,44 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
     def on_clip(path, start, end, side):
         if not path:
             return "", gr.update(maximum=1, value=0), EMPTY, ()
-        clip = clip_of(path, start, end, side)
+        clip = clip_of(path, start, end, side, service.limits)
         text, count = describe(clip)
         html, _ = frame_html(service, "", clip, (), 0)
         return text, gr.update(maximum=max(count - 1, 1), value=0), html, ()
 
     def on_frame(path, start, end, side, model, frame, prompts):
-        return frame_html(service, model, clip_of(path, start, end, side), prompts, int(frame))[0]
+        return frame_html(service, model, clip_of(path, start, end, side, service.limits), prompts, frame)[0]
 
     def on_use(path: gr.Video, start, end, side):
-        clip = clip_of(path.value, start, end, side)
-        return clip.open().index_at(max(0.0, (path.playback_position or 0) - clip.start_s))
+        clip = clip_of(path.value, start, end, side, service.limits)
+        position = values.number(path.playback_position, "position", default=0)
+        return clip.open().index_at(max(0.0, position - clip.start_s))
 
     def shown(clip, model, named, frame):
-        html, missing = frame_html(service, model, clip, named, int(frame))
+        html, missing = frame_html(service, model, clip, named, frame)
         note = f"Nothing found on this frame: {', '.join(missing)}. Choose another frame." if missing else ""
         notice = f'<p class="evf-notice">{escape(note)}</p>' if note else ""
         return named, html, notice, gr.update(visible=bool(missing)), gr.update(visible=True)
 
     def on_look(path, start, end, side, model, text, frame):
         require_video(service, model)
-        return shown(clip_of(path, start, end, side), model, name_objects(text, frame), frame)
+        return shown(clip_of(path, start, end, side, service.limits), model, name_objects(text, frame), frame)
 
     def on_click(path, start, end, side, model, frame, prompts, inside, event: gr.EventData):
         names = list({p.object_id: p for p in prompts})
         row = event._data["value"]
         if not names or (row is None and len(names) > 1):
             raise InputError("Look at the first mask, then choose the object to correct by its row.")
-        clip, object_id = clip_of(path, start, end, side), names[int(row or 0)]
-        picture_side = max(clip.open().info.size_hw)
-        before = video_job.clicks_at(prompts, object_id, int(frame))
-        clicks = with_drag(before, inside == ADD, tuple(event._data["index"]), picture_side)
-        return shown(clip, model, video_job.corrected(prompts, object_id, int(frame), clicks), frame)
+        frame = values.number(frame, "frame", 0, whole=True)
+        row = values.number(row, "row", 0, len(names) - 1, whole=True, default=0)
+        clip, object_id = clip_of(path, start, end, side, service.limits), names[row]
+        before = video_job.clicks_at(prompts, object_id, frame)
+        clicks = with_drag(before, inside == ADD, event._data["index"], clip.open().info.size_hw)
+        return shown(clip, model, video_job.corrected(prompts, object_id, frame, clicks), frame)
 
     def on_scan(path, start, end, side, model, text):
         phrase, at = split_phrases(text)[0], 0
-        for at, found in find_first(service, model, clip_of(path, start, end, side), phrase):
+        for at, found in find_first(service, model, clip_of(path, start, end, side, service.limits), phrase):
             yield at, f'<p class="evf-status">Looked at frame {at} …</p>', gr.skip()
             if found:
                 yield at, f'<p class="evf-status">Found on frame {at}.</p>', gr.update(visible=False)
@@ -232,36 +242,30 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
 
     def on_start(path, start, end, side, model, text, frame, prompts, direction, again, transparent):
         require_video(service, model)
-        clip = clip_of(path, start, end, side)
+        clip = clip_of(path, start, end, side, service.limits)
         asked = name_objects(text, frame)
         same = [p.phrase for p in asked] == [p.phrase for p in prompts if p.phrase]
         job = Job(clip, model, prompts if same else asked, direction, bool(again), bool(transparent))
+        service.limits.check_clip(len(clip.open()), len(job.names))
         cancel_again = gr.update(visible=True, value="Cancel", interactive=True)
         return job, job.prompts, cancel_again, gr.update(interactive=False)
 
     def on_go(job):
-        hidden, outcome = gr.update(visible=False), None
+        hidden = gr.update(visible=False)
         for step in track(service, job):
             if isinstance(step, Step):
                 html = step_html(step)
                 yield gr.skip() if html is None else html, progress_html(step), hidden, "", hidden, gr.skip(), gr.skip()
             else:
                 outcome = step
-        if outcome is None:
-            yield gr.skip(), CANCELLED, *[gr.skip()] * 5
-            return
         video = gr.update(value=outcome.video_path, visible=True)
         plotted = scores_html(job.names, outcome.times_s, outcome.scores)
         panel = gr.update(visible=True, open=False)
+        notes = "".join(
+            f'<p class="evf-notice">{escape(note)}</p>' for told in outcome.warnings.values() for note in told
+        )
         # Last of all: the page forgets the zip of a panel that it has not drawn yet if another update follows.
-        yield gr.skip(), "", video, plotted, panel, outcome.archive_path, list(outcome.files)
-
-    def on_cancel(job):
-        service.stopped.add(job.ident)
-        if ON_ZERO_GPU:
-            return CANCELLED, gr.skip()
-        # Not in the status line: the run may write its end there before this arrives.
-        return gr.skip(), gr.update(value="Stopping …", interactive=False)
+        yield gr.skip(), notes, video, plotted, panel, video_job.archive(outcome), list(outcome.files)
 
     def on_example(event: gr.EventData):
         example = examples[int(event._data["index"])]
@@ -273,7 +277,11 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
     def on_end():
         return gr.update(visible=False), gr.update(interactive=True)
 
+    def on_cancel():
+        return CANCELLED, *on_end()
+
     quick = {"show_progress": "minimal", **common.ON_GPU}
+    slow = {"show_progress": "minimal", **common.ON_CLIP}
     model.change(with_user_errors(on_model), model, able, **common.FREE)
     chosen = gallery.select(on_example, None, [video, phrases], queue=False, **common.FREE)
     for event in (video.change, start.change, end.change, side.change):
@@ -285,7 +293,7 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
     for event in (look.click, phrases.submit, chosen.success):
         event(with_user_errors(on_look), [*clip_inputs, model, phrases, frame], previewed, **quick)
     view.select(with_user_errors(on_click), [*clip_inputs, model, frame, prompts, inside], previewed, **quick)
-    scanned = scan.click(with_user_errors(on_scan), [*clip_inputs, model, phrases], [frame, status, scan], **quick)
+    scanned = scan.click(with_user_errors(on_scan), [*clip_inputs, model, phrases], [frame, status, scan], **slow)
     scanned.success(with_user_errors(on_look), [*clip_inputs, model, phrases, frame], previewed, **quick)
     started = go.click(
         with_user_errors(on_start),
@@ -295,10 +303,7 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
         **common.FREE,
     )
     outputs = [view, status, result, plot, *kept.outputs]
-    followed = started.success(
-        with_user_errors(on_go), running, outputs, **{**common.ON_GPU, "show_progress": "minimal"}
-    )
+    followed = started.success(with_user_errors(on_go), running, outputs, **slow)
     followed.then(on_end, None, [cancel, go], queue=False, **common.FREE)
-    cancels = {"cancels": [followed]} if ON_ZERO_GPU else {}  # a forked worker does not see what is stopped
-    cancel.click(on_cancel, running, [status, cancel], queue=False, **cancels, **common.FREE)
+    cancel.click(on_cancel, None, [status, cancel, go], cancels=[followed], queue=False, **common.FREE)
     return common.Linked(TAB, [phrases], lambda query: [query.get("ask", "")])
