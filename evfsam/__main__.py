@@ -1,38 +1,70 @@
-"""``python -m evfsam VERB ...``: one file of ``evfsam.cli`` a verb."""
+"""``python -m evfsam VERB ...``: one file of ``evfsam.cli`` per verb."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
+from evfsam import DEFAULT_MODEL, __version__
 from evfsam.cli import evaluate, models, segment, track, train
+from evfsam.cli.options import Parser
 from evfsam.errors import EvfSamError
 
 VERBS = (segment, track, evaluate, train, models)
+DONE, UNEXPECTED, REFUSED, STOPPED = 0, 1, 2, 130
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m evfsam", description="Segment what a phrase names, in pictures and videos."
+    parser = Parser(
+        prog="python -m evfsam",
+        usage="python -m evfsam VERB ...",
+        description=f"Segment what a prompt names, in images and videos. The default model is {DEFAULT_MODEL}.",
+        epilog="Options of a verb: python -m evfsam VERB --help. Exit codes: 0 done, 2 something to put right (one "
+        "sentence says what), 1 an unexpected error, 130 stopped.",
     )
-    subparsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    parser.add_argument("--version", action="version", version=f"evfsam {__version__}")
+    subparsers = parser.add_subparsers(title="Verbs", metavar="VERB", prog=parser.prog)
     for verb in VERBS:
         verb.add_parser(subparsers)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb. Returns its exit code: 2, with a sentence on stderr, for what the user can put right."""
-    args = build_parser().parse_args(argv)
+    """Run one verb. Returns its exit code: 2, with a sentence on stderr, for an error that the user can put right."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal or a pipe may not know every letter
     try:
-        return args.func(args)
+        parser = build_parser()
+        args = parser.parse_args(argv)
+        if not hasattr(args, "func"):
+            parser.print_help(sys.stderr)
+            return REFUSED
+        code = args.func(args)
+        sys.stdout.flush()
+        return code
     except EvfSamError as error:
-        print(f"evfsam: {error}", file=sys.stderr)
-        return 2
+        return _say(str(error), REFUSED)
     except KeyboardInterrupt:
-        print("evfsam: stopped.", file=sys.stderr)
-        return 130
+        return _say("stopped.", STOPPED)
+    except BrokenPipeError:  # the reader of the output has gone, as after "| head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNEXPECTED
+    except Exception as error:
+        if os.environ.get("EVFSAM_DEBUG"):
+            raise
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return _say("The memory is full: use a smaller image, fewer prompts or a smaller model.", UNEXPECTED)
+        said = " ".join(str(error).split())[:200]
+        sentence = f"Something unexpected went wrong ({type(error).__name__}: {said})"
+        return _say(f"{sentence}: set EVFSAM_DEBUG=1 to see where, and report it.", UNEXPECTED)
+
+
+def _say(sentence: str, code: int) -> int:
+    print(f"evfsam: {sentence}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

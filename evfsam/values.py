@@ -53,7 +53,7 @@ def number(
         return default
     found = _real(value, text)
     if found is None or not low <= found <= high or (whole and found != int(found)):
-        raise InputError(f"{name} is {shown(value)}: give {_range(low, high, whole)}.")
+        raise InputError(f"{name} is {shown(value if found is None else found)}: give {_range(low, high, whole)}.")
     return int(found) if whole else float(found)
 
 
@@ -61,7 +61,8 @@ def probability(value: Any, name: str = "threshold", *, text: bool = False) -> f
     """A number strictly between 0 and 1, such as the threshold of a mask. Arguments and errors as :func:`number`."""
     found = _real(value, text)
     if found is None or not 0 < float(found) < 1:
-        raise InputError(f"{name} is {shown(value)}: give a number between 0 and 1, for example 0.5.")
+        wrong = shown(value if found is None else found)
+        raise InputError(f"{name} is {wrong}: give a number between 0 and 1, for example 0.5.")
     return float(found)
 
 

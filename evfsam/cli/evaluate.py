@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from evfsam.cli.options import add_model_options, load_predictor, model_facts, write_json
+from evfsam.cli.options import add_model_options, load_predictor, model_facts, number
+from evfsam.cli.outputs import check_files, write_json
 from evfsam.errors import InputError
 
 
@@ -21,18 +22,33 @@ def add_parser(subparsers) -> None:
         epilog="Seeds 900000 to 999999 are kept for tests: no training command reaches them.",
     )
     parser.add_argument("--data", choices=list(DATA), default="scenes", help="what to ask about")
-    parser.add_argument("--seed", type=int, default=900_000, help="of the first scene (default: %(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=number("--seed", 0, whole=True),
+        default=900_000,
+        help="of the first scene (default: %(default)s)",
+    )
     parser.add_argument(
         "--count",
-        type=int,
+        type=number("--count", 1, whole=True),
         help="of scenes (default: 500; 40 for --robustness, 50 for --clicks), clips (60) or photographs (all)",
     )
     parser.add_argument("--folder", type=Path, help="with --data ccp: the pack that evfsam.data.ccp makes")
-    parser.add_argument("--composed", type=int, default=100, help="with --data ccp: pictures of several people")
-    parser.add_argument("--size", type=int, default=320, help="side of the pictures in pixels (default: %(default)s)")
+    parser.add_argument(
+        "--composed",
+        type=number("--composed", 0, whole=True),
+        default=100,
+        help="with --data ccp: pictures of several people",
+    )
+    parser.add_argument(
+        "--size",
+        type=number("--size", 16, 4096, whole=True),
+        default=320,
+        help="side of the pictures in pixels (default: %(default)s)",
+    )
     parser.add_argument(
         "--workers",
-        type=int,
+        type=number("--workers", 1, 256, whole=True),
         default=1,
         help="processes that share the work, each with the model and one thread: quicker on many cores, and where "
         "several keep a GPU busier than one (default: %(default)s)",
@@ -68,8 +84,7 @@ def run(args: argparse.Namespace) -> int:
     measure = next((name for name in ("robustness", "clicks") if getattr(args, name)), None)
     if measure and args.data != "scenes":
         raise InputError(f"--{measure} is measured on scenes: leave --data {args.data} out.")
-    if args.workers < 1:
-        raise InputError(f"--workers is {args.workers}; give at least 1, or leave it out.")
+    check_files([args.json])
     predictor = load_predictor(args)
     if args.once:
         predictor = predictor.with_facts(self_prompts=False)

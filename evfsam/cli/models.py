@@ -1,4 +1,4 @@
-"""``python -m evfsam models``: the checkpoints that have a name, what each can do, and which are on this disk."""
+"""``python -m evfsam models``: the checkpoints that have a name, their capabilities, and which are on this disk."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from evfsam import DEFAULT_MODEL
 from evfsam.checkpoints.layout import size_text
 
 if TYPE_CHECKING:
@@ -19,17 +20,17 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "models",
         help="list the checkpoints",
-        description="List the checkpoints that have a name. Any folder, and any repository on the Hub, of the "
-        "same layout serves as well. Memory is what the weights alone need in float32.",
+        description=f"List the checkpoints that have a name. The default is {DEFAULT_MODEL}. --model also takes a "
+        "folder, or owner/name on the Hugging Face Hub. Memory is that of the weights in float32.",
     )
-    parser.add_argument("--json", action="store_true", help="print all that is known, as JSON")
+    parser.add_argument("--json", action="store_true", help="print all facts as JSON")
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from evfsam.checkpoints.fetch import local_folder
     from evfsam.checkpoints.registry import describe_folder, list_models
-    from evfsam.cli.options import write_json
+    from evfsam.cli.outputs import write_json
 
     rows = [(info, local_folder(info)) for info in list_models()]
     rows = [

@@ -1,32 +1,65 @@
-"""Options that several verbs share."""
+"""What the verbs share: a parser that says what is wrong in one sentence, numbers, and the options of the model."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import textwrap
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
 
-from evfsam import DEFAULT_MODEL, load_model
+from evfsam import DEFAULT_MODEL, load_model, values
 from evfsam.errors import InputError
 
 if TYPE_CHECKING:
     from evfsam.predictor import Predictor
 
 
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that raises InputError instead of printing its usage. Help lines stay within 80 columns."""
+
+    def __init__(self, **named):
+        named.setdefault("formatter_class", _Help)
+        super().__init__(**named)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message[:1].upper()}{message[1:300]}: see {self.prog} --help.")
+
+
+class _Help(argparse.HelpFormatter):
+    """Shorter than argparse's: "-o, --out FILE", and names such as evf-sam2-tiny stay on one line."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=26)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return f"{', '.join(action.option_strings)} {value}"
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def number(name: str, low: float, high: float = values.LARGEST, *, whole: bool = False) -> Callable[[str], float]:
+    """An argparse ``type``: a number of that option between ``low`` and ``high``, both included."""
+    return lambda text: values.number(text, name, low, high, whole=whole, text=True)
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """``--model``, ``--device`` and ``--precision``, for :func:`load_predictor`."""
-    group = parser.add_argument_group("model")
+    group = parser.add_argument_group("Model")
     group.add_argument(
         "--model",
+        metavar="NAME",
         default=DEFAULT_MODEL,
-        help="a name (see the verb models), a folder, or owner/name on the Hub, with @revision if wanted",
+        help="a name from the verb models, a folder, or owner/name on the Hub (default: %(default)s)",
     )
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
-    group.add_argument(
-        "--precision", default="auto", help="auto, fp32, fp16, bf16, 8bit or 4bit, as far as the device can"
-    )
+    group.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    group.add_argument("--precision", metavar="NAME", default="auto", help="auto, fp32, fp16, bf16, 8bit or 4bit")
 
 
 def load_predictor(args: argparse.Namespace) -> Predictor:
@@ -35,27 +68,9 @@ def load_predictor(args: argparse.Namespace) -> Predictor:
 
 
 def model_facts(predictor: Predictor) -> dict[str, str]:
-    """Which model ran where, for a JSON result."""
+    """The model, device and precision of a run, for a JSON result."""
     return {
         "model": predictor.checkpoint.info.name,
         "device": str(predictor.runtime.device),
         "precision": predictor.runtime.precision,
     }
-
-
-def write_json(result: dict[str, Any], path: str) -> None:
-    """To a file, or to standard output if the path is "-". Raises InputError as :func:`write_file`."""
-    text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
-    if path == "-":
-        sys.stdout.write(text)
-    else:
-        write_file(Path(path), text.encode())
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file and make its folder. Raises InputError if the disk or the permissions refuse."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be written ({error.strerror}): choose another place.") from None

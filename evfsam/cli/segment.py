@@ -1,38 +1,61 @@
-"""``python -m evfsam segment picture.jpg "the red car" -o out/``: masks, an overlay, a JSON of the scores."""
+"""``python -m evfsam segment image.jpg "the red car" -o out/``: masks, an overlay, and the scores as JSON."""
 
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evfsam.cli.options import add_model_options, load_predictor, model_facts, write_file, write_json
-from evfsam.errors import InputError
+from evfsam import values
+from evfsam.cli.options import Parser, add_model_options, load_predictor, model_facts
+from evfsam.cli.outputs import check_files, check_folder, make_folder, write_file, write_json
+from evfsam.errors import EvfSamError, InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from evfsam.types import Segmentation
 
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"}
+JSON_NAME = "result.json"
 
 
 def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser(
+    parser: Parser = subparsers.add_parser(
         "segment",
-        help="mask what phrases name in pictures",
-        description="Mask what phrases name. Pictures or folders of pictures come first, then the phrases.",
-        epilog='example: python -m evfsam segment picture.jpg "the red car" "[semantic] sky" -o out/',
+        usage="python -m evfsam segment IMAGE... PROMPT... [options]",
+        help="mask what prompts name in images",
+        description="Write one mask per prompt, an overlay per image, and result.json.",
+        epilog='Example: python -m evfsam segment street.jpg "the red car" "[semantic] sky" -o out/',
     )
-    parser.add_argument("pictures_and_phrases", nargs="+", metavar="PICTURE... PHRASE...")
-    parser.add_argument("-o", "--out", metavar="FOLDER", help="for masks, overlays and result.json (default: out)")
     parser.add_argument(
-        "--json",
-        metavar="FILE",
-        help="the JSON goes here instead; - prints it, and without -o nothing is written",
+        "images_and_prompts",
+        nargs="+",
+        metavar="IMAGE... PROMPT...",
+        help='images or folders first, then prompts; "[semantic] sky" asks for everything of a category. After the '
+        "first image, a name counts as an image if it ends like one (.jpg) or is a path with a slash (photos/)",
+    )
+    parser.add_argument(
+        "-p", "--prompt", action="append", default=[], metavar="PROMPT", help="a prompt; then all names are images"
+    )
+    parser.add_argument(
+        "--threshold",
+        type=lambda text: values.probability(text, "--threshold", text=True),
+        default=0.5,
+        metavar="P",
+        help="probability from which a pixel is in the mask, between 0 and 1 (default: %(default)s)",
+    )
+    files = parser.add_argument_group("Files")
+    files.add_argument("-o", "--out", metavar="FOLDER", help="for all files; it is made if needed (default: out)")
+    files.add_argument("--cutouts", action="store_true", help="also write each thing alone, as a transparent PNG")
+    files.add_argument(
+        "--json", metavar="FILE", help="write the JSON here instead; - prints it, and without -o writes no other file"
     )
     add_model_options(parser)
     parser.set_defaults(func=run)
@@ -42,84 +65,117 @@ def run(args: argparse.Namespace) -> int:
     from evfsam.media.images import open_image
     from evfsam.processing.text import clean_prompt
 
-    pictures, phrases = split_arguments(args.pictures_and_phrases)
-    paths = find_pictures(pictures)
-    for phrase in phrases:
-        clean_prompt(phrase)  # refuses an empty one before a model is loaded
+    names, prompts = split_arguments(args.images_and_prompts, args.prompt)
+    for prompt in values.prompts(prompts):
+        clean_prompt(prompt)  # refuses an empty one before a model is loaded
+    paths = find_images(names)
     folder = None if args.json == "-" and args.out is None else Path(args.out or "out")
+    if folder is None and args.cutouts:
+        raise InputError("--cutouts writes files: name a folder for them with -o.")
+    if folder:
+        check_folder(str(folder))
+    check_files([args.json], paths)
     predictor = load_predictor(args)
+    if folder:
+        make_folder(folder)
     entries = []
-    for path, stem in zip(paths, picture_stems(paths), strict=True):
-        try:
-            image = open_image(path)
-        except InputError as error:  # the others of a folder are still wanted
-            print(f"evfsam: {error}", file=sys.stderr)
-            continue
-        began = time.perf_counter()
-        results = predictor.segment(image, phrases)
-        entry = describe(path, image, results, time.perf_counter() - began)
-        if folder:
-            write_pictures(folder, stem, image, results, entry)
-        tell(entry, quiet=args.json == "-")
-        entries.append(entry)
-    if entries:
-        write_json({**model_facts(predictor), "pictures": entries}, args.json or str(folder / "result.json"))
+    try:
+        for path, stem in zip(paths, image_stems(paths), strict=True):
+            try:
+                image = open_image(path)
+                began = time.perf_counter()
+                results = [at_threshold(result, args.threshold) for result in predictor.segment(image, prompts)]
+                seconds = time.perf_counter() - began
+            except EvfSamError as error:  # the other images are still wanted
+                print(f"evfsam: {error}", file=sys.stderr)
+                continue
+            entry = describe(path, image, results, seconds)
+            if folder:
+                write_images(folder, stem, image, results, entry, args.cutouts)
+            tell(entry, quiet=args.json == "-")
+            entries.append(entry)
+    finally:  # also after Ctrl+C: what is done is kept
+        if entries:
+            target = args.json or str(folder / JSON_NAME)
+            write_json({**model_facts(predictor), "threshold": args.threshold, "pictures": entries}, target)
+            tell_files(entries, folder, args.json)
     return 0 if len(entries) == len(paths) else 2
 
 
-def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Leading arguments that are files, folders or look like picture names are pictures, the rest phrases.
+def split_arguments(arguments: Sequence[str], prompts: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """The names of images and the prompts.
 
-    The first is always a picture, so that a mistyped path is told as such. Raises InputError if no phrase
-    follows.
+    The first argument is always an image or a folder. Those that follow are images as long as they look like one: they
+    end in an image's suffix, or are a path with a slash that exists. The rest are prompts, even if a file or folder has
+    the same name; a note on standard error says so. With ``prompts`` given, all arguments are images.
+
+    Raises InputError if there is no prompt.
     """
+    if prompts:
+        return list(arguments), list(prompts)
     count = 1
-    while count < len(arguments) and _is_picture(arguments[count]):
+    while count < len(arguments) and _looks_like_image(arguments[count]):
         count += 1
     if count == len(arguments):
-        raise InputError('Say what to look for after the picture, for example "the red car".')
+        raise InputError('Say what to look for after the image, for example "the red car".')
+    for prompt in arguments[count:]:
+        if os.path.exists(prompt):
+            note = f"{values.shown(prompt)} is read as a prompt, although a file or folder has this name"
+            print(f"evfsam: {note}: write ./ before it to name the file.", file=sys.stderr)
     return list(arguments[:count]), list(arguments[count:])
 
 
-def _is_picture(argument: str) -> bool:
-    path = Path(argument)
-    return path.suffix.lower() in PICTURE_SUFFIXES or (argument.strip() != "" and path.exists())
+def _looks_like_image(argument: str) -> bool:
+    is_path = any(separator in argument for separator in (os.sep, os.altsep) if separator)
+    return os.path.splitext(argument)[1].lower() in IMAGE_SUFFIXES or (is_path and os.path.exists(argument))
 
 
-def find_pictures(names: Sequence[str]) -> list[Path]:
-    """Folders become the pictures in them, by name. Raises InputError for what is not there or holds none."""
+def find_images(names: Sequence[str]) -> list[Path]:
+    """Paths of images; a folder becomes the images in it, by name. Raises InputError for what is missing or empty."""
     paths: list[Path] = []
     for name in names:
-        path = Path(name)
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+        if os.path.isdir(name):
+            inside = _images_in(Path(name))
             if not inside:
-                raise InputError(f"There are no pictures in the folder '{name}': name another.")
+                raise InputError(f"There are no images in the folder {values.shown(name)}: name another.")
             paths += inside
-        elif path.exists():
-            paths.append(path)
+        elif os.path.exists(name):
+            paths.append(Path(name))
         else:
-            raise InputError(f"There is no file '{name}': check the path.")
+            raise InputError(f"There is no file {values.shown(name)}: check the path.")
     return paths
 
 
-def picture_stems(paths: Sequence[Path]) -> list[str]:
-    """One safe file name stem a picture; pictures of the same name get "-2", "-3" ..."""
+def _images_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    except OSError as error:
+        raise InputError(f"The folder '{folder}' cannot be read ({error.strerror}): check its permissions.") from None
+
+
+def image_stems(paths: Sequence[Path]) -> list[str]:
+    """One safe file name stem per image; images of the same name get "-2", "-3" ..."""
     from evfsam.media.export import slug
 
-    stems: list[str] = []
+    stems: dict[str, None] = {}
     for path in paths:
-        stem, number = slug(path.stem, "picture"), 1
+        stem, number = slug(path.stem, "image"), 1
         unique = stem
         while unique in stems:
             number += 1
             unique = f"{stem}-{number}"
-        stems.append(unique)
-    return stems
+        stems[unique] = None
+    return list(stems)
+
+
+def at_threshold(result: Segmentation, threshold: float) -> Segmentation:
+    """The same result with the mask cut at another probability than 0.5."""
+    shift = math.log(threshold / (1 - threshold))
+    return replace(result, mask_logits=result.mask_logits - shift) if shift else result
 
 
 def describe(path: Path, image: np.ndarray, results: Sequence[Segmentation], seconds: float) -> dict[str, Any]:
-    """One picture's entry of the JSON; masks as COCO run lengths."""
+    """The JSON entry of one image; masks as COCO run lengths."""
     from evfsam.media.export import encode_rle
 
     return {
@@ -142,26 +198,46 @@ def describe(path: Path, image: np.ndarray, results: Sequence[Segmentation], sec
     }
 
 
-def write_pictures(
-    folder: Path, stem: str, image: np.ndarray, results: Sequence[Segmentation], entry: dict[str, Any]
+def write_images(
+    folder: Path,
+    stem: str,
+    image: np.ndarray,
+    results: Sequence[Segmentation],
+    entry: dict[str, Any],
+    cutouts: bool,
 ) -> None:
-    """Write the overlay and the masks; their names go into the entry."""
-    from evfsam.media.export import file_stems, mask_png, overlay_png
+    """Write the overlay, the masks and, if wanted, the cut-outs of what was found. Their names go into the entry."""
+    from evfsam.media.export import cutout_png, file_stems, mask_png, overlay_png
 
     entry["overlay"] = f"{stem}.overlay.png"
     write_file(folder / entry["overlay"], overlay_png(image, results))
     for name, result, row in zip(file_stems(stem, results), results, entry["results"], strict=True):
         row["mask"] = f"{name}.mask.png"
         write_file(folder / row["mask"], mask_png(result.mask))
+        if cutouts and row["box_xyxy"] is not None:
+            row["cutout"] = f"{name}.cutout.png"
+            write_file(folder / row["cutout"], cutout_png(image, result.mask))
 
 
 def tell(entry: dict[str, Any], quiet: bool) -> None:
-    """A line a phrase on standard output; warnings on standard error."""
+    """One line per prompt on standard output; warnings on standard error."""
     if not quiet:
         print(f"{entry['picture']}  ({entry['seconds']:.2f} s)")
     for row in entry["results"]:
         if not quiet:
-            where = "nothing found" if row["box_xyxy"] is None else f"area {row['area_fraction']:.1%}"
-            print(f"  {row['prompt']}: {where}, score {row['score']:.2f}")
+            found = "not found" if row["box_xyxy"] is None else f"area {row['area_fraction']:.1%}"
+            print(f"  {row['prompt']}: {found}, score {row['score']:.2f}")
         for warning in row["warnings"]:
             print(f"evfsam: {row['prompt']!r}: {warning}", file=sys.stderr)
+
+
+def tell_files(entries: Sequence[dict[str, Any]], folder: Path | None, json_target: str | None) -> None:
+    """One line on standard output with the places of the files, unless the JSON is printed there."""
+    if json_target == "-":
+        return
+    rows = [row for entry in entries for row in entry["results"]]
+    cutouts = sum("cutout" in row for row in rows)
+    counted = {"masks": len(rows), "overlays": len(entries), "cut-outs": cutouts}
+    said = ", ".join(f"{count} {name if count > 1 else name[:-1]}" for name, count in counted.items() if count)
+    inside = "" if json_target else f", {JSON_NAME}"
+    print(f"written to {folder}{os.sep}: {said}{inside}" + (f"; {json_target}" if json_target else ""))

@@ -1,4 +1,4 @@
-"""``python -m evfsam track clip.mp4 "the red car" -o out.mp4``: name it once, follow it through a video."""
+"""``python -m evfsam track clip.mp4 "the red car" -o out.mp4``: find it on one frame, follow it through a video."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evfsam.cli.options import add_model_options, load_predictor
+from evfsam import values
+from evfsam.cli.options import add_model_options, load_predictor, number
+from evfsam.cli.outputs import check_files
 from evfsam.errors import InputError, VideoError
 
 if TYPE_CHECKING:
@@ -25,33 +27,36 @@ SCAN_STEP_S = 0.2
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "track",
-        help="follow what phrases name through a video",
-        description="Find what phrases name on one frame of a video and follow it through the others.",
-        epilog='example: python -m evfsam track clip.mp4 "the red car" "a tree" -o out.mp4 --rle masks.json',
+        usage="python -m evfsam track VIDEO PROMPT... [options]",
+        help="follow what prompts name through a video",
+        description="Find what prompts name on one frame of a video, and follow it through the others.",
+        epilog='Example: python -m evfsam track clip.mp4 "the red car" "a tree" -o out.mp4 --rle masks.json',
     )
-    parser.add_argument("video", help="a file; - reads the standard input")
-    parser.add_argument("phrases", nargs="+", metavar="PHRASE", help="one an object")
-    files = parser.add_argument_group("what to write (default: an overlay beside the working folder's files)")
-    files.add_argument(
-        "-o", "--out", metavar="FILE", help="overlaid .mp4, .webm or .mov; - writes MP4 to the standard output"
-    )
-    files.add_argument("--masks", metavar="FILE.zip", help="a folder an object, a PNG a frame")
-    files.add_argument("--rle", metavar="FILE.json", help="run lengths in COCO's video style, with scores")
-    files.add_argument("--cutout", metavar="FILE", help="transparent .webm (VP9) or .mov (ProRes 4444)")
-    which = parser.add_argument_group("which part")
+    parser.add_argument("video", metavar="VIDEO", help="a file; - reads the standard input")
+    parser.add_argument("prompts", nargs="+", metavar="PROMPT", help="text; one object per prompt")
+    files = parser.add_argument_group("Files", "Without any of these, VIDEO.tracked.mp4 is written here.")
+    files.add_argument("-o", "--out", metavar="FILE", help="the video with masks: .mp4, .webm, .mov; - prints MP4")
+    files.add_argument("--masks", metavar="FILE.zip", help="one folder per object, one PNG per frame")
+    files.add_argument("--rle", metavar="FILE.json", help="masks and scores in COCO's video layout")
+    files.add_argument("--cutout", metavar="FILE", help="the objects alone: transparent .webm or .mov")
+    which = parser.add_argument_group("Which frames")
+    seconds = {"metavar": "SECONDS"}
+    which.add_argument("--at", type=number("--at", 0), **seconds, help="look for the prompts here (default: the start)")
+    which.add_argument("--scan", action="store_true", help="look for the first frame that shows each prompt")
     which.add_argument(
-        "--at", type=float, metavar="SECONDS", help="look for the phrases on this frame (default: the first)"
+        "--direction", choices=("forward", "backward", "both"), default="forward", help="(default: forward)"
     )
-    which.add_argument("--scan", action="store_true", help="look for the first frame that shows each phrase")
-    which.add_argument("--direction", choices=("forward", "backward", "both"), help="from there (default: both)")
-    which.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="cut what is before")
-    which.add_argument("--end", type=float, metavar="SECONDS", help="cut what is after")
-    which.add_argument("--max-side", type=int, metavar="PIXELS", help="scale larger frames down")
-    which.add_argument("--no-overlap", action="store_true", help="a pixel belongs to one object at most")
+    which.add_argument("--start", type=number("--start", 0), default=0.0, **seconds, help="leave out what is before")
+    which.add_argument("--end", type=number("--end", 0), **seconds, help="leave out what is after")
     which.add_argument(
-        "--no-find-again",
-        action="store_true",
-        help="the words are not asked again on every frame: all is left to the memory",
+        "--max-side",
+        type=number("--max-side", 16, 16_384, whole=True),
+        metavar="PIXELS",
+        help="scale larger frames down to this longest side",
+    )
+    parser.add_argument("--no-overlap", action="store_true", help="each pixel belongs to one object at most")
+    parser.add_argument(
+        "--no-find-again", action="store_true", help="follow by memory alone; do not look for lost objects by text"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_model_options(parser)
@@ -63,30 +68,45 @@ def run(args: argparse.Namespace) -> int:
     from evfsam.video.bidirectional import track_in_order
     from evfsam.video.tracker import VideoTracker
 
-    for phrase in args.phrases:
-        clean_prompt(phrase)  # refuses an empty one before a model is loaded
+    for prompt in values.prompts(args.prompts):
+        clean_prompt(prompt)  # refuses an empty one before a model is loaded
+    check_outputs(args)
     with ExitStack() as stack:
         clip = open_clip(args, stack)
         tracker = VideoTracker(load_predictor(args))
         prompts = find_prompts(args, clip, tracker)
-        direction = args.direction or ("both" if any(p.frame_index for p in prompts) else "forward")
-        steps = track_in_order(tracker, clip, prompts, direction, not args.no_overlap, not args.no_find_again)
+        steps = track_in_order(tracker, clip, prompts, args.direction, not args.no_overlap, not args.no_find_again)
         sinks = open_sinks(args, clip, prompts, stack)
         counts = write(steps, clip, sinks, args.quiet)
-    tell(args, counts)
+    tell(args, counts, {p.object_id: p.phrase for p in prompts})
     return 0
 
 
+def check_outputs(args: argparse.Namespace) -> None:
+    """Choose the default file, and refuse files that cannot be written before any work. Raises EvfSamError."""
+    from evfsam.media.video_writer import find_encoding
+
+    if not (args.out or args.masks or args.rle or args.cutout):
+        args.out = ("stdin" if args.video == "-" else Path(args.video).stem) + ".tracked.mp4"
+    if args.out and args.out != "-":
+        find_encoding(Path(args.out))
+    if args.cutout:
+        find_encoding(Path(args.cutout), transparent=True)
+    check_files([args.out, args.masks, args.rle, args.cutout], [args.video])
+
+
 def open_clip(args: argparse.Namespace, stack: ExitStack) -> VideoReader | PipedVideo:
-    """The video; what its limits do goes to standard error."""
+    """The video. Notes about its limits go to standard error."""
     from evfsam.media.pipe import PipedVideo
     from evfsam.media.video import VideoReader
 
     if args.video == "-":
-        if args.start or args.end or args.at is not None or args.scan or args.direction in ("backward", "both"):
+        if args.start or args.end or args.at is not None or args.scan or args.direction != "forward":
             raise InputError("A pipe is read once, from its beginning: save it to a file to trim, scan or go back.")
         clip = stack.enter_context(PipedVideo(sys.stdin.buffer, args.max_side))
     else:
+        if args.end is not None and args.end <= args.start:
+            raise InputError(f"--end {args.end:g} is not after --start {args.start:g}: give a later second.")
         clip = VideoReader(args.video, args.start, args.end, args.max_side)
     for note in clip.info.notes:
         print(f"evfsam: {note}", file=sys.stderr)
@@ -94,28 +114,28 @@ def open_clip(args: argparse.Namespace, stack: ExitStack) -> VideoReader | Piped
 
 
 def find_prompts(args: argparse.Namespace, clip: VideoReader | PipedVideo, tracker: VideoTracker) -> list[VideoPrompt]:
-    """One prompt a phrase, on the frame that was chosen or found."""
+    """One prompt per text, on the frame that was chosen or found."""
     from evfsam.types import VideoPrompt
 
     if args.scan:
-        return [VideoPrompt(i, phrase, scan(args, clip, tracker, phrase)) for i, phrase in enumerate(args.phrases, 1)]
+        return [VideoPrompt(i, phrase, scan(args, clip, tracker, phrase)) for i, phrase in enumerate(args.prompts, 1)]
     frame = 0
     if args.at is not None:
         if not 0 <= args.at - args.start < clip.info.duration:
-            raise InputError(f"--at {args.at:g} lies outside of the chosen part of the video: name a second within.")
+            raise InputError(f"--at {args.at:g} is outside the chosen part of the video: give a second inside it.")
         frame = clip.index_at(args.at - args.start)
-    return [VideoPrompt(i, phrase, frame) for i, phrase in enumerate(args.phrases, 1)]
+    return [VideoPrompt(i, phrase, frame) for i, phrase in enumerate(args.prompts, 1)]
 
 
 def scan(args: argparse.Namespace, clip: VideoReader, tracker: VideoTracker, phrase: str) -> int:
-    """The first frame, of those some time apart, that shows what the phrase names."""
+    """The first frame that shows what the text names, looked for every 0.2 seconds."""
     every = max(1, round(clip.info.fps * SCAN_STEP_S))
     for looked in tracker.scan(clip, phrase, every):
         if looked.objects[0].visible:
             seconds = args.start + float(clip.time_of(looked.index)[0])
             print(f"evfsam: {phrase!r} is first seen at {seconds:.2f} s.", file=sys.stderr)
             return looked.index
-    raise VideoError(f"Nothing in the whole video answers to {phrase!r}: try other words.")
+    raise VideoError(f"Nothing was found for {phrase!r} in the whole video: try other words.")
 
 
 def open_sinks(
@@ -124,12 +144,9 @@ def open_sinks(
     from evfsam.media import video_export
 
     names = {p.object_id: p.phrase for p in prompts}
-    out = args.out
-    if not (args.out or args.masks or args.rle or args.cutout):
-        out = args.out = ("stdin" if args.video == "-" else Path(args.video).stem) + ".tracked.mp4"
     sinks = []
-    if out:
-        target = sys.stdout.buffer if out == "-" else out
+    if args.out:
+        target = sys.stdout.buffer if args.out == "-" else args.out
         sinks.append(video_export.overlay_video(target, clip, list(names)))
     if args.masks:
         sinks.append(video_export.masks_zip(args.masks, names))
@@ -140,11 +157,11 @@ def open_sinks(
     return [stack.enter_context(sink) for sink in sinks]
 
 
-def write(steps, clip: VideoReader | PipedVideo, sinks: Sequence[VideoSink], quiet: bool) -> dict[str, list[int]]:
-    """Do the work. Returns phrase -> [frames on which it is visible, frames]."""
+def write(steps, clip: VideoReader | PipedVideo, sinks: Sequence[VideoSink], quiet: bool) -> dict[int, list[int]]:
+    """Follow and write. Returns object id -> [frames on which it is visible, frames]."""
     from tqdm import tqdm
 
-    counts: dict[str, list[int]] = {}
+    counts: dict[int, list[int]] = {}
     met = False
     with tqdm(unit="frame", disable=quiet or None, file=sys.stderr) as bar:
         for step in steps:
@@ -159,7 +176,7 @@ def write(steps, clip: VideoReader | PipedVideo, sinks: Sequence[VideoSink], qui
                 for sink in sinks:
                     sink.add(step.frame, time, duration)
                 for o in step.frame.objects:
-                    count = counts.setdefault(o.prompt, [0, 0])
+                    count = counts.setdefault(o.object_id, [0, 0])
                     count[0] += o.visible
                     count[1] += 1
     return counts
@@ -168,8 +185,8 @@ def write(steps, clip: VideoReader | PipedVideo, sinks: Sequence[VideoSink], qui
 def check_found(frame: TrackedFrame) -> None:
     """Raises VideoError if nothing was found on the first frame with a prompt: better now than at the end."""
     if not any(o.visible for o in frame.objects):
-        phrases = ", ".join(repr(o.prompt) for o in frame.objects)
-        raise VideoError(f"Nothing on the chosen frame answers to {phrases}: choose another by --at, or add --scan.")
+        prompts = ", ".join(repr(o.prompt) for o in frame.objects)
+        raise VideoError(f"Nothing was found for {prompts} on the chosen frame: choose another by --at, or add --scan.")
 
 
 def warn(frame: TrackedFrame) -> None:
@@ -178,11 +195,11 @@ def warn(frame: TrackedFrame) -> None:
             print(f"evfsam: {o.prompt!r}: {warning}", file=sys.stderr)
 
 
-def tell(args: argparse.Namespace, counts: dict[str, list[int]]) -> None:
-    """What was written, on standard output unless the video goes there."""
+def tell(args: argparse.Namespace, counts: dict[int, list[int]], names: dict[int, str]) -> None:
+    """One line per object and per file, on standard output unless the video goes there."""
     file = sys.stderr if args.out == "-" else sys.stdout
-    for phrase, (visible, frames) in counts.items():
-        print(f"{phrase}: visible on {visible} of {frames} frames", file=file)
+    for object_id, (visible, frames) in counts.items():
+        print(f"{names[object_id]}: visible on {visible} of {frames} frames", file=file)
     for path in (args.out, args.masks, args.rle, args.cutout):
         if path and path != "-":
             print(f"written: {path}", file=file)

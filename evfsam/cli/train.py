@@ -5,26 +5,36 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from evfsam.cli.options import number
+
 
 def add_parser(subparsers) -> None:
     from evfsam.training.config import STAGES
 
+    def count(name: str):
+        return {"type": number(name, 1, whole=True), "metavar": "N"}
+
     parser = subparsers.add_parser(
         "train",
+        usage="python -m evfsam train [options]",
         help="train a bundled checkpoint",
-        description="Train a recipe, stage by stage. Run it again to resume where it stopped.",
+        description="Train a recipe, stage by stage. The same command again resumes where it stopped.",
     )
-    parser.add_argument("--recipe", default="evf-sam2-tiny", help="its name (default: %(default)s)")
-    parser.add_argument("--out", type=Path, help="folder of the run (default: runs/<recipe>)")
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="default: all, in this order")
-    parser.add_argument("--photos", type=Path, help="the pack of photographs, for a recipe that learns from them")
-    parser.add_argument("--base", help="checkpoint that a recipe continues, by name or folder (default: the recipe's)")
+    parser.add_argument("--recipe", metavar="NAME", default="evf-sam2-tiny", help="(default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="of the run (default: runs/RECIPE)")
+    parser.add_argument(
+        "--stages", nargs="+", choices=STAGES, default=STAGES, metavar="STAGE", help=f"of {', '.join(STAGES)}"
+    )
+    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="photographs, for a recipe that needs them")
+    parser.add_argument("--base", metavar="NAME", help="checkpoint to start from, instead of the recipe's")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
-    parser.add_argument("--workers", type=int, default=2, help="processes that render and, for a GPU, prepare batches")
-    parser.add_argument("--batch", type=int, default=1, help="times the recipe's scenes a step: more for a GPU")
-    parser.add_argument("--seed", type=int, help="of initialisation and sampling, instead of the recipe's")
-    parser.add_argument("--steps", type=int, help="a stage, instead of the recipe's: to see that everything runs")
-    parser.add_argument("--scenes", type=int, help="instead of the recipe's; at most as many photographs and clips")
+    parser.add_argument("--workers", **count("--workers"), default=2, help="processes that prepare data (default: 2)")
+    parser.add_argument("--batch", **count("--batch"), default=1, help="multiplies the recipe's scenes per step")
+    parser.add_argument(
+        "--seed", type=number("--seed", 0, 2**32 - 1, whole=True), metavar="N", help="instead of the recipe's"
+    )
+    parser.add_argument("--steps", **count("--steps"), help="per stage, instead of the recipe's: for a quick trial")
+    parser.add_argument("--scenes", **count("--scenes"), help="instead of the recipe's; photographs and clips as many")
     parser.set_defaults(func=run)
 
 
@@ -36,9 +46,6 @@ def run(args: argparse.Namespace) -> int:
     from evfsam.training.run import enlarged, shortened
     from evfsam.training.run import run as run_recipe
 
-    for option in ("workers", "batch", "steps", "scenes"):
-        if (number := getattr(args, option)) is not None and number < 1:
-            raise InputError(f"--{option} is {number}; give at least 1, or leave it out.")
     if args.recipe not in RECIPES:
         raise InputError(f"There is no recipe {args.recipe!r}; choose one of {', '.join(RECIPES)}.")
     recipe = RECIPES[args.recipe]

@@ -1,4 +1,4 @@
-"""What a user does wrong is answered by one sentence on standard error and exit code 2."""
+"""A wrong value is answered by one sentence on standard error and exit code 2, before any work."""
 
 from __future__ import annotations
 
@@ -6,34 +6,57 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from PIL import Image
 
 from evfsam.__main__ import main
 
 # What is typed -> what the sentence must say. {x} are files of the fixture.
+LONG = "a" * 100_000
 REFUSED = {
-    "no file": (["segment", "{folder}/none.jpg", "car"], "no file"),
-    "no picture": (["segment", "{text}", "car"], "not an image"),
+    "no file": (["segment", "{folder}/none.jpg", "car"], "There is no file"),
+    "no second file": (["segment", "{picture}", "none.jpg", "car"], "There is no file 'none.jpg'"),
+    "no image": (["segment", "{text}", "car"], "is not a"),
     "empty file": (["segment", "{empty}", "car"], "empty"),
     "truncated": (["segment", "{truncated}", "car"], "damaged"),
-    "empty folder": (["segment", "{folder}/nothing", "car"], "no pictures"),
-    "no phrase": (["segment", "{picture}"], "what to look for"),
-    "empty phrase": (["segment", "{picture}", " "], "phrase is empty"),
-    "prefix alone": (["segment", "{picture}", "[semantic] "], "phrase is empty"),
-    "punctuation": (["segment", "{picture}", "car", "?!"], "phrase is empty"),
+    "empty folder": (["segment", "{folder}/nothing", "car"], "no images in the folder"),
+    "endless name": (["segment", LONG, "car"], "There is no file"),
+    "NUL in a name": (["segment", "a\0.png", "car"], "There is no file"),
+    "no prompt": (["segment", "{picture}"], "what to look for"),
+    "empty prompt": (["segment", "{picture}", " "], "prompt is empty"),
+    "prefix alone": (["segment", "{picture}", "[semantic] "], "prompt is empty"),
+    "punctuation": (["segment", "{picture}", "car", "?!"], "prompt is empty"),
+    "endless prompt": (["segment", "{picture}", LONG], "A prompt has 100,000 characters: shorten it"),
+    "half a character": (["segment", "{picture}", "car \udc80"], "half a character"),
+    "many prompts": (["segment", "{picture}", *["car"] * 201], "at most 200"),
+    "-p without images": (["segment", "car", "-p", "car"], "There is no file 'car'"),
     "out is a file": (["segment", "{picture}", "car", "-o", "{text}"], "cannot be written"),
-    "misspelt model": (
-        ["segment", "{picture}", "car", "--model", "evf-sam2-multitsak"],
-        "evf-sam2-multitask",
-    ),
+    "out is in a file": (["segment", "{picture}", "car", "-o", "{text}/deep/out"], "cannot be written"),
+    "out without a name": (["segment", "{picture}", "car", "-o", " "], "cannot be written"),
+    "endless out": (["segment", "{picture}", "car", "-o", LONG], "cannot be written"),
+    "NUL in out": (["segment", "{picture}", "car", "-o", "o\0ut"], "cannot be written"),
+    "JSON in no folder": (["segment", "{picture}", "car", "--json", "{folder}/such/x.json"], "There is no folder"),
+    "JSON is a folder": (["segment", "{picture}", "car", "--json", "{folder}"], "it is a folder"),
+    "JSON over the image": (["segment", "{picture}", "car", "--json", "{picture}"], "would be overwritten"),
+    "cut-outs nowhere": (["segment", "{picture}", "car", "--json", "-", "--cutouts"], "name a folder"),
+    "threshold nan": (["segment", "{picture}", "car", "--threshold", "nan"], "--threshold is 'nan': give a number"),
+    "threshold 0": (["segment", "{picture}", "car", "--threshold", "0"], "--threshold is 0: give a number between"),
+    "threshold 50 %": (["segment", "{picture}", "car", "--threshold", "50"], "for example 0.5"),
+    "threshold in words": (["segment", "{picture}", "car", "--threshold", "half"], "--threshold is 'half'"),
+    "misspelt option": (["segment", "{picture}", "car", "--treshold", "0.5"], "arguments: --treshold"),
+    "option without value": (["segment", "{picture}", "car", "-o"], "expected one argument"),
+    "misspelt model": (["segment", "{picture}", "car", "--model", "evf-sam2-multitsak"], "evf-sam2-multitask"),
     "unknown model": (["evaluate", "--model", "gpt"], "Known ones"),
     "model is a file": (["evaluate", "--model", "{picture}"], "name the folder"),
     "folder without model": (["evaluate", "--model", "{folder}/nothing"], "no config.json"),
     "no such device": (["evaluate", "--device", "toaster"], "Unknown device"),
     "precision": (["segment", "{picture}", "car", "--device", "cpu", "--precision", "fp7"], "fp32"),
-    "no scenes": (["evaluate", "--count", "0"], "count from 1"),
-    "negative seed": (["evaluate", "--seed", "-5"], "seed from 0"),
-    "tiny pictures": (["evaluate", "--size", "3"], "16 pixels"),
+    "no scenes": (["evaluate", "--count", "0"], "--count is 0: give a whole number of at least 1"),
+    "many scenes": (["evaluate", "--count", "many"], "--count is 'many'"),
+    "negative seed": (["evaluate", "--seed", "-5"], "--seed is -5: give a whole number of at least 0"),
+    "tiny pictures": (["evaluate", "--size", "3"], "--size is 3: give a whole number from 16"),
+    "no images": (["segment"], "python -m evfsam segment --help"),
+    "unknown verb": (["fly"], "python -m evfsam --help"),
 }
 
 
@@ -54,12 +77,13 @@ def test_one_sentence(name, files, random_checkpoint, capsys, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     typed, said = REFUSED[name]
     arguments = [argument.format(**files) for argument in typed]
-    if "--model" not in arguments:
+    if "--model" not in arguments and arguments[0] in ("segment", "evaluate"):
         arguments += ["--model", str(random_checkpoint)]
     assert main(arguments) == 2
     told = capsys.readouterr()
-    assert told.err.count("\n") == 1 and said in told.err
-    assert told.out == "" and not (tmp_path / "out" / "result.json").exists()
+    assert told.err.count("\n") == 1 and said in told.err and len(told.err) < 500
+    assert told.out == "" and not (tmp_path / "such").exists()
+    assert not list((tmp_path / "out").glob("*"))
 
 
 def test_a_real_shell_sees_no_traceback():
@@ -69,8 +93,43 @@ def test_a_real_shell_sees_no_traceback():
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["segment"], ["evaluate", "--count", "many"]])
-def test_usage_for_what_is_no_command(arguments, capsys):
+@pytest.mark.parametrize("verb", [[], ["segment"], ["track"], ["evaluate"], ["train"], ["models"]])
+def test_help_names_the_default_model(verb, capsys):
     with pytest.raises(SystemExit) as stopped:
+        main([*verb, "--help"])
+    assert stopped.value.code == 0 and "evf-sam2-tiny" in capsys.readouterr().out
+
+
+def test_without_a_verb_the_help_is_shown(capsys):
+    assert main([]) == 2
+    assert "Verbs:" in capsys.readouterr().err
+
+
+def test_an_unexpected_error_is_one_sentence_that_says_how_to_see_more(files, monkeypatch, capsys):
+    def fail(*_):
+        raise RuntimeError("the weights\nmelted")
+
+    monkeypatch.setattr("evfsam.cli.segment.load_predictor", fail)
+    arguments = ["segment", str(files["picture"]), "car", "-o", str(files["folder"] / "out")]
+    assert main(arguments) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "RuntimeError: the weights melted" in told and "EVFSAM_DEBUG=1" in told
+    monkeypatch.setenv("EVFSAM_DEBUG", "1")
+    with pytest.raises(RuntimeError):
         main(arguments)
-    assert stopped.value.code == 2 and "usage:" in capsys.readouterr().err
+
+
+def test_a_full_memory_is_told_as_such(files, monkeypatch, capsys):
+    def fail(*_):
+        raise torch.OutOfMemoryError("tried to allocate 5 GiB")
+
+    monkeypatch.setattr("evfsam.cli.segment.load_predictor", fail)
+    assert main(["segment", str(files["picture"]), "car", "-o", str(files["folder"] / "out")]) == 1
+    assert "memory is full" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_gets_no_traceback():
+    done = subprocess.run(
+        f"{sys.executable} -m evfsam models --json | head -c 1", shell=True, capture_output=True, text=True
+    )
+    assert done.stdout == "{" and done.stderr == ""

@@ -72,7 +72,8 @@ def test_photographs_are_scored_from_their_folder(random_checkpoint, tmp_path, c
     ("options", "told"),
     [
         (["--data", "ccp"], "--folder"),
-        (["--workers", "0"], "give at least 1"),
+        (["--workers", "0"], "from 1 to 256"),
+        (["--json", "nowhere/scores.json"], "no folder 'nowhere'"),
         (["--data", "clips", "--clicks"], "measured on scenes"),
         (["--data", "ccp", "--folder", "nowhere"], "no pack of photographs"),
     ],

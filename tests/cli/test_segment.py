@@ -1,8 +1,9 @@
-"""From a shell: a picture and phrases become masks, an overlay and a JSON that agree with each other."""
+"""From a shell: an image and prompts become masks, an overlay and a JSON that agree with each other."""
 
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from evfsam.__main__ import main
 from evfsam.cli.segment import split_arguments
 from evfsam.data.scenes import make_scene, render
 from evfsam.media.export import decode_rle
+from evfsam.predictor import Predictor
 
 PHRASES = ["the red car", "[semantic] sky"]
 
@@ -72,17 +74,81 @@ def test_a_folder_with_a_broken_picture(picture, tmp_path, random_checkpoint, ca
 
 
 @pytest.mark.parametrize(
-    ("arguments", "pictures"),
+    ("arguments", "images"),
     [
         (["a.jpg", "the car"], 1),
         (["a.jpg", "b.PNG", "the car", "sky"], 2),
         (["no suffix", "the car"], 1),
-        (["a.jpg", "the car", "b.jpg"], 1),  # after the first phrase all are phrases
+        (["a.jpg", "the car", "b.jpg"], 1),  # after the first prompt all are prompts
         (["a.jpg", ""], 1),
-        (["a.jpg", "tests", "the car"], 2),  # a folder that is there
+        (["dog", "the car"], 1),
+        (["a.jpg", "./dog", "the car"], 2),
+        (["a.jpg", "dog/", "the car"], 2),
+        (["a.jpg", "./note", "the car"], 2),
+        (["a.jpg", "black/white car"], 1),
+        (["a.jpg", "a" * 5000], 1),
+        (["a.jpg", "a\0b"], 1),
     ],
 )
-def test_pictures_come_first(arguments, pictures, tmp_path, monkeypatch):
+def test_images_come_first(arguments, images, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tests").mkdir()
-    assert split_arguments(arguments) == (arguments[:pictures], arguments[pictures:])
+    (tmp_path / "dog").mkdir()
+    (tmp_path / "note").write_text("")
+    assert split_arguments(arguments) == (arguments[:images], arguments[images:])
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("prompt", ["dog", "note"])
+def test_a_prompt_with_the_name_of_a_file_or_folder_is_a_prompt_and_a_note_says_so(
+    prompt, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dog").mkdir()
+    (tmp_path / "note").write_text("")
+    assert split_arguments(["a.jpg", prompt, "the car"]) == (["a.jpg"], [prompt, "the car"])
+    assert f"'{prompt}' is read as a prompt" in capsys.readouterr().err
+    assert split_arguments(["a.jpg", prompt], ["b.png"]) == (["a.jpg", prompt], ["b.png"])
+
+
+def test_threshold_and_cutouts(picture, tmp_path, random_checkpoint, capsys):
+    """A higher threshold gives a smaller mask; the cut-out is the image inside it."""
+    areas = []
+    for threshold in ("0.2", "0.5", "0.8"):
+        out = tmp_path / threshold
+        options = ["-p", "the car", "--threshold", threshold, "--cutouts", "-o", str(out)]
+        assert main(["segment", str(picture), *options, "--model", str(random_checkpoint)]) == 0
+        told = capsys.readouterr().out
+        assert f"written to {out}/: 1 mask, 1 overlay" in told and "result.json" in told
+        result = json.loads((out / "result.json").read_text())
+        (row,) = result["pictures"][0]["results"]
+        assert result["threshold"] == float(threshold)
+        areas.append(row["area_px"])
+        if row["area_px"]:
+            rgba = np.asarray(Image.open(out / row["cutout"]))
+            assert (rgba[..., 3] == np.asarray(Image.open(out / row["mask"]))).all()
+    assert areas[0] >= areas[1] >= areas[2] and areas[0] > areas[2]
+
+
+def test_what_is_done_is_kept_when_the_run_is_stopped(picture, tmp_path, random_checkpoint, monkeypatch, capsys):
+    Image.open(picture).save(tmp_path / "second.png")
+    segment, asked = Predictor.segment, []
+
+    def stop_at_the_second(self, *arguments):
+        asked.append(arguments)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return segment(self, *arguments)
+
+    monkeypatch.setattr(Predictor, "segment", stop_at_the_second)
+    out = tmp_path / "out"
+    assert main(["segment", str(tmp_path), "the car", "--model", str(random_checkpoint), "-o", str(out)]) == 130
+    assert len(json.loads((out / "result.json").read_text())["pictures"]) == 1
+    assert "stopped" in capsys.readouterr().err
+
+
+def test_names_that_are_no_utf_8_are_printed_and_written(picture, tmp_path, random_checkpoint, capsys):
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    Image.open(picture).save(odd)
+    assert main(["segment", odd, "the car", "--model", str(random_checkpoint), "-o", str(tmp_path / "out")]) == 0
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["pictures"][0]["picture"] == odd
+    assert "caf\\udce9.png" in capsys.readouterr().out

@@ -54,10 +54,16 @@ def test_all_outputs_agree(clip, tmp_path, tracker, capsys):
 
 def test_from_a_chosen_second_both_ways(clip, tmp_path, tracker):
     out = tmp_path / "masks.json"
-    arguments = ["--at", "0.2", "--start", "0.08", "--model", tracker, "--rle", str(out)]
+    arguments = ["--at", "0.2", "--start", "0.08", "--direction", "both", "--model", tracker, "--rle", str(out)]
     assert main(["track", str(clip), "the red car", *arguments]) == 0
     (annotation,) = json.loads(out.read_text())["annotations"]
     assert len(annotation["scores"]) == 6 and None not in annotation["scores"]
+
+
+def test_the_same_prompt_twice_is_counted_twice(clip, tmp_path, tracker, capsys):
+    out = str(tmp_path / "masks.zip")
+    assert main(["track", str(clip), "the car", "the car", "--masks", out, "--model", tracker, "--quiet"]) == 0
+    assert capsys.readouterr().out.count("the car: visible on 8 of 8 frames\n") == 2
 
 
 def test_the_default_output(clip, tmp_path, tracker, monkeypatch):
@@ -81,7 +87,7 @@ def test_nothing_found_is_said_and_nothing_is_left(clip, tmp_path, blind_tracker
     assert main(["track", str(clip), "the red car", *arguments]) == 2
     assert "--scan" in capsys.readouterr().err
     assert main(["track", str(clip), "the red car", "--scan", *arguments]) == 2
-    assert "Nothing in the whole video" in capsys.readouterr().err
+    assert "in the whole video" in capsys.readouterr().err
     assert list(out.iterdir()) == []
 
 
@@ -90,6 +96,22 @@ def test_nothing_found_is_said_and_nothing_is_left(clip, tmp_path, blind_tracker
     [
         (["nowhere.mp4", "the car"], "no file"),
         (["CLIP", "  "], "empty"),
+        (["CLIP"], "python -m evfsam track --help"),
+        (["CLIP", "a" * 100_000], "shorten it"),
+        (["a\0.mp4", "the car"], "a"),
+        (["CLIP", "the car", "--start", "nan"], "--start is 'nan': give a number of at least 0"),
+        (["CLIP", "the car", "--end", "nan"], "--end is 'nan'"),
+        (["CLIP", "the car", "--end", "inf"], "--end is 'inf'"),
+        (["CLIP", "the car", "--at", "-1"], "--at is -1"),
+        (["CLIP", "the car", "--start", "2", "--end", "1"], "--end 1 is not after --start 2"),
+        (["CLIP", "the car", "--max-side", "-5"], "--max-side is -5: give a whole number from 16"),
+        (["CLIP", "the car", "--max-side", "1e99"], "--max-side is 1e+99"),
+        (["CLIP", "the car", "--direction", "up"], "choose from 'forward'"),
+        (["CLIP", "the car", "--masks", "nowhere/masks.zip"], "no folder"),
+        (["CLIP", "the car", "--rle", "."], "it is a folder"),
+        (["CLIP", "the car", "--masks", "x", "--rle", "./x"], "is named twice"),
+        (["CLIP", "the car", "-o", "CLIP"], "would be overwritten"),
+        (["CLIP", "the car", "--cutout", "out.mp4"], "end its name in"),
         (["CLIP", "the car", "--at", "9"], "outside"),
         (["CLIP", "the car", "--start", "9"], "Nothing lies between"),
         (["CLIP", "the car", "-o", "out.txt"], "end its name in"),
@@ -103,7 +125,8 @@ def test_refused_with_one_sentence(arguments, words, clip, tracker, capsys, monk
     arguments = [str(clip) if a == "CLIP" else a for a in arguments]
     assert main(["track", *arguments, "--model", tracker]) == 2
     said = capsys.readouterr().err.strip()
-    assert words in said and said.count("\n") == 0
+    assert words in said and said.count("\n") == 0 and len(said) < 500
+    assert list(tmp_path.iterdir()) == [clip]
 
 
 def test_a_model_without_memory(clip, random_checkpoint, capsys):

@@ -7,18 +7,22 @@ import pytest
 from evfsam.__main__ import main
 
 REFUSED = {
+    "half a worker": (["--workers", "1.5"], "--workers is 1.5: give a whole number"),
+    "no number": (["--steps", "nan"], "--steps is 'nan': give a whole number"),
+    "a seed below 0": (["--seed", "-1"], "--seed is -1: give a whole number from 0"),
+    "an unknown stage": (["--stages", "sleep"], "invalid choice: 'sleep'"),
     "an unknown recipe": (["--recipe", "evf-sam3"], "no recipe 'evf-sam3'"),
-    "no scenes a step": (["--batch", "0"], "--batch is 0; give at least 1"),
-    "fewer than no workers": (["--workers", "-1"], "--workers is -1; give at least 1"),
-    "no steps": (["--steps", "0"], "--steps is 0; give at least 1"),
-    "no scenes": (["--scenes", "0"], "--scenes is 0; give at least 1"),
+    "no scenes a step": (["--batch", "0"], "--batch is 0: give a whole number of at least 1"),
+    "fewer than no workers": (["--workers", "-1"], "--workers is -1: give a whole number of at least 1"),
+    "no steps": (["--steps", "0"], "--steps is 0: give a whole number of at least 1"),
+    "no scenes": (["--scenes", "0"], "--scenes is 0: give a whole number of at least 1"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_trained_is_refused_in_a_sentence(name, tmp_path, capsys):
     options, told = REFUSED[name]
-    assert main(["train", "--out", str(tmp_path / "run"), *options]) != 0
+    assert main(["train", "--out", str(tmp_path / "run"), *options]) == 2
     error = capsys.readouterr().err
     assert told in error and len(error.strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()
