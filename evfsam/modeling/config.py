@@ -27,6 +27,8 @@ RULES: dict[str, Rule] = {
     "image_size": Whole(16, 4096),
     "patch_size": Whole(4, 64),
     "text_positions": Whole(4, 65536),
+    "stem": OneOf(("patches", "trunk")),
+    "trunk": OneOf(("hiera", "efficientnet_lite0")),
     "global_attention_blocks": ListOf(_BLOCK, 0, 256),
     "window": Whole(0, 256),
     "embedding_width": Whole(16, 1024),
@@ -65,7 +67,11 @@ class _Checked:
 
 @dataclass(frozen=True)
 class Beit3Config(_Checked):
-    """BEIT-3 (arXiv 2208.10442). ``heads`` divides ``width``; ``image_size`` is a multiple of ``patch_size``."""
+    """BEIT-3 (arXiv 2208.10442). ``heads`` divides ``width``; ``image_size`` is a multiple of ``patch_size``.
+
+    ``stem``: where the image tokens come from: "patches" of pixels, or the maps of the segmenter's "trunk", whose
+    weights both then share; ``patch_size`` is 32 for the latter.
+    """
 
     width: int
     layers: int
@@ -75,10 +81,12 @@ class Beit3Config(_Checked):
     image_size: int = 224
     patch_size: int = 16
     text_positions: int = 1024  # two of them unused: positions start at 2, as in fairseq
+    stem: Literal["patches", "trunk"] = "patches"
 
     def _relations(self) -> _Relations:
         yield _divides("heads", self.heads, "width", self.width)
         yield _divides("patch_size", self.patch_size, "image_size", self.image_size)
+        yield self.stem == "patches" or self.patch_size == 32, "patch_size", 'the stride of the stem "trunk", 32'
 
 
 @dataclass(frozen=True)
@@ -108,11 +116,13 @@ class Sam2Config(_Checked):
     """SAM-2 (arXiv 2408.00714), version 2.0: Hiera, FPN, mask decoder and, if ``memory``, the memory modules.
 
     The defaults are ``sam2_hiera_l.yaml`` of the sam2 package. ``extra_masks``: whether the decoder's three masks
-    for ambiguous prompts were trained; if not, nothing falls back to them.
+    for ambiguous prompts were trained; if not, nothing falls back to them. ``trunk``: the network in the image
+    encoder; "efficientnet_lite0" has one size and reads none of Hiera's fields, which are the six after ``trunk``.
     """
 
     kind: ClassVar[str] = "sam2"
     image_size: int = 1024
+    trunk: Literal["hiera", "efficientnet_lite0"] = "hiera"
     width: int = 144
     stages: tuple[int, ...] = (2, 6, 36, 4)
     heads: int = 2
@@ -210,6 +220,8 @@ class EvfConfig:
 
     def __post_init__(self) -> None:
         check("multimask", self.multimask, Flag())
+        if self.encoder.stem == "trunk" and getattr(self.segmenter, "trunk", None) != "efficientnet_lite0":
+            raise ValueError('mm_extractor.stem: "trunk"; write "patches", or the trunk "efficientnet_lite0"')
 
     @property
     def hidden_size(self) -> int:

@@ -20,6 +20,8 @@ class EvfSam(nn.Module):
         self.config = config
         self.mm_extractor = encoder
         self.visual_model = segmenter
+        if config.encoder.stem == "trunk":
+            encoder.beit3.vision_embed.share(segmenter.image_encoder.trunk)
         self.text_hidden_fcs = nn.ModuleList(
             [
                 nn.Sequential(
@@ -66,8 +68,6 @@ class EvfSam(nn.Module):
 
         Returns the prompt tokens, (P, 1, out_dim).
         """
-        if len(encoder_pixels) != len(token_ids):
-            encoder_pixels = encoder_pixels.expand(len(token_ids), -1, -1, -1)
         return self.project(self.mm_extractor(encoder_pixels, token_ids, padding_mask))
 
     def project(self, encoder_tokens: torch.Tensor) -> torch.Tensor:

@@ -43,10 +43,12 @@ SAM = SamConfig(
 )  # fmt: skip
 
 
-def write_checkpoint(folder: Path, segmenter=SAM2, dtype: torch.dtype = torch.float32, **extra_config) -> EvfSam:
+def write_checkpoint(
+    folder: Path, segmenter=SAM2, dtype: torch.dtype = torch.float32, encoder=BEIT3, **extra_config
+) -> EvfSam:
     """Write a random model to ``folder`` and return it."""
     train_tokenizer(PHRASES, folder, vocabulary_size=90)
-    encoder = replace(BEIT3, vocabulary=len(load_tokenizer(folder)))
+    encoder = replace(encoder, vocabulary=len(load_tokenizer(folder)))
     torch.manual_seed(0)
     model = build_model(EvfConfig(encoder, segmenter, multimask=segmenter.kind == "sam2"))
     save_checkpoint(folder, model, folder, dtype=dtype, extra_config=extra_config)

@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 from evfsam.modeling.config import Beit3Config
 from evfsam.modeling.pixels import PixelConv2d
+from evfsam.modeling.trunks.efficientnet_lite import WIDTHS as TRUNK_WIDTHS
+from evfsam.types import PixelSpec
 
 LAYER_NORM_EPS = 1e-5  # torchscale's EncoderConfig
 FIRST_POSITION = 2  # positions 0 and 1 are never used, a habit of fairseq that the published weights keep
@@ -103,6 +105,35 @@ class VisionEmbedding(nn.Module):
         return torch.cat([self.cls_token.expand(len(pixels), -1, -1), patches], dim=1)
 
 
+class TrunkEmbedding(nn.Module):
+    """The [CLS] token and image tokens made of a convolutional trunk's maps at strides 16 and 32.
+
+    The trunk is the segmenter's own (:meth:`share`): its weights exist once, in memory and in a file.
+    """
+
+    def __init__(self, config: Beit3Config):
+        super().__init__()
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.fine = nn.Conv2d(TRUNK_WIDTHS[2], config.width, 2, stride=2)
+        self.coarse = nn.Conv2d(TRUNK_WIDTHS[3], config.width, 1)
+        self.norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+
+    def share(self, trunk: nn.Module) -> None:
+        """Read images with this trunk. It is kept in a tuple, so that it is not registered as a part of this one."""
+        self._trunk = (trunk,)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(B, 3, image_size, image_size) in -1..1 -> (B, 1 + n, width)."""
+        mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in (PixelSpec.mean, PixelSpec.std))
+        return self.embed_levels(self._trunk[0](((pixels + 1) * 127.5 - mean) / std))
+
+    def embed_levels(self, levels: list[torch.Tensor]) -> torch.Tensor:
+        """The trunk's four maps -> (B, 1 + n, width)."""
+        patches = self.fine(levels[2]) + self.coarse(levels[3])
+        patches = self.norm(patches.flatten(2).transpose(1, 2))
+        return torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)
+
+
 class Encoder(nn.Module):
     def __init__(self, config: Beit3Config):
         super().__init__()
@@ -120,7 +151,7 @@ class Beit3(nn.Module):
     def __init__(self, config: Beit3Config):
         super().__init__()
         self.text_embed = nn.Embedding(config.vocabulary, config.width)
-        self.vision_embed = VisionEmbedding(config)
+        self.vision_embed = (VisionEmbedding if config.stem == "patches" else TrunkEmbedding)(config)
         self.encoder = Encoder(config)
 
     def _embed(self, pixels, token_ids, padding_mask):
@@ -129,6 +160,8 @@ class Beit3(nn.Module):
         parts, split = [], 0
         if pixels is not None:
             image = self.vision_embed(pixels)
+            if token_ids is not None and len(image) != len(token_ids):
+                image = image.expand(len(token_ids), -1, -1)
             split = image.shape[1]
             parts.append(image + positions.A.weight[FIRST_POSITION : FIRST_POSITION + split])
         if token_ids is not None:
@@ -151,7 +184,7 @@ class Beit3(nn.Module):
         """Read a picture, a sentence, or both together.
 
         Args:
-            pixels: (B, 3, image_size, image_size) in -1..1.
+            pixels: (B or 1, 3, image_size, image_size) in -1..1; one picture serves all sentences.
             token_ids: int64 (B, L), L at most ``text_positions - 2``.
             padding_mask: bool (B, L), True where ``token_ids`` is padding.
 

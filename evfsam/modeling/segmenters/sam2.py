@@ -13,6 +13,7 @@ from sam2.modeling.sam2_base import SAM2Base
 
 from evfsam.modeling.config import Sam2Config
 from evfsam.modeling.pixels import PixelConv2d
+from evfsam.modeling.trunks.efficientnet_lite import EfficientNetLite0
 from evfsam.types import ImageFeatures, MaskLogits
 
 
@@ -108,6 +109,18 @@ class Sam2Segmenter(SAM2Base):
 
 
 def _image_encoder(config: Sam2Config) -> ImageEncoder:
+    trunk = _hiera(config) if config.trunk == "hiera" else EfficientNetLite0()
+    neck = FpnNeck(
+        position_encoding=PositionEmbeddingSine(num_pos_feats=config.embedding_width),
+        d_model=config.embedding_width,
+        backbone_channel_list=trunk.channel_list,
+        fpn_top_down_levels=[2, 3],
+        fpn_interp_model="nearest",
+    )
+    return ImageEncoder(trunk=trunk, neck=neck, scalp=1)
+
+
+def _hiera(config: Sam2Config) -> Hiera:
     trunk = Hiera(
         embed_dim=config.width,
         num_heads=config.heads,
@@ -117,14 +130,7 @@ def _image_encoder(config: Sam2Config) -> ImageEncoder:
         window_spec=config.windows,
     )
     trunk.patch_embed.proj = PixelConv2d(3, config.width, kernel_size=7, stride=4, padding=3)
-    neck = FpnNeck(
-        position_encoding=PositionEmbeddingSine(num_pos_feats=config.embedding_width),
-        d_model=config.embedding_width,
-        backbone_channel_list=trunk.channel_list,
-        fpn_top_down_levels=[2, 3],
-        fpn_interp_model="nearest",
-    )
-    return ImageEncoder(trunk=trunk, neck=neck, scalp=1)
+    return trunk
 
 
 def _memory_attention(config: Sam2Config, grid: int) -> MemoryAttention:
