@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from os import PathLike
 from pathlib import Path
@@ -12,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from evfsam.errors import InputError
+from evfsam.media.bounds import PIXEL_READS, BoundedReads, check_pieces
 from evfsam.media.files import open_regular
 from evfsam.media.pixels import array_to_rgb, image_to_rgb
 
@@ -20,8 +20,6 @@ MAX_FILE_BYTES = 200_000_000
 READABLE = "JPEG, PNG, WebP, AVIF, GIF, TIFF or BMP"
 # Never all that Pillow knows: its EPS reader, for example, runs Ghostscript. JPEG includes the MPO of some phones.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
-# Real files need some hundred reads up to the first pixel, and one per 8 kB after it. More are an attack on the time.
-HEADER_READS, PIXEL_READS = 20_000, 200_000
 
 ImageSource = str | PathLike | bytes | Image.Image | np.ndarray
 
@@ -63,7 +61,8 @@ def _read(path: Path) -> bytes:
 def _from_bytes(data: bytes, max_pixels: int, name: str) -> np.ndarray:
     if not data:
         raise InputError(f"{name} is empty (0 bytes): save or upload it again.")
-    file = _BoundedReads(data)
+    check_pieces(data)
+    file = BoundedReads(data)
     try:
         with Image.open(file, formats=FORMATS) as image:
             _check_size(*image.size, max_pixels, name)
@@ -111,18 +110,3 @@ def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
 def _too_large(name: str, max_pixels: int, size: str = "") -> InputError:
     limit = max_pixels if size else min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))  # Pillow's own limit
     return InputError(f"{name} is too large{size}: make it smaller than {limit / 1e6:g} million pixels.")
-
-
-class _BoundedReads(io.BytesIO):
-    """The bytes of a file that can be read only so many times.
-
-    Pillow reads headers piece by piece in Python. A file of millions of tiny pieces would take minutes.
-    """
-
-    reads_left = HEADER_READS
-
-    def read(self, size: int | None = -1) -> bytes:
-        self.reads_left -= 1
-        if self.reads_left < 0:
-            raise InputError("The image consists of too many small pieces: save it again as PNG or JPEG.")
-        return super().read(size)

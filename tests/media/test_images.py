@@ -7,7 +7,6 @@ import os
 import struct
 import zlib
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
@@ -15,14 +14,7 @@ from PIL import Image, PngImagePlugin
 from evfsam.errors import InputError
 from evfsam.media import images
 from evfsam.media.images import open_image
-
-RED, WHITE = (255, 0, 0), (255, 255, 255)
-
-
-def encoded(image: Image.Image, kind: str, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
+from tests.media.stills import RED, WHITE, chunk, encoded, png_with
 
 
 def grey(value: int) -> tuple[int, int, int]:
@@ -41,16 +33,6 @@ def palette_with_hole() -> bytes:
     image.putpalette([0, 0, 0, *RED])
     image.paste(1, (2, 0, 4, 4))
     return encoded(image, "png", transparency=0)
-
-
-def chunk(kind: bytes, content: bytes = b"") -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def png_with(*chunks: bytes, png: bytes | None = None) -> bytes:
-    """A PNG with chunks added behind its header."""
-    png = png or encoded(Image.new("RGB", (4, 4), RED), "png")
-    return png[:33] + b"".join(chunks) + png[33:]
 
 
 ACCEPTED = {
@@ -174,83 +156,6 @@ def test_an_animation_gives_its_first_frame():
     assert tuple(image[0, 0]) == RED
 
 
-def deep(bits: int, dtype=np.uint16) -> np.ndarray:
-    """A ramp of values with so many bits, (4, 64): the first and last grey are black and white."""
-    return np.tile(np.round(np.linspace(0, 2**bits - 1, 64)).astype(dtype), (4, 1))
-
-
-def deep_colour(suffix: str, bits: int, alpha: bool = False) -> bytes:
-    ramp = deep(bits)
-    channels = [ramp, ramp, ramp, np.full_like(ramp, 65535)] if alpha else [ramp] * 3
-    done, data = cv2.imencode(suffix, np.dstack(channels))
-    assert done
-    return data.tobytes()
-
-
-def packed_12_bit_tiff() -> bytes:
-    row = b"".join(bytes([a >> 4, (a & 15) << 4 | b >> 8, b & 255]) for a, b in deep(12)[0].reshape(-1, 2).tolist())
-    tags = {256: (4, 64), 257: (4, 4), 258: (3, 12), 259: (3, 1), 262: (3, 1), 273: (4, 8), 277: (3, 1), 278: (4, 4)}
-    tags[279] = (4, 4 * len(row))
-    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, (kind, value) in sorted(tags.items()))
-    offset = 8 + 4 * len(row)
-    return b"II*\0" + struct.pack("<I", offset) + row * 4 + struct.pack("<H", len(tags)) + entries + bytes(4)
-
-
-def deep_grey(kind: str, bits: int, **options) -> bytes:
-    return encoded(Image.fromarray(deep(bits)), kind, **options)
-
-
-def significant(bits: int, count: int = 1) -> bytes:
-    return chunk(b"sBIT", bytes([bits] * count))
-
-
-DEEP = {
-    "png": deep_grey("png", 16),
-    "tiff": deep_grey("tiff", 16),
-    "png, 8 bits inside": deep_grey("png", 8),
-    "png, 10 bits inside": deep_grey("png", 10),
-    "png, 12 bits inside": deep_grey("png", 12),
-    "tiff, 8 bits inside": deep_grey("tiff", 8),
-    "tiff, 12 bits inside": deep_grey("tiff", 12),
-    "tiff, 14 bits by MaxSampleValue": deep_grey("tiff", 14, tiffinfo={281: 2**14 - 1}),
-    "tiff, 12 bits packed": packed_12_bit_tiff(),
-    "png, 14 bits by sBIT, not scaled up": png_with(significant(14), png=deep_grey("png", 14)),
-    "png, 12 bits by sBIT, not scaled up": png_with(significant(12), png=deep_grey("png", 12)),
-    "png, 12 bits by sBIT, scaled up as it should be": png_with(significant(12), png=deep_grey("png", 16)),
-    "colour png": deep_colour(".png", 16),
-    "colour png, 8 bits inside": deep_colour(".png", 8),
-    "colour png, 12 bits inside": deep_colour(".png", 12),
-    "colour png, 12 bits by sBIT": png_with(significant(12, 3), png=deep_colour(".png", 12)),
-    "colour png with alpha, 12 bits inside": deep_colour(".png", 12, alpha=True),
-    "colour tiff": deep_colour(".tiff", 16),
-    "colour tiff, 12 bits inside": deep_colour(".tiff", 12),
-    "PIL, 12 bits": Image.fromarray(deep(12)),
-    "PIL, 12 bits in 32": Image.fromarray(deep(12, np.int32)),
-    "PIL, 8 bits in 32": Image.fromarray(deep(8, np.int32)),
-    "PIL, floats": Image.fromarray(deep(16) / np.float32(65535)),
-    "PIL, floats up to 255": Image.fromarray(deep(8).astype(np.float32)),
-    "uint16 array": deep(16),
-}
-
-
-@pytest.mark.parametrize("name", DEEP)
-def test_values_of_more_than_eight_bits(name):
-    image = open_image(DEEP[name])
-    assert image.shape == (4, 64, 3)
-    assert np.abs(image[..., 0].astype(int) - deep(8)).max() <= 1
-    assert (image == image[..., :1]).all()
-
-
-def test_a_dark_image_stays_dark_where_the_file_says_so():
-    image = png_with(significant(16), png=deep_grey("png", 12))
-    assert open_image(image).max() == 16
-
-
-def test_a_16_bit_tiff_whose_zero_is_white():
-    data = encoded(Image.fromarray(deep(16)[:, ::-1]), "tiff", tiffinfo={262: 0})
-    assert np.abs(open_image(data)[..., 0].astype(int) - deep(8)).max() <= 1
-
-
 NOISE = Image.effect_noise((64, 64), 50)
 GOOD_JPEG = encoded(NOISE, "jpeg")
 CLOSED = Image.open(io.BytesIO(GOOD_JPEG))
@@ -260,6 +165,24 @@ CLOSED.close()
 def text_bomb(kind: bytes) -> bytes:
     packed = zlib.compress(bytes(80_000_000))
     return png_with(chunk(kind, {b"zTXt": b"a\0\0", b"iTXt": b"a\0\1\0\0\0", b"iCCP": b"a\0\0"}[kind] + packed))
+
+
+def jpeg_of_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again."""
+    jpeg = encoded(NOISE, "jpeg", progressive=True)
+    end = jpeg.rindex(b"\xff\xd9")
+    return jpeg[:end] + jpeg[jpeg.rindex(b"\xff\xda") : end] * count + jpeg[end:]
+
+
+def tiff_of_strips(count: int, kind: int = 4) -> bytes:
+    """One pixel wide, one strip per row; ``kind`` 1 has the offsets as bytes."""
+    tags = {256: (4, 1, 1), 257: (4, 1, count), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1), 277: (3, 1, 1)}
+    offsets = 8 + 2 + 12 * (len(tags) + 3) + 4
+    size = 4 if kind == 4 else 1
+    tags |= {273: (kind, count, offsets), 278: (4, 1, 1), 279: (kind, count, offsets + size * count)}
+    entries = b"".join(struct.pack("<HHII", tag, *entry) for tag, entry in tags.items())
+    values = b"".join(value.to_bytes(size, "little") * count for value in (8, 1))
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + values
 
 
 def gif_with_comments(count: int) -> bytes:
@@ -292,6 +215,9 @@ REFUSED = {
     "a jpeg of 100,000 segments": (GOOD_JPEG[:2] + b"\xff\xef\0\2" * 100_000 + GOOD_JPEG[2:], "too many"),
     "a jpeg of padding": (GOOD_JPEG[:2] + b"\xff" * 1_000_000 + GOOD_JPEG[2:], "too many"),
     "a gif of comments": (gif_with_comments(100_000), "too many"),
+    "a jpeg of 1,000 scans": (jpeg_of_scans(1000), "too many"),
+    "a tiff of 300,000 strips": (tiff_of_strips(300_000), "too many"),
+    "a tiff of 300,000 strips as bytes": (tiff_of_strips(300_000, kind=1), "too many"),
     "one channel too many": (np.zeros((4, 4, 5), np.uint8), "shape"),
     "channels first": (np.zeros((3, 40, 40), np.uint8), "shape"),
     "a clip": (np.zeros((2, 4, 4, 3), np.uint8), "shape"),
@@ -368,6 +294,11 @@ def test_too_large_is_refused_before_decoding(size, kind):
 
 def test_a_common_camera_size_is_read():
     assert open_image(encoded(Image.new("L", (6048, 4024)), "jpeg")).shape == (4024, 6048, 3)
+
+
+def test_a_progressive_jpeg_with_some_scans_and_a_tiff_with_some_strips_are_read():
+    assert open_image(jpeg_of_scans(20)).shape == (64, 64, 3)
+    assert open_image(tiff_of_strips(1000)).shape == (1000, 1, 3)
 
 
 def test_much_text_is_no_bomb():
