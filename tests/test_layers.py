@@ -39,7 +39,7 @@ HOMES = {
     "sam2": {"modeling"},
     "accelerate": {"training"},
     "av": {"media"},
-    "pycocotools": {"media"},
+    "pycocotools": {"media", "data"},
 }
 WITHOUT_TORCH = {"data", "media", "errors", "values"}  # rendering and files serve processes that have no model
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evfsam.data.ccp.dataset import open_ccp
+from evfsam.data.coco.dataset import open_coco
 from evfsam.data.sample import Dataset
 from evfsam.data.scenes.dataset import open_clips, open_scenes
 from evfsam.errors import InputError
@@ -32,6 +33,7 @@ class Entry:
 DATASETS: dict[str, Entry] = {
     "scenes": Entry(open_scenes, ("test", "validation", "train"), "rendered scenes", needs_root=False),
     "clips": Entry(open_clips, ("test", "validation", "train"), "rendered clips of 48 frames", needs_root=False),
+    "coco": Entry(open_coco, ("held-out", "train"), "photographs: categories, stuff, phrases by rule, absent things"),
     "ccp": Entry(open_ccp, ("val", "train", "composed"), "street photographs: clothes and people"),
 }
 

@@ -1,0 +1,1 @@
+"""Photographs in COCO's format: to score, and composed with cut-out things to learn from."""

@@ -1,0 +1,58 @@
+"""Photographs as a data set to score: categories, phrases, and what is not there."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from evfsam.data.coco.photographs import Photograph, read_photographs
+from evfsam.data.coco.phrases import Thing, referring_phrases
+from evfsam.data.sample import ABSENT, REFERRING, SEMANTIC, Prompt, Sample
+
+PREFIX = "[semantic] "
+SMALLEST_SHARE = 0.01  # of the image's area: what is smaller is not asked for
+ABSENT_PROMPTS = 6  # per photograph, half of them with the prefix
+
+
+class CocoDataset:
+    """The photographs of one split.
+
+    Each is asked for the categories and the stuff that it shows, by phrases that name one thing, and for categories
+    that it does not show. Categories annotated as a crowd are left out.
+    """
+
+    def __init__(self, photographs: list[Photograph], split: str):
+        self.name = f"coco:{split}"
+        self.photographs = photographs
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    def __getitem__(self, index: int) -> Sample:
+        photograph = self.photographs[index]
+        image = photograph.image()
+        rng = random.Random(photograph.image_id)
+        things = [Thing(i.category, i.mask(), i.area()) for i in photograph.instances]
+        asked = sorted({thing.category for thing in things} - photograph.crowds)
+        prompts = []
+        for category in asked:
+            mask = np.any([thing.mask for thing in things if thing.category == category], axis=0)
+            prompts.append(Prompt(PREFIX + category, mask, f"{SEMANTIC}/{category}"))
+        for word, rle in photograph.stuff.items():
+            prompts.append(Prompt(PREFIX + word, coco_mask.decode(rle).astype(bool), f"{SEMANTIC}/stuff"))
+        for phrase, thing in referring_phrases(things, asked, rng):
+            prompts.append(Prompt(phrase, thing.mask, REFERRING, object_id=things.index(thing)))
+        prompts = [prompt for prompt in prompts if prompt.mask.mean() >= SMALLEST_SHARE]
+        nothing = np.zeros(image.shape[:2], bool)
+        absent = photograph.absent()
+        for number, category in enumerate(rng.sample(absent, min(ABSENT_PROMPTS, len(absent)))):
+            prompts.append(Prompt((PREFIX if number % 2 == 0 else "the ") + category, nothing, ABSENT))
+        return Sample(str(photograph.image_id), image, tuple(prompts))
+
+
+def open_coco(split: str, root: Path) -> CocoDataset:
+    """Raises InputError if ``root`` holds no photographs with COCO annotations."""
+    return CocoDataset(read_photographs(root, held_out=split == "held-out"), split)

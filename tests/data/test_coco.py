@@ -1,0 +1,165 @@
+"""Photographs in COCO's format: splits, phrases that are true, composed samples."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evfsam.data.coco.compose import Composer
+from evfsam.data.coco.dataset import CocoDataset
+from evfsam.data.coco.photographs import is_held_out, read_photographs
+from evfsam.data.coco.phrases import TEMPLATES, Thing, referring_phrases
+from evfsam.data.coco.words import plural, stuff_word
+from evfsam.data.registry import open_dataset
+from evfsam.data.sample import ABSENT, REFERRING
+from evfsam.errors import InputError
+
+CATEGORIES = ("dog", "cup", "kite")
+HEIGHT, WIDTH = 60, 100
+
+
+def square(x: int, y: int, side: int) -> list[list[float]]:
+    return [[x, y, x + side, y, x + side, y + side, x, y + side]]
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Ten photographs of a small dog at the left, a large one at the right, and a crowd of cups."""
+    (tmp_path / "images").mkdir()
+    images, annotations = [], []
+    for number in range(1, 11):
+        pixels = np.random.default_rng(number).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "height": HEIGHT, "width": WIDTH})
+        shared = {"image_id": number, "iscrowd": 0}
+        annotations += [
+            {**shared, "category_id": 1, "segmentation": square(5, 20, 20)},
+            {**shared, "category_id": 1, "segmentation": square(60, 15, 32)},
+            {
+                **shared,
+                "category_id": 2,
+                "iscrowd": 1,
+                "segmentation": {"size": [HEIGHT, WIDTH], "counts": [0, 60, HEIGHT * WIDTH - 60]},
+            },
+        ]
+    facts = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": i, "name": name} for i, name in enumerate(CATEGORIES, 1)],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(facts))
+    return tmp_path
+
+
+def thing(category: str, x: int, y: int, side: int) -> Thing:
+    mask = np.zeros((100, 100), bool)
+    mask[y : y + side, x : x + side] = True
+    return Thing(category, mask, side * side)
+
+
+def test_no_photograph_is_in_both_splits(root):
+    held_out, train = read_photographs(root, held_out=True), read_photographs(root, held_out=False)
+    assert [photograph.image_id for photograph in held_out] == [5, 10]
+    assert len(train) == 8 and not any(is_held_out(photograph.image_id) for photograph in train)
+
+
+def test_a_sample_asks_for_what_is_there_and_for_what_is_not(root):
+    sample = open_dataset("coco:held-out", root)[0]
+    by_text = {prompt.text: prompt for prompt in sample.prompts}
+    assert by_text["[semantic] dog"].mask.sum() == pytest.approx(20 * 20 + 32 * 32, rel=0.1)
+    assert "[semantic] cup" not in by_text  # a crowd is neither there nor absent
+    absent = [prompt for prompt in sample.prompts if prompt.kind == ABSENT]
+    assert [prompt.text for prompt in absent] == ["[semantic] kite"] and not absent[0].mask.any()
+    assert any(prompt.kind == REFERRING for prompt in sample.prompts)
+    assert [p.text for p in open_dataset("coco:held-out", root)[0].prompts] == [p.text for p in sample.prompts]
+
+
+@pytest.mark.parametrize(
+    ("things", "words", "named"),
+    [
+        ([thing("dog", 0, 40, 20), thing("dog", 70, 40, 20)], {"left", "leftmost"}, 0),
+        ([thing("dog", 0, 40, 20), thing("dog", 70, 40, 20)], {"right", "rightmost"}, 1),
+        ([thing("dog", 0, 40, 20), thing("dog", 70, 40, 30)], {"larger", "largest", "bigger", "biggest", "big"}, 1),
+        ([thing("dog", 0, 40, 20), thing("dog", 70, 40, 30)], {"smaller", "smallest", "small"}, 0),
+        ([thing("dog", 0, 0, 20), thing("dog", 30, 60, 20)], {"top", "upper"}, 0),
+        ([thing("dog", 0, 40, 10), thing("dog", 40, 40, 10), thing("dog", 80, 40, 10)], {"middle", "centre"}, 1),
+    ],
+)
+def test_place_and_size_name_one_thing(things, words, named):
+    found = set()
+    for seed in range(30):
+        for phrase, meant in referring_phrases(things, ["dog"], random.Random(seed)):
+            if words & set(phrase.split()):
+                assert meant is things[named], phrase
+                found.add(phrase)
+    assert found
+
+
+def test_things_alike_in_place_and_size_have_no_phrase():
+    twins = [thing("dog", 40, 40, 20), thing("dog", 42, 42, 20)]
+    assert referring_phrases(twins, ["dog"], random.Random(0)) == []
+
+
+def test_what_is_hidden_is_behind():
+    front, back = thing("cup", 20, 20, 30), thing("dog", 30, 30, 30)
+    back.behind.append(front)
+    phrases = {
+        p: t for seed in range(30) for p, t in referring_phrases([front, back], ["cup", "dog"], random.Random(seed))
+    }
+    assert phrases["the dog behind the cup"] is back
+    assert phrases["the cup in front of the dog"] is front
+
+
+def test_every_wording_names_its_thing():
+    assert all("{n}" in template or "{p}" in template for template in TEMPLATES)
+
+
+@pytest.mark.parametrize(("category", "several"), [("dog", "dogs"), ("person", "people"), ("sheep", "sheep")])
+def test_plurals(category, several):
+    assert plural(category) == several
+
+
+@pytest.mark.parametrize(("name", "word"), [("sky-other-merged", "sky"), ("wall-brick", "wall"), ("net", None)])
+def test_stuff_has_short_words(name, word):
+    assert stuff_word(name) == word
+
+
+def test_composed_samples_repeat_and_never_contradict_themselves(root):
+    photographs = read_photographs(root, held_out=False)
+    one, other = (Composer(photographs, 64, seed=3) for _ in range(2))
+    for _ in range(20):
+        sample, again = one.sample(), other.sample()
+        assert np.array_equal(sample.image, again.image)
+        assert [p.text for p in sample.prompts] == [p.text for p in again.prompts]
+        assert sample.image.shape == (64, 64, 3)
+        for prompt in sample.prompts:
+            assert prompt.mask.any() == (prompt.kind != ABSENT), prompt.text
+        columns = {
+            side: np.nonzero(p.mask)[1].mean()
+            for p in sample.prompts
+            if p.kind == REFERRING and "dog" in p.text
+            for side in ("left", "right")
+            if side in p.text
+        }
+        if len(columns) == 2:
+            assert columns["left"] < columns["right"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"images": [], "annotations": 3, "categories": []}'])
+def test_damaged_annotations_are_one_sentence(tmp_path, text):
+    with pytest.raises(InputError, match="name a folder"):
+        read_photographs(tmp_path, held_out=True)
+    (tmp_path / "instances.json").write_text(text)
+    with pytest.raises(InputError, match="copy it again"):
+        read_photographs(tmp_path, held_out=True)
+
+
+def test_a_missing_photograph_is_one_sentence(root):
+    dataset = CocoDataset(read_photographs(root, held_out=True), "held-out")
+    dataset.photographs[0].path.unlink()
+    with pytest.raises(InputError, match="cannot be read"):
+        dataset[0]
