@@ -13,6 +13,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 
 from evfsam.media.decode import open_container
+from evfsam.media.files import quoted
 
 # Container -> codecs that go in as they are, and the encoder for all others.
 SOUND_OF: dict[str, tuple[frozenset[str], str]] = {
@@ -30,9 +31,9 @@ class AudioSource:
     """Where the sound of a clip is.
 
     Attributes:
-        path: a media file.
-        start: seconds on the file's own clock, where the clip begins.
-        end: and where it ends.
+        path: of the media file.
+        start: where the clip begins, in seconds on the clock of the file.
+        end: where the clip ends, in seconds on the same clock.
     """
 
     path: Path
@@ -43,15 +44,15 @@ class AudioSource:
 class AudioCopy:
     """Brings sound into a container while its video is being written.
 
-    Packets are copied untouched where the container takes their codec (cut to whole packets, some 20 ms),
-    else decoded and encoded anew. Sound that turns out to be damaged ends there; ``warning`` then says so.
+    If the container allows the codec, packets are copied as they are (cut to whole packets of some 20 ms). Otherwise
+    they are decoded and encoded again. Where the sound is damaged, it ends, and ``warning`` says so.
     """
 
     def __init__(self, container: OutputContainer, source: AudioSource, kind: str):
         self.container, self.source, self._kind = container, source, kind
         self.warning: str | None = None
         self._opened = ExitStack()
-        self._input = open_container(self._opened, source.path, f"'{source.path.name}'")
+        self._input = open_container(self._opened, source.path, quoted(source.path.name))
         stream = best_audio(self._input)
         copied, encoder = SOUND_OF[kind]
         self._copies = stream.codec_context.name in copied
@@ -83,7 +84,7 @@ class AudioCopy:
             for packet in packets:
                 yield packet.pts * packet.time_base, packet
         except av.error.FFmpegError as error:
-            self.warning = f"The sound breaks off early, for it is damaged ({error.strerror})."
+            self.warning = f"The sound ends early because it is damaged ({error.strerror})."
 
     def _read(self, stream: AudioStream) -> Iterator[av.Packet]:
         start, end = self.source.start, self.source.end

@@ -25,15 +25,15 @@ def mask_png(mask: np.ndarray) -> bytes:
 
 
 def overlay_png(image: np.ndarray, segmentations: Sequence[Segmentation]) -> bytes:
-    """All masks over the picture, in the palette's colours."""
+    """All masks drawn over the image, in the palette's colours."""
     return _png(overlay(image, [s.mask for s in segmentations]))
 
 
 def cutout(image: np.ndarray, mask: np.ndarray, crop: bool = False) -> np.ndarray:
-    """The masked thing alone: RGBA uint8 (H, W, 4), or cropped to its bounding box.
+    """The masked part alone: RGBA uint8 (H, W, 4), or cropped to its bounding box.
 
-    What is outside is black as well as transparent: nothing of the picture hides in there. An empty mask
-    cannot be cropped and gives the whole, fully transparent.
+    Pixels outside the mask are black as well as transparent, so that nothing of the image hides there. An empty mask
+    cannot be cropped and gives a fully transparent image of full size.
     """
     rgba = np.dstack([image * mask[:, :, None], mask.astype(np.uint8) * 255])
     if not crop or not mask.any():
@@ -61,15 +61,15 @@ def decode_rle(rle: dict[str, Any]) -> np.ndarray:
 def bundle(
     image: np.ndarray,
     segmentations: Iterable[Segmentation],
-    picture_name: str = "picture",
+    image_name: str = "picture",
     crop: bool = False,
 ) -> Iterator[tuple[str, bytes]]:
     """Every file of a result as (file name, content): a mask and a cut-out per prompt, one overlay, one COCO JSON.
 
-    The names tell the picture and the prompt. Segmentations are taken one at a time and not kept: with large images
+    The names tell the image and the prompt. Segmentations are taken one at a time and not kept: with large images
     hand over a generator, and write each file before the next.
     """
-    stem = slug(re.sub(r"\.\w{1,5}$", "", picture_name), "picture")
+    stem = slug(re.sub(r"\.\w{1,5}$", "", image_name), "picture")
     drawn, stems, annotations, categories = image.copy(), [], [], {}
     for number, segmentation in enumerate(segmentations, start=1):
         stems.append(unique_stem(stem, segmentation.prompt, stems))
@@ -82,7 +82,7 @@ def bundle(
     yield f"{stem}.overlay.png", _png(drawn)
     height, width = image.shape[:2]
     document = {
-        "images": [{"id": 1, "file_name": picture_name, "height": height, "width": width}],
+        "images": [{"id": 1, "file_name": image_name, "height": height, "width": width}],
         "categories": [{"id": i, "name": prompt} for prompt, i in categories.items()],
         "annotations": annotations,
     }
@@ -104,17 +104,17 @@ def _annotation(annotation_id: int, category_id: int, segmentation: Segmentation
     }
 
 
-def file_stems(picture_stem: str, segmentations: Iterable[Segmentation]) -> list[str]:
-    """One file name stem per prompt, "picture.prompt"; prompts that look alike get "-2", "-3" ..."""
+def file_stems(image_stem: str, segmentations: Iterable[Segmentation]) -> list[str]:
+    """One file name stem per prompt, "image.prompt"; prompts that look alike get "-2", "-3" ..."""
     stems: list[str] = []
     for segmentation in segmentations:
-        stems.append(unique_stem(picture_stem, segmentation.prompt, stems))
+        stems.append(unique_stem(image_stem, segmentation.prompt, stems))
     return stems
 
 
-def unique_stem(picture_stem: str, prompt: str, taken: Sequence[str]) -> str:
+def unique_stem(image_stem: str, prompt: str, taken: Sequence[str]) -> str:
     """The next of :func:`file_stems`, different from those taken."""
-    stem = f"{picture_stem}.{slug(prompt, 'mask')}"
+    stem = f"{image_stem}.{slug(prompt, 'mask')}"
     unique, number = stem, 1
     while unique in taken:
         number += 1

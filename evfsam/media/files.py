@@ -7,10 +7,13 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
 from evfsam.errors import EvfSamError, VideoError
+
+LONGEST_NAME = 120  # letters of a name that an error shows
 
 
 def open_regular(path: Path, error: type[EvfSamError], kind: str) -> BinaryIO:
@@ -21,19 +24,26 @@ def open_regular(path: Path, error: type[EvfSamError], kind: str) -> BinaryIO:
         error: the class of the error that is raised if the file cannot be read.
         kind: what the file should be, for the error: "image" or "video".
     """
+    name = quoted(path.name)
     try:
         file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller closes it
     except FileNotFoundError:
-        raise error(f"There is no file '{path}': check the path.") from None
+        raise error(f"There is no file {quoted(path)}: check the path.") from None
     except IsADirectoryError:
-        raise error(f"'{path}' is a folder: name one {kind} in it.") from None
+        raise error(f"{quoted(path)} is a folder: name one {kind} in it.") from None
     except (OSError, ValueError) as failure:  # ValueError: NUL in the name
         reason = getattr(failure, "strerror", None) or failure
-        raise error(f"'{path.name}' cannot be opened ({reason}): check the path and its permissions.") from None
+        raise error(f"{name} cannot be opened ({reason}): check the path and its permissions.") from None
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise error(f"'{path.name}' is a pipe or a device: save the {kind} as a file first.")
+        raise error(f"{name} is a pipe or a device: save the {kind} as a file first.")
     return file
+
+
+def quoted(name: str | PathLike) -> str:
+    """A file's name for an error: in quotation marks, on one line, not endless, and printable anywhere."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in os.fspath(name))
+    return f"'{text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME // 2] + '...' + text[-LONGEST_NAME // 2 :]}'"
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -12,7 +12,7 @@ from PIL.ImageFile import ImageFile
 
 from evfsam.errors import InputError
 from evfsam.media.bounds import PIXEL_READS, BoundedReads, check_pieces
-from evfsam.media.files import open_regular
+from evfsam.media.files import open_regular, quoted
 from evfsam.media.pixels import array_to_rgb, image_to_rgb
 
 MAX_PIXELS = 64_000_000  # the mask logits of such an image take 256 MB per prompt
@@ -43,7 +43,7 @@ def open_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         return _from_bytes(bytes(source), max_pixels, "The image")
     if isinstance(source, str | PathLike):
         path = Path(os.fsdecode(source))
-        return _from_bytes(_read(path), max_pixels, f"'{path.name}'")
+        return _from_bytes(_read(path), max_pixels, quoted(path.name))
     raise InputError(f"An image must be a path, bytes, a PIL image or an array, not {type(source).__name__}.")
 
 
@@ -52,9 +52,11 @@ def _read(path: Path) -> bytes:
         try:
             data = file.read(MAX_FILE_BYTES + 1)
         except (OSError, MemoryError) as error:
-            raise InputError(f"'{path.name}' cannot be read: copy it again.") from error
+            raise InputError(f"{quoted(path.name)} cannot be read: copy it again.") from error
     if len(data) > MAX_FILE_BYTES:
-        raise InputError(f"'{path.name}' has more than {MAX_FILE_BYTES / 1e6:g} MB: save it smaller, as JPEG or PNG.")
+        raise InputError(
+            f"{quoted(path.name)} has more than {MAX_FILE_BYTES / 1e6:g} MB: save it smaller, as JPEG or PNG."
+        )
     return data
 
 

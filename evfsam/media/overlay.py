@@ -1,4 +1,4 @@
-"""Masks drawn over a picture: a translucent fill and a crisp, antialiased outline."""
+"""Masks drawn over an image: a translucent fill and a crisp, antialiased outline."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from evfsam.media.palette import RGB, colour_of, hex_of
 
 __all__ = ["colour_of", "draw", "hex_of", "outline_width", "overlay"]
 
-BAND_PIXELS = 2_000_000  # drawn at a time: a large picture takes little more memory than a small one
-HALO_OPACITY = 0.35  # of the dark rim that keeps a light outline visible on a light picture
+BAND_PIXELS = 2_000_000  # drawn at a time: a large image takes little more memory than a small one
+HALO_OPACITY = 0.35  # of the dark rim that keeps a light outline visible on a light image
 
 
 def overlay(
@@ -22,18 +22,18 @@ def overlay(
     fill_opacity: float = 0.45,
     outline_px: float | None = None,
 ) -> np.ndarray:
-    """Draw masks over a picture, later ones on top.
+    """Draw masks over an image, later ones on top.
 
     Args:
         image: uint8 (H, W, 3); left as it is.
-        masks: bool (H, W), one a thing; empty ones draw nothing.
-        colours: (r, g, b), 0..255, one a mask; by default the palette's in order.
+        masks: bool (H, W), one per object; empty ones draw nothing.
+        colours: (r, g, b), 0..255, one per mask; by default those of the palette, in order.
         fill_opacity: 0 (outline only) to 1 (opaque).
-        outline_px: width of the outline in pixels, 0 for none; by default it grows with the picture.
+        outline_px: width of the outline in pixels, 0 for none; by default it grows with the image.
 
     Returns uint8 (H, W, 3).
 
-    Raises ValueError if a mask is not of the picture's size or a mask has no colour.
+    Raises ValueError if a mask is not of the size of the image or a mask has no colour.
     """
     drawn = image.copy()
     colours = [colour_of(i) for i in range(len(masks))] if colours is None else colours
@@ -47,7 +47,7 @@ def draw(
 ) -> None:
     """Draw one mask into an image in place. Arguments and errors as of :func:`overlay`."""
     if mask.shape != image.shape[:2]:
-        raise ValueError(f"mask {mask.shape} and picture {image.shape[:2]} differ in size")
+        raise ValueError(f"mask {mask.shape} and image {image.shape[:2]} differ in size")
     outline_px = outline_width(image.shape[:2]) if outline_px is None else outline_px
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     if width == 0:
@@ -76,7 +76,7 @@ def _blend(part: np.ndarray, distance: np.ndarray, colour: RGB, fill_opacity: fl
     line = _band(distance - centre, outline_px) if outline_px else np.zeros_like(distance)
     halo = _band(distance + 0.5, 1.0) * HALO_OPACITY if outline_px else line
     fill = np.clip(distance + 0.5, 0, 1) * fill_opacity
-    # Three layers over the picture (fill, black halo, line), multiplied out: one pass over the colours.
+    # Three layers over the image (fill, black halo, line), multiplied out: one pass over the colours.
     uncovered = (1 - halo) * (1 - line)
     keep, ink = (1 - fill) * uncovered, fill * uncovered + line
     blended = cv2.multiply(part.astype(np.float32), cv2.merge([keep] * 3))
@@ -86,7 +86,7 @@ def _blend(part: np.ndarray, distance: np.ndarray, colour: RGB, fill_opacity: fl
 
 def _signed_distance(mask: np.ndarray) -> np.ndarray:
     """float32 (h, w): pixels to the mask's edge, positive inside; smoothed, for the edge is a staircase."""
-    inside = np.pad(mask.astype(np.uint8), 1, mode="edge")  # no edge where the picture's border cuts a thing
+    inside = np.pad(mask.astype(np.uint8), 1, mode="edge")  # no edge where the border of the image cuts a thing
     if inside.all() or not inside.any():
         return np.full(mask.shape, np.inf if inside.all() else -np.inf, np.float32)
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from evfsam.errors import VideoError
 from evfsam.media.audio import AudioSource, best_audio
 from evfsam.media.decode import FrameShape, decoded, opened, video_errors
+from evfsam.media.files import quoted
 from evfsam.media.video_index import FrameIndex, build_index
 from evfsam.values import number
 
@@ -90,7 +91,7 @@ class VideoReader:
         if not isinstance(path, str | PathLike):
             raise VideoError(f"A video must be a path, not {type(path).__name__}.")
         self.path = Path(os.fsdecode(path))
-        self._name = name = f"'{self.path.name}'"
+        self._name = name = quoted(self.path.name)
         with opened(self.path, name) as (container, stream):
             index = build_index(container, stream, name)
         with opened(self.path, name) as (container, stream):

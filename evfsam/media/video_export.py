@@ -29,7 +29,7 @@ from evfsam.types import TrackedFrame
 
 
 class Clip(Protocol):
-    """What is known of a clip; VideoReader and PipedVideo are such."""
+    """What exports need to know of a clip; VideoReader and PipedVideo have it."""
 
     info: VideoInfo
     time_base: Fraction
@@ -43,7 +43,7 @@ class VideoSink(Protocol):
 
 
 def draw(frame: TrackedFrame, object_ids: Sequence[int]) -> np.ndarray:
-    """The frame with its objects drawn over it, uint8 (H, W, 3); an object's place gives its colour."""
+    """The frame with its objects drawn over it, uint8 (H, W, 3). Colours follow the order of ``object_ids``."""
     colours = [colour_of(object_ids.index(o.object_id)) for o in frame.objects]
     return overlay(frame.image, [o.mask for o in frame.objects], colours)
 
@@ -53,7 +53,7 @@ def overlay_video(target: str | PathLike | BinaryIO, clip: Clip, object_ids: Seq
     """The clip with its objects drawn over it: same rate, length and sound. See :func:`open_writer`."""
     time_base = clip.time_base if clip.info.variable_rate else None
     with open_writer(target, clip.info.fps, time_base, clip.audio) as writer:
-        yield _Pictures(writer, lambda frame: draw(frame, object_ids))
+        yield _Frames(writer, lambda frame: draw(frame, object_ids))
 
 
 @contextmanager
@@ -61,15 +61,15 @@ def cutout_video(target: str | PathLike, clip: Clip) -> Iterator[VideoSink]:
     """All objects without their surroundings, on a transparent ground: VP9 WebM or ProRes 4444 MOV."""
     time_base = clip.time_base if clip.info.variable_rate else None
     with open_writer(target, clip.info.fps, time_base, clip.audio, transparent=True) as writer:
-        yield _Pictures(writer, lambda frame: cutout(frame.image, _union(frame)))
+        yield _Frames(writer, lambda frame: cutout(frame.image, _union(frame)))
 
 
-class _Pictures:
-    def __init__(self, writer: VideoWriter, picture_of):
-        self._writer, self._picture_of = writer, picture_of
+class _Frames:
+    def __init__(self, writer: VideoWriter, draw):
+        self._writer, self._draw = writer, draw
 
     def add(self, frame: TrackedFrame, time: Fraction, duration: Fraction) -> None:
-        self._writer.write(self._picture_of(frame), time, duration)
+        self._writer.write(self._draw(frame), time, duration)
 
 
 def _union(frame: TrackedFrame) -> np.ndarray:
@@ -81,10 +81,10 @@ def _union(frame: TrackedFrame) -> np.ndarray:
 
 @contextmanager
 def masks_zip(path: str | PathLike, names: Mapping[int, str]) -> Iterator[VideoSink]:
-    """A zip with a folder an object and in it a PNG a frame, 255 inside; empty masks included.
+    """A zip with one folder per object and in it one PNG per frame: 255 inside, 0 outside. Empty masks are included.
 
     Args:
-        names: object id -> phrase, for the folders' names.
+        names: object id -> prompt, for the folders' names.
     """
     with atomic_path(Path(path)) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         yield _Masks(archive, names)
@@ -109,9 +109,9 @@ _LISTS = ("segmentations", "bboxes", "areas", "scores", "presences")
 
 @contextmanager
 def rle_json(path: str | PathLike, clip: Clip, names: Mapping[int, str]) -> Iterator[VideoSink]:
-    """One JSON in COCO's video style: a video, a category a phrase, an annotation an object.
+    """One JSON in COCO's video style: one video, one category per prompt, one annotation per object.
 
-    An annotation's lists have an entry a frame, null where there is no mask; ``times`` are seconds.
+    The lists of an annotation have one entry per frame, null where there is no mask. ``times`` are in seconds.
     """
     with atomic_path(Path(path)) as part, ExitStack() as stack:
         lists = {
@@ -162,15 +162,15 @@ def _document(info: VideoInfo, names: Mapping[int, str], sink: _RunLengths) -> I
         "fps": float(info.fps),
         "times": sink.times,
     }
-    phrases = list(dict.fromkeys(names.values()))
-    categories = [{"id": i, "name": phrase} for i, phrase in enumerate(phrases, start=1)]
+    prompts = list(dict.fromkeys(names.values()))
+    categories = [{"id": i, "name": prompt} for i, prompt in enumerate(prompts, start=1)]
     yield f'{{"videos": [{json.dumps(video)}],\n"categories": {json.dumps(categories, ensure_ascii=False)},\n'
     yield '"annotations": ['
     for number, (object_id, name) in enumerate(names.items(), start=1):
         head = {
             "id": number,
             "video_id": 1,
-            "category_id": phrases.index(name) + 1,
+            "category_id": prompts.index(name) + 1,
             "object_id": object_id,
             "iscrowd": 0,
             "height": height,

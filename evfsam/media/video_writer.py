@@ -25,7 +25,7 @@ from evfsam.media.files import atomic_path
 
 @dataclass(frozen=True)
 class Encoding:
-    """How frames are kept in a container."""
+    """How frames are stored in a container."""
 
     container: str
     codec: str
@@ -55,13 +55,13 @@ def open_writer(
     audio: AudioSource | None = None,
     transparent: bool = False,
 ) -> Iterator[VideoWriter]:
-    """Write a video that appears when it is whole::
+    """Write a video. The file appears when it is complete::
 
         with open_writer("out.mp4", reader.info.fps, audio=reader.audio) as writer:
             writer.write(image, *reader.time_of(index))
 
-    MP4: H.264 4:2:0 with the index in front, which browsers play; WebM: VP9; with ``transparent`` VP9 or, as
-    MOV, ProRes 4444. Leaving the ``with`` by an exception leaves nothing behind.
+    MP4 has H.264 4:2:0 with the index in front, which browsers play. WebM has VP9, also with ``transparent``. A
+    transparent MOV has ProRes 4444. If an exception leaves the ``with``, no file remains.
 
     Args:
         target: a path, whose suffix chooses the container; or a stream such as the standard output, which
@@ -69,7 +69,7 @@ def open_writer(
         fps: frame rate, the mean if it varies.
         time_base: of the times that will be written, where the rate varies; None for a constant rate.
         audio: sound to carry over.
-        transparent: whether pictures have an alpha channel.
+        transparent: whether frames have an alpha channel.
 
     Raises VideoError for an unknown suffix, and if the file cannot be written.
     """
@@ -131,18 +131,18 @@ class VideoWriter:
         self._audio_source, self._audio = audio, None
         self._stream: VideoStream | None = None
 
-    def write(self, picture: np.ndarray, time: Fraction, duration: Fraction) -> None:
+    def write(self, image: np.ndarray, time: Fraction, duration: Fraction) -> None:
         """Add a frame.
 
         Args:
-            picture: uint8 (H, W, 3), or (H, W, 4) if the video is transparent; all of one size.
+            image: uint8 (H, W, 3), or (H, W, 4) if the video is transparent; all of one size.
             time: seconds since the start of the video, later than the frame before.
             duration: seconds until the next frame or the end.
         """
-        picture = _even(picture)
+        image = _even(image)
         if self._stream is None:
-            self._open_streams(picture.shape[0], picture.shape[1])
-        frame = VideoFrame.from_ndarray(picture, "rgba" if picture.shape[2] == 4 else "rgb24")
+            self._open_streams(image.shape[0], image.shape[1])
+        frame = VideoFrame.from_ndarray(image, "rgba" if image.shape[2] == 4 else "rgb24")
         frame = frame.reformat(format=self._encoding.pixel_format, dst_colorspace=Colorspace.ITU709)
         frame.time_base = self._time_base
         frame.pts, frame.duration = round(time / self._time_base), round(duration / self._time_base)
@@ -181,9 +181,9 @@ class VideoWriter:
         self._stream = stream
 
 
-def _even(picture: np.ndarray) -> np.ndarray:
+def _even(image: np.ndarray) -> np.ndarray:
     """4:2:0 stores one colour for two by two pixels: repeat the last row or column of odd sizes."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     if height % 2 or width % 2:
-        picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return np.ascontiguousarray(picture)
+        image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return np.ascontiguousarray(image)

@@ -272,6 +272,19 @@ def test_a_link_to_a_file_is_read(tmp_path):
     assert open_image(tmp_path / "b.png").shape == (4, 4, 3)
 
 
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"two\nlines.png", b"\x1b[31m.png", b"a" * 250])
+def test_odd_names_make_printable_sentences(name, tmp_path):
+    path = os.path.join(os.fsencode(tmp_path), name)
+    with open(path, "wb") as file:
+        file.write(png_with())
+    assert open_image(os.fsdecode(path)).shape == (4, 4, 3)
+    with open(path, "wb") as file:
+        file.write(b"no image")
+    with pytest.raises(InputError, match="not an image") as caught:
+        open_image(os.fsdecode(path))
+    assert str(caught.value).isprintable() and str(caught.value).encode() and len(str(caught.value)) < 250
+
+
 def test_a_file_above_the_limit_is_not_read(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(png_with(chunk(b"teST", bytes(2_000_000))))
