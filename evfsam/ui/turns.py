@@ -37,8 +37,7 @@ class Client:
     """
 
     def __init__(self, queue: Any = None, event_id: str | None = None):
-        self._queue = queue
-        self._event = queue.event_ids_to_events.get(event_id) if queue is not None and event_id else None
+        self._queue, self._event_id = queue, event_id if queue is not None else None
         self._unread: tuple[object, float] | None = None  # the oldest unread message and when it was first seen
 
     @classmethod
@@ -49,20 +48,20 @@ class Client:
 
     def waits(self) -> bool:
         """False once the request is cancelled, its connection is closed, or nobody has read its events for long."""
-        event = self._event
-        if event is None:
+        if self._event_id is None:
             return True
+        event = self._queue.event_ids_to_events.get(self._event_id)  # Gradio forgets a cancelled one
         running = any(job and event in job for job in self._queue.active_jobs)
-        return event.alive and running and not self._is_unread()
+        return event is not None and event.alive and running and not self._is_unread(event.session_hash)
 
     def check(self) -> None:
         """Call this before each step. Raises ClientGoneError if nobody waits."""
         if not self.waits():
             raise ClientGoneError
 
-    def _is_unread(self) -> bool:
+    def _is_unread(self, session: str) -> bool:
         """Whether the same message has waited in the client's event stream for :data:`UNREAD_S`."""
-        messages = self._queue.pending_messages_per_session.get(self._event.session_hash)
+        messages = self._queue.pending_messages_per_session.get(session)
         try:
             oldest = messages._queue[0]
         except (AttributeError, IndexError):  # no stream, or it has just been read
