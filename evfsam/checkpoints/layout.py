@@ -161,7 +161,7 @@ def size_text(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-def some(names: list[str], most: int = 5) -> str:
+def some(names: list[str], most: int = 3) -> str:
     """The first few of many names, for messages; foreign names are shortened."""
     plain = [name if re.fullmatch(r"[\w .,()-]{1,200}", name, re.ASCII) else shown(name) for name in names[:most]]
     return ", ".join(plain) + (", ..." if len(names) > most else "")
