@@ -16,11 +16,10 @@ from collections.abc import Callable
 import cv2
 import torch
 
-from evfsam import load_model
 from evfsam.data.scenes import make_scene, render
 from evfsam.predictor import Predictor
-from evfsam.processing.edges import follow_edges, guide_by
 from evfsam.processing.masks import restore, without_strays
+from evfsam.refine.guided_filter import filter_masks, make_guide
 
 SIZES_HW = ((320, 320), (720, 960), (1500, 2000))
 ASKED = (
@@ -54,12 +53,12 @@ def measure(predictor: Predictor, size_hw: tuple[int, int]) -> str:
     plain = predictor.with_facts(self_prompts=False)
     encoded = predictor.encode(picture)
     low_res = torch.cat([masks.low_res_masks for masks, _ in predictor.answers(encoded, phrases)])
-    guide = milliseconds(lambda: guide_by(picture, encoded.geometry))
+    guide = milliseconds(lambda: make_guide(picture, encoded.geometry))
     once = milliseconds(lambda: plain.answers(encoded, phrases), PHRASES)
     twice = milliseconds(lambda: predictor.answers(encoded, phrases), PHRASES)
     smooth = milliseconds(lambda: restore(low_res, encoded.geometry), PHRASES)
-    edges = milliseconds(lambda: follow_edges(low_res, encoded.guide), PHRASES)
-    followed = follow_edges(low_res, encoded.guide)
+    edges = milliseconds(lambda: filter_masks(low_res, encoded.guide), PHRASES)
+    followed = filter_masks(low_res, encoded.guide)
     strays = milliseconds(lambda: [without_strays(logits) for logits in followed], PHRASES)
     figures = f"{once:8.1f}{twice:8.1f}{twice / once:14.2f}{smooth:9.1f}{edges:8.1f}{guide:8.1f}{strays:8.1f}"
     return f"{width} x {height}".rjust(12) + figures
@@ -68,7 +67,7 @@ def measure(predictor: Predictor, size_hw: tuple[int, int]) -> str:
 def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    predictor = load_model("evf-sam2-tiny", device="cpu")
+    predictor = Predictor.from_pretrained("evf-sam2-tiny", device="cpu")
     print(
         f"{'picture':>12}{'once':>8}{'twice':>8}{'twice / once':>14}{'smooth':>9}{'edges':>8}{'guide':>8}{'strays':>8}"
     )

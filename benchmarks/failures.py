@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from evfsam import load_model
 from evfsam.data.scenes import KINDS_OF_EXPRESSION
 from evfsam.evaluation.metrics import MaskMetrics
 from evfsam.evaluation.samples import scene_samples
@@ -54,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=100, help="of scenes (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=DOCS, help="folder (default: docs)")
     args = parser.parse_args(argv)
-    predictor = load_model(args.name)
+    predictor = Predictor.from_pretrained(args.name)
     name = predictor.checkpoint.info.name
     cases = worst(list(answers(predictor, args.seed, args.count)))
     args.out.mkdir(parents=True, exist_ok=True)

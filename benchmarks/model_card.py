@@ -59,7 +59,7 @@ BEYOND_PAPER = {
     "self_prompts": "A phrase for one thing is answered twice, as it is for users (`evfsam/predictor.py`).",
     "iou_thresholds": "A mask ends {:.0%} of the way to where its expected IoU is best, by the IoU that it predicts.",
     "drops_strays": "Stray pieces are no part of a mask (`evfsam/processing/masks.py`), as for users.",
-    "follows_edges": "Outlines follow the picture's edges (`evfsam/processing/edges.py`), as they do for users.",
+    "follows_edges": "Outlines follow the picture's edges (`evfsam/refine/guided_filter.py`), as they do for users.",
 }
 MEASURED_BY = {"exchanged": "--exchange", "floor": "--floor", "ceiling": "--ceiling"}
 
@@ -406,7 +406,7 @@ the published lineage (docs/training.md){continues}:
 
 - English phrases of {len(config["vocabulary"])} words. One that it never learned is read as one that it did where that
   is what people mean by it, or as the only known word of which it is a slip of the keyboard, and the answer says so
-  (`evfsam/processing/readings.py`); all others are named in a warning.
+  (`evfsam/refine/synonyms.py`); all others are named in a warning.
 - Things that cover less than about one per cent of the picture are outlined coarsely.
 - It may mask something where the phrase names nothing; see the figure above.
 

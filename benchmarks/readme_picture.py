@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from evfsam import DEFAULT_MODEL, Predictor, load_model
+from evfsam import DEFAULT_MODEL, Predictor
 from evfsam.media.images import open_image
 from evfsam.media.overlay import colour_of, overlay
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures" / "segmented.jpg")
     args = parser.parse_args()
-    predictor = load_model(args.model)
+    predictor = Predictor.from_pretrained(args.model)
     panels = [panel(predictor, ROOT / "assets" / "examples" / name, phrases) for name, phrases in PANELS]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     beside(panels).save(args.out, quality=90)

@@ -40,7 +40,7 @@ def track(model: str, phrases: list[str], count: int, size_hw: tuple[int, int], 
     import evfsam
     from evfsam.video.tracker import VideoTracker
 
-    tracker = VideoTracker(evfsam.load_model(model, device="cpu"))
+    tracker = VideoTracker(evfsam.Predictor.from_pretrained(model, device="cpu"))
     if folder is None:
         for _ in tracker.track(frames(count, size_hw), phrases):
             pass

@@ -1,9 +1,9 @@
-"""EVF-SAM: segment what a phrase names, in pictures and videos.
+"""EVF-SAM: segment what a text names, in images and videos.
 
     import evfsam
 
-    predictor = evfsam.load_model("evf-sam2-tiny")
-    for result in predictor.segment(image, ["the red car", "[semantic] sky"]):
+    predictor = evfsam.Predictor.from_pretrained("evf-sam2-tiny")
+    for result in predictor.segment("street.jpg", ["the red car", "[semantic] sky"]):
         print(result.prompt, result.score, result.mask.shape)
 
 Nothing heavy is imported before it is used.
@@ -12,53 +12,30 @@ Nothing heavy is imported before it is used.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from evfsam.checkpoints.registry import CheckpointInfo
-    from evfsam.predictor import Predictor
-    from evfsam.types import Segmentation
-    from evfsam.video.tracker import VideoTracker
-
-__version__ = "0.1.0"
-__all__ = ["Predictor", "Segmentation", "VideoTracker", "list_models", "load_model"]
-
+__version__ = "0.2.0"
 DEFAULT_MODEL = "evf-sam2-tiny"
+
+# Public name -> its module.
 _HOMES = {
+    "CheckpointError": "evfsam.errors",
+    "EvfSamError": "evfsam.errors",
+    "InputError": "evfsam.errors",
+    "PointPrompt": "evfsam.types",
     "Predictor": "evfsam.predictor",
+    "Refinement": "evfsam.refine.refinement",
     "Segmentation": "evfsam.types",
+    "SpatialPrompt": "evfsam.types",
+    "TrackedFrame": "evfsam.types",
+    "TrackedObject": "evfsam.types",
+    "VideoError": "evfsam.errors",
+    "VideoPrompt": "evfsam.types",
     "VideoTracker": "evfsam.video.tracker",
+    "list_models": "evfsam.checkpoints.registry",
+    "results_to_coco": "evfsam.media.export",
+    "to_detections": "evfsam.media.export",
 }
-
-
-def load_model(name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto", precision: str = "auto") -> Predictor:
-    """Load a checkpoint, ready to segment.
-
-    Args:
-        name_or_path: a name from :func:`list_models`, the folder of a checkpoint, or "owner/name" on the Hub
-            ("@" and a revision may follow).
-        device: "auto" (CUDA, else MPS, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
-        precision: "auto", "fp32", "fp16", "bf16", "8bit" or "4bit", as far as the device can.
-
-    Raises CheckpointError if the checkpoint is unknown or cannot be read, InputError if the device or the
-    precision is not there.
-    """
-    from evfsam.checkpoints.load import load_checkpoint
-    from evfsam.predictor import Predictor
-    from evfsam.runtime import choose_runtime
-
-    runtime = choose_runtime(device, precision)
-    loaded = load_checkpoint(name_or_path, runtime.device, runtime.dtype, runtime.quantized_bits)
-    return Predictor(loaded, runtime)
-
-
-def list_models() -> tuple[CheckpointInfo, ...]:
-    """All checkpoints that have a name, the bundled ones first, with what each can do."""
-    from evfsam.checkpoints import registry
-
-    return registry.list_models()
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> object:

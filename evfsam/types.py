@@ -1,26 +1,30 @@
-"""Frozen dataclasses that cross a layer: what goes into the model, what comes out, and what the user gets.
+"""Frozen dataclasses that cross a layer: model inputs, model outputs, and results.
 
-Sizes are always (height, width) in pixels; boxes are (x_min, y_min, x_max, y_max) in pixels of the original
-picture, the right and lower edges exclusive.
+Sizes are always (height, width) in pixels. Boxes are (x_min, y_min, x_max, y_max) in pixels of the original image, the
+right and lower edges exclusive.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:  # numpy at the door, torch inside: readers of results need no torch
+from evfsam.geometry import box_of
+
+if TYPE_CHECKING:  # numpy outside, torch inside: readers of results need no torch
+    from collections.abc import Sequence
+
     import torch
 
 
 @dataclass(frozen=True)
 class PixelSpec:
-    """How a picture becomes the two tensors a checkpoint reads.
+    """How an image becomes the two tensors that a checkpoint reads.
 
-    The segmenter's picture is either stretched to a square (SAM-2, EfficientSAM) or resized by its longest
+    The segmenter's copy is either stretched to a square (SAM-2, EfficientSAM) or resized by its longest
     side and padded at the right and bottom after normalising (SAM); the encoder's copy is always stretched
     (official ``inference.py``: ``sam_preprocess``, ``beit3_preprocess``).
     """
@@ -35,21 +39,22 @@ class PixelSpec:
 
 @dataclass(frozen=True)
 class Geometry:
-    """What is needed to bring masks back to the picture they came from."""
+    """The sizes that bring masks back to the image they came from."""
 
     original_size_hw: tuple[int, int]
-    resized_size_hw: tuple[int, int]  # the picture inside the segmenter's square, before padding
+    resized_size_hw: tuple[int, int]  # the image inside the segmenter's square, before padding
     input_size_hw: tuple[int, int]  # the segmenter's square
 
 
 @dataclass(frozen=True)
 class ModelInput:
-    """One picture, prepared for a checkpoint.
+    """One image, prepared for a checkpoint.
 
     Attributes:
         segmenter_pixels: float32 (1, 3, image_size, image_size), normalised.
-        encoder_pixels: float32 (1, 3, encoder_image_size, encoder_image_size) in -1..1.
-        geometry: the way back.
+        encoder_pixels: float32 (1, 3, encoder_image_size, encoder_image_size) in -1..1; bicubic resizing may leave
+            that range a little.
+        geometry: for the way back to pixels.
     """
 
     segmenter_pixels: torch.Tensor
@@ -59,11 +64,11 @@ class ModelInput:
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """The segmenter's view of B pictures; several prompts share one of them.
+    """The segmenter's features of B images; several prompts share one of them.
 
     Attributes:
-        image_embeddings: (B, C, h, w), stride 16.
-        high_res_features: SAM-2 only: (B, C/8, 4h, 4w) and (B, C/4, 2h, 2w), after the decoder's 1 x 1
+        image_embeddings: float32 (B, C, h, w), stride 16.
+        high_res_features: float32, SAM-2 only: (B, C/8, 4h, 4w) and (B, C/4, 2h, 2w), after the decoder's 1 x 1
             convolutions; empty for the others.
     """
 
@@ -73,12 +78,8 @@ class ImageFeatures:
     def __len__(self) -> int:
         return self.image_embeddings.shape[0]
 
-    def float(self) -> ImageFeatures:
-        """The same in float32."""
-        return ImageFeatures(self.image_embeddings.float(), tuple(level.float() for level in self.high_res_features))
-
     def select(self, image_index: torch.Tensor) -> ImageFeatures:
-        """The features of the pictures at ``image_index`` (int64, (P,)), one row a prompt."""
+        """The features of the images at ``image_index`` (int64, (P,)), one row per prompt."""
         return ImageFeatures(
             self.image_embeddings[image_index], tuple(level[image_index] for level in self.high_res_features)
         )
@@ -86,14 +87,14 @@ class ImageFeatures:
 
 @dataclass(frozen=True)
 class MaskLogits:
-    """What the decoder says of P prompts.
+    """The decoder's output for P prompts.
 
     Attributes:
         low_res_masks: (P, h, w) logits at stride 4 of the segmenter's square; above 0 is inside.
         iou_predictions: (P,) the decoder's own estimate of the mask's IoU, around 0..1.
-        object_score_logits: (P,) SAM-2's estimate that there is anything to mask at all; None elsewhere.
-        mask_tokens: (P, C) SAM-2's output token of the chosen mask, from which a tracker makes its object
-            pointer; None elsewhere.
+        object_score_logits: (P,) SAM-2's logit that the image shows the object; None from other segmenters.
+        mask_tokens: (P, C) SAM-2's output token of the chosen mask, from which the object pointer is made; None from
+            other segmenters.
     """
 
     low_res_masks: torch.Tensor
@@ -101,43 +102,71 @@ class MaskLogits:
     object_score_logits: torch.Tensor | None = None
     mask_tokens: torch.Tensor | None = None
 
-    def row(self, i: int) -> MaskLogits:
-        """Prompt ``i`` alone, still as a batch (of one)."""
+    def rows(self, indices: Sequence[int]) -> MaskLogits:
+        """The prompts at ``indices``, still as a batch."""
         parts = (self.low_res_masks, self.iou_predictions, self.object_score_logits, self.mask_tokens)
-        return MaskLogits(*(None if part is None else part[i : i + 1] for part in parts))
+        return MaskLogits(*[None if part is None else part[indices] for part in parts])
+
+    def replace_rows(self, indices: Sequence[int], others: MaskLogits) -> MaskLogits:
+        """A copy with the prompts at ``indices`` replaced by those of ``others``, in order."""
+        parts = {}
+        for name in ("low_res_masks", "iou_predictions", "object_score_logits", "mask_tokens"):
+            part = getattr(self, name)
+            if part is not None:
+                parts[name] = part.clone()
+                parts[name][indices] = getattr(others, name).to(part.dtype)
+        return replace(self, **parts)
+
+
+def join(batches: Sequence[MaskLogits]) -> MaskLogits:
+    """Several batches as one, in order."""
+    import torch
+
+    parts = zip(*[vars(batch).values() for batch in batches], strict=True)
+    return MaskLogits(*[None if part[0] is None else torch.cat(part) for part in parts])
 
 
 @dataclass(frozen=True)
-class Clicks:
-    """Points and a box set by hand, in pixels of the original picture; either may be absent.
+class PointPrompt:
+    """Points on one object.
 
     Attributes:
-        points_xy: float (N, 2).
-        labels: int (N,), 1 inside the object, 0 outside of it.
-        box_xyxy: (x_min, y_min, x_max, y_max).
+        coords: float32 (N, 2), x and y in pixels of the original image.
+        labels: int64 (N,), 1 for a point on the object, 0 for a point beside it.
     """
 
-    points_xy: np.ndarray | None = None
-    labels: np.ndarray | None = None
-    box_xyxy: tuple[float, float, float, float] | None = None
+    coords: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class SpatialPrompt:
+    """The points and the box that belong to one prompt; either may be absent.
+
+    Attributes:
+        points: points, or None.
+        box: (x_min, y_min, x_max, y_max) in pixels of the original image, or None.
+    """
+
+    points: PointPrompt | None = None
+    box: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """One prompt's answer on one picture.
+    """The answer to one prompt on one image.
 
     Attributes:
-        prompt: the phrase as the user wrote it.
-        mask_logits: float32 (H, W) at the picture's own size, above 0 inside; how sure, but for a shift where a
-            checkpoint asks for masks of the best expected IoU (``Predictor.to_pixels``).
-        score: the decoder's predicted IoU, 0..1.
-        presence: the probability that the thing is there at all, 0..1: SAM-2's own output, or what a mask trained for
-            it says; None from other segmenters. The published weights were never trained for it on phrases.
-        warnings: sentences for the user: an unknown word, a prefix this checkpoint was not trained for.
+        prompt: the text as the user wrote it.
+        mask_logits: float32 (H, W) at the image's own size; above 0 is inside.
+        score: predicted IoU of the mask, 0..1.
+        presence: probability that the image shows the thing, 0..1; None if the segmenter does not tell. Published
+            checkpoints were not trained for it on text.
+        warnings: sentences for the user, for example about an unknown word.
     """
 
     prompt: str
-    mask_logits: np.ndarray
+    mask_logits: np.ndarray = field(repr=False)
     score: float
     presence: float | None = None
     warnings: tuple[str, ...] = ()
@@ -147,62 +176,55 @@ class Segmentation:
         """bool (H, W): where the logits are above 0."""
         return self.mask_logits > 0
 
-    def mask_at(self, threshold: float) -> np.ndarray:
-        """bool (H, W): where the probability is above ``threshold``, strictly between 0 and 1."""
-        return self.mask_logits > np.log(threshold / (1 - threshold))
-
     @cached_property
     def area_fraction(self) -> float:
-        """Share of the picture that is masked, 0..1."""
+        """Share of the image that is masked, 0..1."""
         return float(self.mask.mean())
 
     @cached_property
     def box_xyxy(self) -> tuple[int, int, int, int] | None:
-        """The mask's bounding box; None if the mask is empty."""
-        rows, columns = np.flatnonzero(self.mask.any(1)), np.flatnonzero(self.mask.any(0))
-        if not len(rows):
-            return None
-        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+        """The mask's bounding box in pixels, see :func:`evfsam.geometry.box_of`; None if it is empty."""
+        return box_of(self.mask)
 
 
 @dataclass(frozen=True)
 class VideoPrompt:
-    """What to follow, said on one frame of a clip: by words, by hand, or both.
+    """What to track, said on one frame of a clip: by text, by points and a box, or by both.
 
-    The first prompt of an object names it and starts its track; later ones correct it.
+    The first prompt of an object starts its track; later ones correct it.
 
     Attributes:
         object_id: which object; any integer.
-        phrase: words; may be empty where there are clicks.
-        frame_index: the frame the words and clicks speak of, counted from the clip's first.
-        clicks: points and a box in pixels of that frame.
+        text: may be empty where there are points or a box.
+        frame_index: the frame that the prompt speaks of, counted from the clip's first.
+        spatial: points and a box in pixels of that frame, or None.
     """
 
     object_id: int
-    phrase: str = ""
+    text: str = ""
     frame_index: int = 0
-    clicks: Clicks | None = None
+    spatial: SpatialPrompt | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrackedObject(Segmentation):
-    """One object on one frame; ``prompt`` is the phrase that named it.
+    """One object on one frame; ``prompt`` is the text that named it.
 
     Attributes:
         object_id: as in the :class:`VideoPrompt` that started it.
-        visible: False where the object is hidden, out of the picture or lost; then the mask is empty.
     """
 
     object_id: int
 
     @cached_property
     def visible(self) -> bool:
+        """False where the object is hidden, outside the frame, or lost: then the mask is empty."""
         return bool(self.mask.any())
 
 
 @dataclass(frozen=True)
 class TrackedFrame:
-    """One frame of a clip with every object that is being followed there.
+    """One frame of a clip with every object that is tracked there.
 
     Attributes:
         index: counted from the clip's first frame.

@@ -109,7 +109,8 @@ def prompts(value: Any) -> list[str]:
         raise InputError('There is no prompt: write what to look for, for example "the red car".')
     if len(value) > MAX_PROMPTS:
         raise InputError(f"There are {len(value):,} prompts: give at most {MAX_PROMPTS} at a time.")
-    return [prompt_text(prompt) for prompt in value]
+    plain = [isinstance(text, str) and text.isascii() and len(text) <= MAX_PROMPT_CHARACTERS for text in value]
+    return [text if fine else prompt_text(text) for text, fine in zip(value, plain, strict=True)]
 
 
 def points(coords: Any, labels: Any, size_hw: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -23,13 +23,35 @@ def test_exports(name):
     assert callable(getattr(evfsam, name)) and name in dir(evfsam)
 
 
+def test_results_go_into_supervision():
+    logits = np.full((2, 6, 8), -1, np.float32)
+    logits[0, 1:4, 2:7] = 1
+    results = [evfsam.Segmentation("a dog", logits[0], 0.5), evfsam.Segmentation("a cat", logits[1], 0.25)]
+    detections = evfsam.to_detections(results)
+    assert detections.xyxy.tolist() == [[2, 1, 7, 4]] and detections.mask.sum() == 15
+    assert detections.confidence.tolist() == [0.5] and detections.class_id.tolist() == [0]
+    assert detections.data["class_name"].tolist() == ["a dog"]
+    assert len(evfsam.to_detections(results[1:])) == 0
+
+
+def test_results_go_into_coco():
+    logits = np.full((6, 8), -1, np.float32)
+    logits[1:4, 2:7] = 1
+    document = evfsam.results_to_coco([evfsam.Segmentation("a dog", logits, 0.5)], "dog.jpg")
+    assert document["images"] == [{"id": 1, "file_name": "dog.jpg", "height": 6, "width": 8}]
+    (annotation,) = document["annotations"]
+    assert annotation["bbox"] == [2, 1, 5, 3] and annotation["area"] == 15 and annotation["score"] == 0.5
+    with pytest.raises(InputError, match="no results"):
+        evfsam.results_to_coco([])
+
+
 def test_an_unknown_name():
     with pytest.raises(AttributeError, match="no attribute 'Segmenter'"):
         evfsam.Segmenter  # noqa: B018
 
 
 def test_load_and_segment(random_checkpoint):
-    predictor = evfsam.load_model(random_checkpoint, device="cpu")
+    predictor = evfsam.Predictor.from_pretrained(random_checkpoint, device="cpu")
     assert isinstance(predictor, evfsam.Predictor)
     (result,) = predictor.segment(np.zeros((30, 40, 3), np.uint8), ["the red car"])
     assert isinstance(result, evfsam.Segmentation) and result.mask.shape == (30, 40)
@@ -44,11 +66,11 @@ def test_published_models_are_listed():
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [
-        ({"name_or_path": "evf-sam3"}, CheckpointError, "Known ones"),
+        ({"name": "evf-sam3"}, CheckpointError, "Known ones"),
         ({"device": "toaster"}, InputError, "Unknown device"),
         ({"device": "cpu", "precision": "int3"}, InputError, "choose fp32"),
     ],
 )
 def test_refused(arguments, error, said):
     with pytest.raises(error, match=said):
-        evfsam.load_model(**arguments)
+        evfsam.Predictor.from_pretrained(**arguments)

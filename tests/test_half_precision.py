@@ -15,7 +15,7 @@ from evfsam.data.scenes import ABSENT, TEST, expressions, make_scene, render
 from evfsam.modeling.config import EfficientSamConfig
 from evfsam.predictor import Predictor
 from evfsam.runtime import Runtime
-from evfsam.types import Clicks
+from evfsam.types import PointPrompt
 from tests.checkpoints.small import SAM, SAM2, write_checkpoint
 
 EFFICIENT = EfficientSamConfig(image_size=64, width=16, depth=1, heads=2, embedding_width=32, decoder_feed_forward=32)
@@ -37,9 +37,10 @@ SAM2_ONE_MASK = replace(SAM2, extra_masks=False)
 def test_words_points_and_boxes_in_half_precision(tmp_path, segmenter, dtype):
     write_checkpoint(tmp_path, segmenter)
     picture = np.random.RandomState(0).randint(0, 255, (40, 60, 3), dtype=np.uint8)
-    clicks = [None, Clicks(np.array([[20.0, 10.0]]), np.array([1])), Clicks(box_xyxy=(5, 5, 30, 30))]
+    points = [None, PointPrompt(np.array([[20.0, 10.0]]), np.array([1])), None]
+    boxes = [None, None, (5, 5, 30, 30)]
     prompts = ["the small red car", "the zebra", ""]
-    exact, half = (predictor(tmp_path, d).segment(picture, prompts, clicks) for d in (torch.float32, dtype))
+    exact, half = (predictor(tmp_path, d).segment(picture, prompts, points, boxes) for d in (torch.float32, dtype))
     for a, b in zip(exact, half, strict=True):
         assert b.mask_logits.dtype == np.float32 and b.mask_logits.shape == (40, 60)
         spread = np.abs(a.mask_logits).max()

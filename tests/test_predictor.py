@@ -1,39 +1,35 @@
-"""What the predictor makes of the decoder's presence."""
+"""The predictor: values at its door, refinements behind it, and the short path of the published checkpoints."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import evfsam
 from evfsam.checkpoints.load import load_checkpoint
-from evfsam.checkpoints.registry import default_model
 from evfsam.data.scenes import make_scene, render
+from evfsam.errors import InputError
 from evfsam.predictor import Predictor
-from evfsam.processing.edges import follow_edges
-from evfsam.processing.masks import (
-    presence_logits,
-    restore,
-    surest_points,
-    without_faint,
-    without_strays,
-    worth_including,
-)
+from evfsam.refine.refinement import Refinement
 from evfsam.runtime import choose_runtime
-from evfsam.types import Clicks, VideoPrompt
+from evfsam.types import PointPrompt, SpatialPrompt, VideoPrompt
 from evfsam.video.tracker import VideoTracker
 from tests.random_model import CONFIG, SMALL_SAM, save_random_model
 from tests.random_tracker import save_random_tracker
 
-PHRASE = "[semantic] sky"
-CLICK = Clicks(points_xy=np.array([[20.0, 12.0]]), labels=np.array([1]))
+SKY = "[semantic] sky"
+POINT = PointPrompt(np.array([[60.0, 10.0]]), np.array([1]))
 
 
 @pytest.fixture(scope="module")
 def bundled() -> Predictor:
-    return Predictor(load_checkpoint(default_model().name), choose_runtime("cpu"))
+    return Predictor.from_pretrained("evf-sam2-tiny", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -41,156 +37,211 @@ def image():
     return render(make_scene(900_001), (96, 128)).image
 
 
-def at_threshold(bundled: Predictor, threshold: float | None) -> Predictor:
-    return bundled.with_facts(presence_threshold=threshold)
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> Predictor:
+    """Random weights and, as the published checkpoints, nothing beyond the paper."""
+    return Predictor.from_pretrained(save_random_model(tmp_path_factory.mktemp("model") / "plain"), device="cpu")
 
 
-def test_a_phrase_below_the_presence_threshold_gets_an_empty_mask(bundled, image):
-    (trusted,) = at_threshold(bundled, None).segment(image, [PHRASE])
-    assert trusted.mask.any()
-    (denied,) = at_threshold(bundled, 1.0).segment(image, [PHRASE])
-    assert not denied.mask.any() and not denied.mask_at(0.01).any()
-    assert (denied.presence, denied.score) == (trusted.presence, trusted.score)
-    (believed,) = at_threshold(bundled, trusted.presence - 1e-6).segment(image, [PHRASE])
-    np.testing.assert_array_equal(believed.mask_logits, trusted.mask_logits)
+def refined(predictor: Predictor, **changes) -> Predictor:
+    return predictor.with_refinement(replace(predictor.info.refinement, **changes))
 
 
-def test_who_clicks_is_believed(bundled, image):
-    clicks = Clicks(points_xy=np.array([[60.0, 10.0]]), labels=np.array([1]))
-    (found,) = at_threshold(bundled, 1.0).segment(image, [PHRASE], [clicks])
-    assert found.mask.any()
+class TestThePathOfAPublishedCheckpoint:
+    @pytest.mark.parametrize("segmenter", [CONFIG.segmenter, SMALL_SAM], ids=["sam2", "sam"])
+    def test_it_is_short_and_enters_no_refinement(self, tmp_path, segmenter):
+        folder = save_random_model(tmp_path / "plain", config=replace(CONFIG, segmenter=segmenter))
+        predictor = Predictor.from_pretrained(folder, device="cpu")
+        entered = functions_entered(lambda: predictor.segment(np.zeros((30, 40, 3), np.uint8), ["the red car"]))
+        assert not [name for name in entered if name.startswith("refine/")]
+        outside_encoders = [n for n in entered if not n.startswith(("modeling/encoders/", "modeling/pixels"))]
+        assert "predictor.py Predictor.finish" in entered and len(outside_encoders) <= 20, outside_encoders
+
+    def test_a_refined_one_enters_them(self, bundled, image):
+        entered = functions_entered(lambda: bundled.segment(image, ["the red car"]))
+        assert [name for name in entered if name.startswith("refine/")]
 
 
-def test_outlines_follow_edges_where_the_checkpoint_says_so_on_pictures_and_in_clips(bundled, image):
-    assert bundled.checkpoint.info.follows_edges
-    guided = bundled.with_facts(drops_strays=False)
-    plain = guided.with_facts(follows_edges=False)
-    for predictor in (guided, plain):
-        encoded = predictor.encode(image)
-        masks = predictor.answers(encoded, [PHRASE])[0][0]
-        low_res, raised = masks.low_res_masks, float(worth_including(masks.iou_predictions))
-        wanted = restore(low_res, encoded.geometry).numpy()
-        if predictor is guided:
-            assert not np.allclose(follow_edges(low_res, encoded.guide), wanted, atol=0.1)
-            wanted = follow_edges(low_res, encoded.guide)
-        (found,) = predictor.segment(image, [PHRASE])
-        wanted = wanted + raised
-        np.testing.assert_allclose(found.mask_logits, wanted[0], atol=1e-5)
-        (frame,) = VideoTracker(predictor).track([image], [PHRASE])
-        np.testing.assert_allclose(frame.objects[0].mask_logits, wanted[0], atol=1e-4)
+def functions_entered(call) -> set[str]:
+    """Names of this package's functions that a call enters, without comprehensions."""
+    root, names = f"{Path(evfsam.__file__).parent}/", set()
+
+    def note(frame, event, _):
+        code = frame.f_code
+        inline = code.co_name.endswith(("comp>", "<genexpr>", "<lambda>"))
+        if event == "call" and code.co_filename.startswith(root) and not inline:
+            names.add(f"{code.co_filename.removeprefix(root)} {getattr(code, 'co_qualname', code.co_name)}")
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        call()
+    finally:
+        sys.setprofile(before)
+    return names
+
+
+class TestInputs:
+    def test_an_image_is_read_as_a_file_would_be(self, plain, tmp_path):
+        rgb = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+        Image.fromarray(rgb).save(tmp_path / "a.png")
+        (expected,) = plain.segment(rgb, ["a dog"])
+        same = {
+            "float 0..1": rgb / 255,
+            "uint16": rgb.astype(np.uint16) * 257,
+            "opaque RGBA": np.dstack([rgb, np.full((30, 40), 255, np.uint8)]),
+            "PIL": Image.fromarray(rgb),
+            "path": tmp_path / "a.png",
+            "text of a path": str(tmp_path / "a.png"),
+            "bytes": (tmp_path / "a.png").read_bytes(),
+            "read-only": np.frombuffer(rgb.tobytes(), np.uint8).reshape(rgb.shape),
+            "mirrored twice": rgb[:, ::-1].copy()[:, ::-1],
+        }
+        for name, source in same.items():
+            (found,) = plain.segment(source, ["a dog"])
+            np.testing.assert_array_equal(found.mask_logits, expected.mask_logits, err_msg=name)
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            pytest.param({"image": np.full((30, 40, 3), np.nan)}, "image", id="NaN"),
+            pytest.param({"image": np.zeros((0, 40, 3), np.uint8)}, "no pixels", id="no pixels"),
+            pytest.param({"image": np.zeros((3, 4, 5, 6), np.uint8)}, "shape", id="four axes"),
+            pytest.param({"image": None}, "image", id="no image"),
+            pytest.param({"prompts": None}, "list of texts", id="None"),
+            pytest.param({"prompts": 7}, "list of texts", id="a number"),
+            pytest.param({"prompts": []}, "no prompt", id="none"),
+            pytest.param({"prompts": [7]}, "must be text", id="a number in a list"),
+            pytest.param({"prompts": (p for p in ["a"])}, "list of texts", id="a generator"),
+            pytest.param({"prompts": [""]}, "empty", id="empty"),
+            pytest.param({"prompts": ["..."]}, "empty", id="marks alone"),
+            pytest.param({"points": [POINT, None]}, "one entry", id="more points than prompts"),
+            pytest.param({"points": [[[1, 2]]]}, "PointPrompt", id="bare points"),
+            pytest.param({"points": [PointPrompt(np.array([[np.nan, 1]]), np.array([1]))]}, "finite", id="NaN point"),
+            pytest.param({"points": [PointPrompt(np.array([[1, 2]]), np.array([7]))]}, "label", id="label 7"),
+            pytest.param({"points": [PointPrompt(np.array([[1, 2]]), None)]}, "label", id="no labels"),
+            pytest.param({"points": [PointPrompt(np.array([[99, 2]]), np.array([1]))]}, "outside", id="point outside"),
+            pytest.param({"boxes": [(1, 2, 3)]}, "box", id="three numbers"),
+            pytest.param({"boxes": [(1, 2, 1, 9)]}, "empty", id="empty box"),
+            pytest.param({"boxes": [(1, 2, 3, np.inf)]}, "finite", id="infinite box"),
+            pytest.param({"boxes": [(1, 2, 99, 9)]}, "outside", id="box outside"),
+        ],
+    )
+    def test_refused_in_one_sentence(self, plain, arguments, said):
+        call = {"image": np.zeros((30, 40, 3), np.uint8), "prompts": ["a dog"], **arguments}
+        with pytest.raises(InputError, match=said) as error:
+            plain.segment(**call)
+        assert "\n" not in str(error.value)
+
+    def test_exchanged_corners_are_put_in_order(self, plain, image):
+        a, b = (plain.segment(image, [""], boxes=[box])[0] for box in ((5, 6, 50, 40), (50, 40, 5, 6)))
+        np.testing.assert_array_equal(a.mask_logits, b.mask_logits)
+
+    def test_one_prompt_may_stand_alone(self, plain, image):
+        assert [found.prompt for found in plain.segment(image, "a dog")] == ["a dog"]
+
+    def test_prompts_with_and_without_points_keep_their_order(self, plain, image):
+        points = [None, POINT, None, POINT]
+        together = plain.segment(image, ["a dog", "", "the sky", "a cat"], points)
+        for i, prompt in enumerate(["a dog", "", "the sky", "a cat"]):
+            (alone,) = plain.segment(image, [prompt], [points[i]])
+            np.testing.assert_allclose(together[i].mask_logits, alone.mask_logits, atol=1e-4)
+
+
+def test_masks_come_one_at_a_time(plain, image):
+    several = plain.iter_segment(image, ["a dog", "the sky"])
+    assert next(several).prompt == "a dog" and next(several).prompt == "the sky"
+    with pytest.raises(InputError):
+        plain.iter_segment(image, [""])  # checked before the first mask is asked for
+
+
+class TestRejection:
+    def test_a_text_below_the_threshold_gets_an_empty_mask(self, bundled, image):
+        (trusted,) = refined(bundled, reject_below=None).segment(image, [SKY])
+        assert trusted.mask.any()
+        (rejected,) = refined(bundled, reject_below=1.0).segment(image, [SKY])
+        assert rejected.mask_logits.max() < -100
+        assert (rejected.presence, rejected.score) == (trusted.presence, trusted.score)
+        (believed,) = refined(bundled, reject_below=trusted.presence - 1e-6).segment(image, [SKY])
+        np.testing.assert_array_equal(believed.mask_logits, trusted.mask_logits)
+
+    def test_points_are_never_rejected(self, bundled, image):
+        (found,) = refined(bundled, reject_below=1.0).segment(image, [SKY], [POINT])
+        assert found.mask.any()
+
+    def test_sam_tells_presence_by_the_mask_if_it_was_trained_to(self, tmp_path, image):
+        folder = save_random_model(tmp_path / "sam", config=replace(CONFIG, segmenter=SMALL_SAM))
+        published = Predictor.from_pretrained(folder, device="cpu")
+        assert published.segment(image, [SKY])[0].presence is None
+        (believed,) = published.with_refinement(Refinement(reject_below=0.0)).segment(image, [SKY])
+        low = published.decode(published.encode(image), [SKY], [None])[0].low_res_masks
+        surest = low.flatten().sort(descending=True).values[: low.numel() // 100]
+        assert believed.presence == pytest.approx(float(surest.mean().sigmoid()))
+        (rejected,) = published.with_refinement(Refinement(reject_below=1.0)).segment(image, [SKY])
+        assert not rejected.mask.any()
+
+
+TEXTS = ["the red car", SKY, "the tree on the left"]
 
 
 @pytest.mark.parametrize("name", ["evf-sam2-tiny", "evf-sam-tiny"])
-def test_a_doubtful_mask_is_larger_where_the_checkpoint_says_so(name, image):
-    bundled = Predictor(load_checkpoint(name), choose_runtime("cpu"))
-    assert bundled.checkpoint.info.iou_thresholds == 1
-    plain, half, raised = (bundled.with_facts(drops_strays=False, iou_thresholds=share) for share in (0.0, 0.5, 1.0))
-    before, between, after = (p.segment(image, ["[semantic] sky", "[semantic] window"]) for p in (plain, half, raised))
-    for first, second, then in zip(before, between, after, strict=True):
-        wanted = -np.log(max(first.score, 0.3))
-        np.testing.assert_allclose(then.mask_logits - first.mask_logits, wanted, atol=1e-4)
-        np.testing.assert_allclose(second.mask_logits - first.mask_logits, wanted / 2, atol=1e-4)
-        assert (then.score, then.presence) == (first.score, first.presence)
-
-
-def test_without_an_output_for_presence_the_mask_says_it_if_it_was_trained_to(tmp_path, image):
-    """SAM: the published ones learned nothing of the kind; their presence is not known."""
-    folder = save_random_model(tmp_path / "sam", config=replace(CONFIG, segmenter=SMALL_SAM))
-    published = Predictor(load_checkpoint(folder), choose_runtime("cpu"))
-    (found,) = published.segment(image, [PHRASE])
-    assert found.presence is None
-    (believed,) = at_threshold(published, 0.0).segment(image, [PHRASE])
-    np.testing.assert_array_equal(believed.mask_logits, found.mask_logits)
-    low = published.answers(published.encode(image), [PHRASE])[0][0].low_res_masks
-    surest = low.flatten().sort(descending=True).values[: low.numel() // 100]
-    assert believed.presence == pytest.approx(float(surest.mean().sigmoid()))
-    (denied,) = at_threshold(published, 1.0).segment(image, [PHRASE])
-    assert not denied.mask.any()
-
-
-THINGS = ["the red car", "[semantic] sky", "the tree on the left"]
-
-
-def answered(bundled: Predictor, image, prompts, clicks=None, **facts):
-    predictor = bundled.with_facts(**facts)
-    return [masks for masks, _ in predictor.answers(predictor.encode(image), prompts, clicks)]
-
-
-@pytest.mark.parametrize("name", ["evf-sam2-tiny", "evf-sam-tiny"])
-def test_a_phrase_for_one_thing_is_answered_again_with_a_click_of_its_own(name, image):
-    """The second answer is that of words and a click by hand in the same place, but for whether anything is there."""
-    bundled = Predictor(load_checkpoint(name), choose_runtime("cpu"))
-    assert bundled.checkpoint.info.self_prompts
-    once = answered(bundled, image, THINGS, self_prompts=False)
-    twice = answered(bundled, image, THINGS)
-    torch.testing.assert_close(twice[1].low_res_masks, once[1].low_res_masks)
-    geometry = bundled.encode(image).geometry
-    scale_wh = np.array(geometry.original_size_hw[::-1]) / geometry.resized_size_hw[::-1]
+def test_point_refinement_asks_again_for_one_object_and_keeps_its_presence(name, image):
+    predictor = Predictor.from_pretrained(name, device="cpu")
+    kept = {"reject_below": None, "remove_components": False}
+    once = refined(predictor, point_refinement=False, **kept).segment(image, TEXTS)
+    twice = refined(predictor, point_refinement=True, **kept).segment(image, TEXTS)
+    np.testing.assert_allclose(twice[1].mask_logits, once[1].mask_logits, atol=1e-4)
     for i in (0, 2):
-        assert not torch.allclose(twice[i].low_res_masks, once[i].low_res_masks, atol=1e-3)
-        point_xy = surest_points(once[i].low_res_masks, geometry)[0].numpy() * scale_wh
-        by_hand = [Clicks(points_xy=point_xy, labels=np.array([1]))]
-        (wanted,) = answered(bundled, image, [THINGS[i]], by_hand)
-        torch.testing.assert_close(twice[i].low_res_masks, wanted.low_res_masks, atol=1e-3, rtol=0)
-        torch.testing.assert_close(presence_logits(twice[i]), presence_logits(once[i]))
+        assert not np.allclose(twice[i].mask_logits, once[i].mask_logits, atol=1e-3)
+        if once[i].presence is not None:
+            assert twice[i].presence == pytest.approx(once[i].presence, abs=1e-5)
 
 
-def test_what_a_person_clicked_on_is_not_clicked_on_again(bundled, image):
-    clicks = [Clicks(points_xy=np.array([[60.0, 10.0]]), labels=np.array([1]))]
-    once = answered(bundled, image, ["the red car"], clicks, self_prompts=False)
-    twice = answered(bundled, image, ["the red car"], clicks)
-    torch.testing.assert_close(twice[0].low_res_masks, once[0].low_res_masks)
+def test_an_object_with_a_point_is_not_asked_for_again(bundled, image):
+    once = refined(bundled, point_refinement=False).segment(image, ["the red car"], [POINT])
+    np.testing.assert_allclose(bundled.segment(image, ["the red car"], [POINT])[0].mask_logits, once[0].mask_logits)
 
 
 @pytest.fixture(scope="module")
-def dropping(tmp_path_factory) -> Predictor:
-    """Random weights mask many pieces at once; this one drops what is astray or faint."""
-    folder = save_random_tracker(tmp_path_factory.mktemp("strays") / "tiny")
-    return Predictor(load_checkpoint(folder), choose_runtime("cpu")).with_facts(drops_strays=True)
+def fragments(tmp_path_factory) -> Predictor:
+    """Random weights mask many components at once; this predictor removes the small ones."""
+    folder = save_random_tracker(tmp_path_factory.mktemp("fragments") / "tiny")
+    loaded = Predictor(load_checkpoint(folder), choose_runtime("cpu"))
+    return loaded.with_refinement(Refinement(remove_components=True))
 
 
 @pytest.fixture(scope="module")
-def noise_rgb():
+def noise():
     return np.random.default_rng(0).integers(0, 256, (36, 48, 3), np.uint8)
 
 
-class TestStrayPieces:
-    def masks(self, predictor, image, prompt, clicks=None):
-        kept = predictor.with_facts(drops_strays=False)
-        return [p.segment(image, [prompt], clicks)[0].mask_logits for p in (kept, predictor)]
-
-    @pytest.mark.parametrize(
-        ("prompt", "without"),
-        [
-            pytest.param("the red car", without_strays, id="of one thing"),
-            pytest.param("[Semantic]car", without_faint, id="of all of a kind"),
-        ],
-    )
-    def test_an_answer_to_words_has_none(self, dropping, noise_rgb, prompt, without):
-        before, after = self.masks(dropping, noise_rgb, prompt)
-        np.testing.assert_array_equal(after, without(before))
-        assert 0 < (after > 0).sum() < (before > 0).sum()
+class TestComponents:
+    @pytest.mark.parametrize("prompt", ["the red car", "[Semantic]car"])
+    def test_removed_from_answers_to_text(self, fragments, noise, prompt):
+        (before,) = fragments.with_refinement(Refinement()).segment(noise, [prompt])
+        (after,) = fragments.segment(noise, [prompt])
+        assert 0 < after.mask.sum() < before.mask.sum() and not (after.mask & ~before.mask).any()
 
     @pytest.mark.parametrize("prompt", ["the red car", "[semantic] car"])
-    def test_who_clicks_may_mean_any_piece(self, dropping, noise_rgb, prompt):
-        before, after = self.masks(dropping, noise_rgb, prompt, [CLICK])
-        np.testing.assert_array_equal(after, before)
+    def test_kept_where_a_point_was_set(self, fragments, noise, prompt):
+        point = [PointPrompt(np.array([[20.0, 12.0]]), np.array([1]))]
+        (before,) = fragments.with_refinement(Refinement()).segment(noise, [prompt], point)
+        (after,) = fragments.segment(noise, [prompt], point)
+        np.testing.assert_array_equal(after.mask_logits, before.mask_logits)
 
-    def test_so_it_is_in_a_clip(self, dropping, noise_rgb):
-        prompts = [
-            VideoPrompt(1, "the red car"),
-            VideoPrompt(2, "[semantic] car"),
-            VideoPrompt(3, "the red car", 0, CLICK),
-            VideoPrompt(4, "[semantic] car", 0, CLICK),
-        ]
-        shown = []
-        for predictor in (dropping.with_facts(drops_strays=False), dropping):
-            tracker = VideoTracker(predictor)
-            frames = list(tracker.track([noise_rgb] * 3, prompts))
-            shown.append([{o.object_id: o.mask_logits for o in frame.objects} for frame in frames])
-            shown[-1].append({o.object_id: o.mask_logits for o in tracker.preview(noise_rgb, prompts).objects})
-        for before, after in zip(*shown, strict=True):
-            for i, without in ((1, without_strays), (2, without_faint), (3, np.array), (4, np.array)):
-                np.testing.assert_array_equal(after[i], without(before[i]))
-        for i in (1, 2):
-            assert any((after[i] > 0).sum() < (before[i] > 0).sum() for before, after in zip(*shown, strict=True))
+
+def test_a_frame_is_finished_as_an_image_is(fragments, noise):
+    spatial = SpatialPrompt(PointPrompt(np.array([[20.0, 12.0]]), np.array([1])))
+    prompts = [VideoPrompt(1, "the red car"), VideoPrompt(2, "[semantic] car"), VideoPrompt(3, "a dog", 0, spatial)]
+    still = fragments.segment(noise, [p.text for p in prompts], [p.spatial and p.spatial.points for p in prompts])
+    tracker = VideoTracker(fragments)
+    for frame in (tracker.preview(noise, prompts), next(iter(tracker.track([noise] * 2, prompts)))):
+        for image_answer, frame_answer in zip(still, frame.objects, strict=True):
+            np.testing.assert_allclose(frame_answer.mask_logits, image_answer.mask_logits, atol=1e-4)
+
+
+def test_encoded_images_are_found_by_content(plain, image):
+    encoded = plain.encode(image)
+    assert plain.encode(image.copy()) is encoded
+    assert plain.encode(image.reshape(128, 96, 3)) is not encoded
+    assert encoded.features.image_embeddings.dtype == torch.float32

@@ -19,7 +19,8 @@ from typing import Any
 from evfsam.checkpoints.layout import CONFIG_FILE, label, read_config, weight_files
 from evfsam.errors import CheckpointError
 from evfsam.modeling.config import EvfConfig
-from evfsam.modeling.rules import Flag, ListOf, Number, Rule, Text, Whole, check
+from evfsam.modeling.rules import ListOf, Rule, Text, Whole, check
+from evfsam.refine.refinement import Refinement
 from evfsam.types import PixelSpec
 from evfsam.values import shown
 
@@ -36,11 +37,6 @@ _FACTS: dict[str, Rule] = {
     "licence": Text(200),
     "description": Text(1_000),
     "parameters": Whole(1, 10**12),
-    "presence_threshold": Number(0, 1),
-    "follows_edges": Flag(),
-    "self_prompts": Flag(),
-    "iou_thresholds": Number(0, 1),
-    "drops_strays": Flag(),
 }
 
 
@@ -62,15 +58,7 @@ class CheckpointInfo:
         file_bytes: size of the weight files on this disk, None if they are not here.
         pixels: how pictures are prepared, None if not known.
         description: one line for a list.
-        presence_threshold: a phrase whose presence (``Segmentation.presence``) is below it is answered with an
-            empty mask, 0..1; None if the checkpoint was not trained to tell, as the published ones were not.
-        follows_edges: outlines follow the picture's edges (:mod:`evfsam.processing.edges`); not the published ones'.
-        self_prompts: a phrase for one thing is answered twice, the second time with a click into the first answer
-            (:class:`evfsam.predictor.Predictor`); not the published ones'.
-        iou_thresholds: how far a mask ends where its expected IoU is best (``Predictor.to_pixels``): 0, as with the
-            published ones, not at all; 1 all the way.
-        drops_strays: small pieces apart from the main ones are no part of the mask of one thing, nor of all of a kind
-            if they are nowhere sure (``Predictor.drop_strays``); not the published ones'.
+        refinement: what its answers go through beyond the paper; the published ones' is the identity.
     """
 
     name: str
@@ -84,16 +72,8 @@ class CheckpointInfo:
     file_bytes: int | None = None
     pixels: PixelSpec | None = None
     description: str = ""
-    presence_threshold: float | None = None
-    follows_edges: bool = False
-    self_prompts: bool = False
-    iou_thresholds: float = 0.0
-    drops_strays: bool = False
+    refinement: Refinement = Refinement()
     revision: str | None = None
-
-    def denies(self, presence: float | None) -> bool:
-        """Whether words of this presence (``Segmentation.presence``, 0..1) are taken to name nothing."""
-        return self.presence_threshold is not None and presence < self.presence_threshold
 
     def memory_bytes(self, bytes_per_weight: int = 4) -> int | None:
         """What the weights alone need: 4 bytes each in float32, 2 in half precision."""
@@ -236,13 +216,14 @@ def model_config(folder: Path, kind: str | None = None) -> EvfConfig:
 
 def _facts(folder: Path) -> dict[str, Any]:
     """What ``config.json`` tells about its checkpoint beside the model. Raises CheckpointError."""
-    values = {key: value for key, value in read_config(folder).items() if key in _FACTS and value is not None}
-    if isinstance(values.get("iou_thresholds"), bool):  # how it was written before it became a number
-        values["iou_thresholds"] = int(values["iou_thresholds"])
+    config = read_config(folder)
+    values = {key: value for key, value in config.items() if key in _FACTS and value is not None}
     with _naming_config(folder):
         for key, value in values.items():
             check(key, value, _FACTS[key])
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        refinement = Refinement.from_config(config)
+    facts = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return {**facts, "refinement": refinement}
 
 
 @contextmanager

@@ -34,8 +34,7 @@ def save_checkpoint(
             ``train_tokenizer`` wrote); it may be ``folder`` itself.
         dtype: of the saved parameters; buffers are saved in float32.
         extra_config: further entries of ``config.json``, as ``evfsam.checkpoints.registry`` reads them:
-            capabilities, vocabulary, licence, description, presence_threshold, follows_edges,
-            self_prompts, iou_thresholds, drops_strays.
+            capabilities, vocabulary, licence, description, refinement.
 
     Returns ``folder``. Raises CheckpointError if a weight is not finite in ``dtype``.
     """

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from evfsam.cli.options import add_model_options, load_predictor, model_facts, number
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     check_files([args.json])
     predictor = load_predictor(args)
     if args.once:
-        predictor = predictor.with_facts(self_prompts=False)
+        predictor = predictor.with_refinement(replace(predictor.info.refinement, point_refinement=False))
     result, table = {**DATA, **MEASURES}[measure or args.data](predictor, args)
     if args.json != "-":
         print(table)

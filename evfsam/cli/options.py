@@ -7,7 +7,8 @@ import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
-from evfsam import DEFAULT_MODEL, load_model, values
+import evfsam
+from evfsam import DEFAULT_MODEL, values
 from evfsam.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,14 +64,14 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def load_predictor(args: argparse.Namespace) -> Predictor:
-    """The model that the options name. Raises EvfSamError as :func:`evfsam.load_model`."""
-    return load_model(args.model, args.device, args.precision)
+    """The model that the options name. Raises EvfSamError as :func:`evfsam.Predictor.from_pretrained`."""
+    return evfsam.Predictor.from_pretrained(args.model, args.device, args.precision)
 
 
 def model_facts(predictor: Predictor) -> dict[str, str]:
     """The model, device and precision of a run, for a JSON result."""
     return {
-        "model": predictor.checkpoint.info.name,
+        "model": predictor.info.name,
         "device": str(predictor.runtime.device),
         "precision": predictor.runtime.precision,
     }

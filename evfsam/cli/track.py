@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         steps = track_in_order(tracker, clip, prompts, args.direction, not args.no_overlap, not args.no_find_again)
         sinks = open_sinks(args, clip, prompts, stack)
         counts = write(steps, clip, sinks, args.quiet)
-    tell(args, counts, {p.object_id: p.phrase for p in prompts})
+    tell(args, counts, {p.object_id: p.text for p in prompts})
     return 0
 
 
@@ -143,7 +143,7 @@ def open_sinks(
 ) -> list[VideoSink]:
     from evfsam.media import video_export
 
-    names = {p.object_id: p.phrase for p in prompts}
+    names = {p.object_id: p.text for p in prompts}
     sinks = []
     if args.out:
         target = sys.stdout.buffer if args.out == "-" else args.out

@@ -13,8 +13,9 @@ import numpy as np
 
 from evfsam.data.scenes import VALIDATION
 from evfsam.evaluation.samples import SceneSample, scene_samples
+from evfsam.geometry import box_of, interior_point
 from evfsam.predictor import Predictor
-from evfsam.types import Clicks, Segmentation
+from evfsam.types import PointPrompt, Segmentation, SpatialPrompt
 
 Answer = Callable[[SceneSample], list[np.ndarray | None]]
 
@@ -28,9 +29,9 @@ def model_answers(predictor: Predictor) -> dict[str, Answer]:
 
     The model is asked once for both. They are the same for a checkpoint that denies nothing.
     """
-    info = predictor.checkpoint.info
+    info = predictor.info
     # At 0 nothing is denied, yet a segmenter that says presence with the mask is still taken to do so.
-    asked = predictor if info.presence_threshold is None else predictor.with_facts(presence_threshold=0.0)
+    asked = _never_rejecting(predictor)
     last: list = [None, None]  # a sample and its answers
 
     def ask(sample: SceneSample) -> list[Segmentation]:
@@ -43,7 +44,8 @@ def model_answers(predictor: Predictor) -> dict[str, Answer]:
 
     def answer(sample: SceneSample) -> list[np.ndarray]:
         results = ask(sample)
-        return [np.zeros_like(result.mask) if info.denies(result.presence) else result.mask for result in results]
+        rejects = info.refinement.rejects
+        return [np.zeros_like(found.mask) if rejects(found.presence) else found.mask for found in results]
 
     return {"model": answer, "undenied": believed}
 
@@ -54,7 +56,7 @@ def exchanged_answer(predictor: Predictor) -> Answer:
     If that changes little, the words alone do the work and early fusion is unused. Nothing is denied here, so
     that what falls is the pointing, not the trust in an answer: to be compared with the answers "undenied".
     """
-    predictor = predictor.with_facts(presence_threshold=None)
+    predictor = predictor.with_refinement(replace(predictor.info.refinement, reject_below=None))
 
     def answer(sample: SceneSample) -> list[np.ndarray]:
         other = predictor.encode(sample.other_image)
@@ -74,7 +76,8 @@ def ceiling_answer(predictor: Predictor) -> Answer:
     def answer(sample: SceneSample) -> list[np.ndarray | None]:
         there = [i for i, target in enumerate(sample.targets) if target.any()]
         clicks = [true_clicks(sample.targets[i]) for i in there]
-        results = predictor.segment(sample.image, [""] * len(there), clicks) if there else []
+        points, boxes = [c.points for c in clicks], [c.box for c in clicks]
+        results = predictor.segment(sample.image, [""] * len(there), points, boxes) if there else []
         masks: list[np.ndarray | None] = [None] * len(sample.phrases)
         for i, result in zip(there, results, strict=True):
             masks[i] = result.mask
@@ -83,15 +86,18 @@ def ceiling_answer(predictor: Predictor) -> Answer:
     return answer
 
 
-def true_clicks(target: np.ndarray) -> Clicks:
+def true_clicks(target: np.ndarray) -> SpatialPrompt:
     """The bounding box of a mask, bool (H, W), not empty, and its point farthest from any edge."""
-    rows, columns = np.flatnonzero(target.any(1)), np.flatnonzero(target.any(0))
-    depth = cv2.distanceTransform(np.pad(target.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    y, x = np.unravel_index(depth.argmax(), depth.shape)
-    return Clicks(
-        points_xy=np.array([[x + 0.5, y + 0.5]]),
-        labels=np.array([1]),
-        box_xyxy=(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)),
+    x, y = interior_point(target)
+    return SpatialPrompt(PointPrompt(np.array([[x + 0.5, y + 0.5]]), np.array([1])), box_of(target))
+
+
+def _never_rejecting(predictor: Predictor) -> Predictor:
+    refinement = predictor.info.refinement
+    return (
+        predictor
+        if refinement.reject_below is None
+        else predictor.with_refinement(replace(refinement, reject_below=0.0))
     )
 
 

@@ -14,7 +14,7 @@ from evfsam.evaluation.metrics import MaskMetrics
 from evfsam.evaluation.samples import SceneSample, Turn, scene_sample, turns
 from evfsam.evaluation.workers import each
 from evfsam.predictor import Predictor
-from evfsam.types import Clicks
+from evfsam.types import PointPrompt
 
 SIZE_HW = (320, 320)
 WORDS, BOTH = "words", "words + 1 click"
@@ -112,7 +112,7 @@ def _clicked(predictor: Predictor, image, phrase: str, mask: np.ndarray, target:
         if click is not None:
             clicks.append(click)
             points = np.array([(x, y) for x, y, _ in clicks])
-            given = Clicks(points_xy=points, labels=np.array([label for _, _, label in clicks]))
+            given = PointPrompt(points, np.array([label for _, _, label in clicks]))
             mask = predictor.segment(image, [phrase], [given])[0].mask
         masks.append(mask)
     return masks

@@ -15,7 +15,7 @@ import numpy as np
 from evfsam.data.scenes import ClipExpression, clip_expressions, make_clip, render
 from evfsam.evaluation.workers import each
 from evfsam.predictor import Predictor
-from evfsam.types import Clicks, VideoPrompt
+from evfsam.types import SpatialPrompt, VideoPrompt
 from evfsam.video.tracker import VideoTracker
 
 FRAMES = 48
@@ -133,10 +133,10 @@ def _start(predictor: Predictor) -> Callable[[int], dict[str, ClipScores]]:
 
 
 def _follow(tracker: VideoTracker, sample: ClipSample) -> Iterator[tuple[str, ClipScores]]:
-    box = VideoPrompt(1, clicks=Clicks(box_xyxy=_box(sample.targets[0])))
+    box = VideoPrompt(1, spatial=SpatialPrompt(box=_box(sample.targets[0])))
     words = VideoPrompt(1, sample.phrase)
     for way, prompt, find_again in ((WORDS, words, True), (MEMORY, words, False), (BOX, box, False)):
-        frames = tracker.track(iter(sample.pictures_rgb), [prompt], find_again=find_again)
+        frames = tracker.track(iter(sample.pictures_rgb), [prompt], redetect=find_again)
         yield way, _scored([frame.objects[0].mask for frame in frames], sample)
     naive = (tracker.predictor.segment(picture, [sample.phrase])[0].mask for picture in sample.pictures_rgb)
     yield NAIVE, _scored(naive, sample)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import cv2
@@ -23,10 +24,10 @@ SIZES = (160, 640, 1000, 2000)  # pixels a side
 ODD_SIZES_HW = ((160, 480), (480, 160), (240, 426), (426, 240))
 # What a checkpoint's config asks for on top of the paper, taken away.
 WITHOUT = {
-    "outlines that do not follow edges": "follows_edges",
-    "phrases for one thing answered once": "self_prompts",
-    "masks where they are likely, not where IoU is best": "iou_thresholds",
-    "stray pieces kept": "drops_strays",
+    "outlines that do not follow edges": "guided_filter",
+    "phrases for one thing answered once": "point_refinement",
+    "masks where they are likely, not where IoU is best": "iou_shift",
+    "stray pieces kept": "remove_components",
 }
 PHRASES_AT_ONCE = 8  # masks of 2000 px take 16 MB each
 
@@ -144,8 +145,9 @@ def _change_one_scene(predictor: Predictor, sample: SceneSample, kept: _Kept) ->
     clean = _ious(predictor, sample.image, texts, targets)
     kept.add("clean", clean)
     for name, fact in WITHOUT.items():
-        if getattr(predictor.checkpoint.info, fact):
-            plainer = predictor.with_facts(**{fact: False})
+        if getattr(predictor.info.refinement, fact):
+            off = 0.0 if fact == "iou_shift" else False
+            plainer = predictor.with_refinement(replace(predictor.info.refinement, **{fact: off}))
             kept.add(name, _ious(plainer, sample.image, texts, targets), clean)
     for number, (name, spoil) in enumerate(SPOILED.items()):
         rng = np.random.default_rng([sample.seed, number])

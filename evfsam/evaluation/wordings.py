@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from evfsam.data.scenes import COLOUR, PLACE, RELATION, SIZE, THINGS, Expression, categories, words
-from evfsam.processing.readings import SAID_FOR
+from evfsam.refine.synonyms import SAID_FOR
 
 Reword = Callable[[Expression, np.random.Generator], str | None]  # None: there is no other way to say it
 

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from evfsam.errors import InputError
 from evfsam.media.overlay import colour_of, draw, overlay
 from evfsam.types import Segmentation
 
@@ -80,13 +81,53 @@ def bundle(
         annotations.append(_annotation(number, category, segmentation))
         del segmentation
     yield f"{stem}.overlay.png", _png(drawn)
-    height, width = image.shape[:2]
-    document = {
-        "images": [{"id": 1, "file_name": image_name, "height": height, "width": width}],
+    document = _coco_document(image_name, image.shape[:2], categories, annotations)
+    yield f"{stem}.coco.json", json.dumps(document, ensure_ascii=False, indent=1).encode()
+
+
+def results_to_coco(results: Sequence[Segmentation], file_name: str = "image") -> dict[str, Any]:
+    """Results on one image in COCO's layout: one category per prompt, one annotation per mask, RLE masks.
+
+    ``file_name`` is that of the image. Raises InputError if there is no result to read the image's size from.
+    """
+    if not results:
+        raise InputError("There are no results to convert: segment at least one prompt first.")
+    categories = {prompt: i for i, prompt in enumerate(dict.fromkeys(s.prompt for s in results), start=1)}
+    annotations = [_annotation(i, categories[s.prompt], s) for i, s in enumerate(results, start=1)]
+    return _coco_document(file_name, results[0].mask_logits.shape, categories, annotations)
+
+
+def _coco_document(
+    file_name: str, size_hw: tuple[int, int], categories: dict[str, int], annotations: list
+) -> dict[str, Any]:
+    height, width = size_hw
+    return {
+        "images": [{"id": 1, "file_name": file_name, "height": height, "width": width}],
         "categories": [{"id": i, "name": prompt} for prompt, i in categories.items()],
         "annotations": annotations,
     }
-    yield f"{stem}.coco.json", json.dumps(document, ensure_ascii=False, indent=1).encode()
+
+
+def to_detections(results: Sequence[Segmentation]):
+    """Results on one image as ``supervision.Detections``, without the empty masks.
+
+    ``confidence`` is the score, ``class_id`` the row in ``results``, ``data["class_name"]`` the prompt. Raises
+    InputError if the package supervision is not installed.
+    """
+    try:
+        import supervision
+    except ImportError:
+        raise InputError("to_detections needs the package supervision: run pip install supervision.") from None
+    found = [(row, result) for row, result in enumerate(results) if result.box_xyxy is not None]
+    if not found:
+        return supervision.Detections.empty()
+    return supervision.Detections(
+        xyxy=np.array([result.box_xyxy for _, result in found], np.float32),
+        mask=np.stack([result.mask for _, result in found]),
+        confidence=np.array([result.score for _, result in found], np.float32),
+        class_id=np.array([row for row, _ in found]),
+        data={"class_name": np.array([result.prompt for _, result in found])},
+    )
 
 
 def _annotation(annotation_id: int, category_id: int, segmentation: Segmentation) -> dict[str, Any]:

@@ -35,6 +35,9 @@ def open_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
     Raises InputError if the image is missing, empty, damaged, too large, or in a format that is not in ``READABLE``.
     """
+    is_rgb = isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.ndim == 3 and source.shape[2] == 3
+    if is_rgb and 0 < source.size <= 3 * max_pixels:
+        return source  # the form that everything else is brought to
     if isinstance(source, np.ndarray):
         return _from_array(np.asarray(source), max_pixels)
     if isinstance(source, Image.Image):

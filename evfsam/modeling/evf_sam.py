@@ -68,11 +68,16 @@ class EvfSam(nn.Module):
 
         Returns the prompt tokens, (P, 1, out_dim).
         """
-        return self.project(self.mm_extractor(encoder_pixels, token_ids, padding_mask))
+        encoder_tokens = self.mm_extractor(encoder_pixels, token_ids, padding_mask)
+        return self.text_hidden_fcs[0](encoder_tokens[:, :1])  # [CLS] through the MLP
 
     def project(self, encoder_tokens: torch.Tensor) -> torch.Tensor:
         """The encoder's tokens (P, T, hidden_size) -> prompt tokens (P, 1, out_dim): [CLS] through the MLP."""
         return self.text_hidden_fcs[0](encoder_tokens[:, :1])
+
+    def cls_attention(self, encoder_pixels: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
+        """Where [CLS] looks in the last layer (paper, figure 5): (P, n, n), summed over heads."""
+        return self.mm_extractor.beit3.cls_attention(encoder_pixels, token_ids)
 
     def decode(
         self,

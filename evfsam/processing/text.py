@@ -13,6 +13,7 @@ from evfsam import values
 from evfsam.errors import InputError
 
 SEMANTIC_PREFIX = "[semantic] "
+_CLEAN = re.compile(r"(?:\[semantic\] )?[A-Za-z0-9]+(?:[ -][A-Za-z0-9]+)*")  # most prompts: nothing to clean
 PAD_ID, EOS_ID, UNKNOWN_ID = 1, 2, 3  # XLM-R class tokenizers: <s> 0, <pad> 1, </s> 2, <unk> 3
 WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 
@@ -51,6 +52,8 @@ def clean_prompt(prompt: str) -> str:
 
     Raises InputError if no letter or digit is left, and for what :func:`evfsam.values.prompt_text` refuses.
     """
+    if isinstance(prompt, str) and len(prompt) <= values.MAX_PROMPT_CHARACTERS and _CLEAN.fullmatch(prompt):
+        return prompt
     visible = "".join(map(_visible, values.prompt_text(prompt).translate(_QUOTES)))
     words = _bare(unicodedata.normalize("NFKC", visible).translate(_QUOTES))
     prefix = _PREFIX.match(words)

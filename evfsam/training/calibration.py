@@ -13,7 +13,7 @@ from evfsam.evaluation.runner import SIZE_HW
 from evfsam.evaluation.samples import Turn, scene_sample, turns
 from evfsam.evaluation.workers import each
 from evfsam.predictor import Predictor
-from evfsam.processing.masks import presence_logits
+from evfsam.refine.rejection import presence_logits
 from evfsam.runtime import choose_runtime
 
 # Of the phrases that name something, at most this share may be denied. Users are promised 5 % at most, and nine in ten
@@ -41,7 +41,7 @@ def _start(predictor: Predictor) -> Callable[[Turn], list[float]]:
     def presences(turn: Turn) -> list[float]:
         sample = scene_sample(turn, SIZE_HW)
         there = [phrase.text for phrase, target in zip(sample.phrases, sample.targets, strict=True) if target.any()]
-        answers = predictor.answers(predictor.encode(sample.image), there)
-        return [presence_logits(masks).sigmoid().item() for masks, _ in answers]
+        masks, _ = predictor.decode(predictor.encode(sample.image), there, [None] * len(there))
+        return presence_logits(masks).sigmoid().tolist()
 
     return presences

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from evfsam.processing.masks import presence_logits
+from evfsam.refine.rejection import presence_logits
 from evfsam.types import MaskLogits
 
 IOU_HEAD_WEIGHT = 0.1

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from evfsam.modeling.config import EvfConfig
-from evfsam.processing.inputs import encoder_pixels, prepare
+from evfsam.processing.inputs import prepare
 from evfsam.processing.text import PAD_ID, SEMANTIC_PREFIX, tokenize
 from evfsam.training.config import StageConfig
 from evfsam.training.sampling import read_pictures, sample_phrases
@@ -65,7 +65,7 @@ class PhraseReader:
             for_encoder = [one.encoder_pixels for one in inputs]
             for_segmenter = torch.cat([one.segmenter_pixels for one in inputs])
         else:
-            for_encoder = [encoder_pixels(picture, self.spec.encoder_image_size) for picture in pictures]
+            for_encoder = [prepare(picture, self.spec).encoder_pixels for picture in pictures]
             for_segmenter = None
         ids = [self.token_ids(phrase) for phrase in batch.phrases]
         return WordBatch(

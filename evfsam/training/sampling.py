@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from evfsam.processing.masks import surest_points
+from evfsam.refine.point_refinement import interior_points
 from evfsam.training.config import StageConfig
 from evfsam.training.scene_cache import OUTSIDE, SceneCache, coverage_of
 from evfsam.training.variety import vary_phrase, vary_picture
@@ -206,7 +206,7 @@ class Clicker:
         """
         points, labels = self.corrections(coverage, mask_logits)
         own = one_thing & torch.from_numpy(self.rng.random(len(coverage)) < 0.5).to(one_thing.device)
-        surest = surest_points(mask_logits.cpu(), Geometry(*[(self.image_size, self.image_size)] * 3))
+        surest = interior_points(mask_logits.cpu(), Geometry(*[(self.image_size, self.image_size)] * 3))
         points = torch.where(own.view(-1, 1, 1), surest.to(points.device), points)
         return points, torch.where(own.view(-1, 1), 1, labels)
 

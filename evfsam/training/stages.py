@@ -29,8 +29,8 @@ from evfsam.modeling.config import Beit3Config
 from evfsam.modeling.encoders.beit3 import FIRST_POSITION, Beit3
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.modeling.segmenters.sam2_memory import memory_parameters
-from evfsam.processing.masks import presence_logits
 from evfsam.processing.text import PAD_ID
+from evfsam.refine.rejection import presence_logits
 from evfsam.training.config import Recipe, StageConfig
 from evfsam.training.feature_cache import FeatureCache
 from evfsam.training.losses import bce_loss, dice_loss, mask_losses

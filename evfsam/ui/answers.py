@@ -34,8 +34,8 @@ def notes(segmentation: Segmentation, info: CheckpointInfo, lost: float = 0.0) -
     if lost >= WORTH_TELLING:
         found.append(f"Another category took {percent(lost)} of the picture from it, by a higher logit.")
     elif not segmentation.mask.any():
-        if info.denies(segmentation.presence):
-            presence, least = percent(segmentation.presence), percent(info.presence_threshold)
+        if info.refinement.rejects(segmentation.presence):
+            presence, least = percent(segmentation.presence), percent(info.refinement.reject_below)
             found.append(
                 f"Not in this picture, as far as the model can tell (presence {presence}; it asks for {least})."
             )

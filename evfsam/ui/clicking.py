@@ -1,4 +1,4 @@
-"""Clicks and drags on a picture -> what the model takes."""
+"""SpatialPrompt and drags on a picture -> what the model takes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import numpy as np
 
 from evfsam import values
 from evfsam.errors import InputError
-from evfsam.types import Clicks
+from evfsam.types import PointPrompt, SpatialPrompt
 
 ADD, REMOVE = "belongs to it", "does not"
 BOX_SHARE = 0.01  # of the longest side: a shorter drag is a click
 
 
-def with_drag(clicks: Clicks | None, inside: bool, drag: Sequence[float], size_hw: tuple[int, int]) -> Clicks:
+def with_drag(
+    clicks: SpatialPrompt | None, inside: bool, drag: Sequence[float], size_hw: tuple[int, int]
+) -> SpatialPrompt:
     """The clicks so far and one more: a point, or the box where the pointer was dragged.
 
     Args:
@@ -26,15 +28,16 @@ def with_drag(clicks: Clicks | None, inside: bool, drag: Sequence[float], size_h
 
     Raises InputError for a drag that is not four finite numbers.
     """
-    clicks = clicks or Clicks()
+    clicks = clicks or SpatialPrompt()
     ends, _ = values.points(_pairs(drag), (1, 1))
     (x0, y0), (x1, y1) = ends.clip(0, size_hw[::-1]).tolist()
     if min(abs(x1 - x0), abs(y1 - y0)) > BOX_SHARE * max(size_hw):
-        return replace(clicks, box_xyxy=(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)))
+        return replace(clicks, box=(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)))
     points, labels = np.array([[x1, y1]], np.float32), np.array([int(inside)], np.int64)
-    if clicks.points_xy is not None:
-        points, labels = np.concatenate([clicks.points_xy, points]), np.concatenate([clicks.labels, labels])
-    return replace(clicks, points_xy=points, labels=labels)
+    if clicks.points is not None:
+        points = np.concatenate([clicks.points.coords, points])
+        labels = np.concatenate([clicks.points.labels, labels])
+    return replace(clicks, points=PointPrompt(points, labels))
 
 
 def _pairs(drag: Sequence[float]) -> list:
@@ -43,20 +46,21 @@ def _pairs(drag: Sequence[float]) -> list:
     return [list(drag[:2]), list(drag[2:])]
 
 
-def clicks_to_text(clicks: Sequence[Clicks | None]) -> str:
-    """Clicks, an entry a phrase, as text for a link; empty where there are none."""
+def clicks_to_text(clicks: Sequence[SpatialPrompt | None]) -> str:
+    """SpatialPrompt, an entry a phrase, as text for a link; empty where there are none."""
     if not any(clicks):
         return ""
     rows = []
     for by_hand in clicks:
-        points = [] if by_hand is None or by_hand.points_xy is None else by_hand.points_xy.round(1).tolist()
-        signs = [int(label) for label in by_hand.labels] if points else []
-        box = by_hand.box_xyxy if by_hand else None
+        given = by_hand.points if by_hand else None
+        points = given.coords.round(1).tolist() if given else []
+        signs = [int(label) for label in given.labels] if given else []
+        box = by_hand.box if by_hand else None
         rows.append([points, signs, [round(float(edge), 1) for edge in box] if box else None])
     return json.dumps(rows, separators=(",", ":"))
 
 
-def clicks_from_text(text: str, count: int) -> list[Clicks | None]:
+def clicks_from_text(text: str, count: int) -> list[SpatialPrompt | None]:
     """The inverse of :func:`clicks_to_text` for ``count`` phrases. Raises InputError for any other text."""
     try:
         rows = json.loads(text) if text else [[[], [], None]] * count
@@ -68,11 +72,11 @@ def clicks_from_text(text: str, count: int) -> list[Clicks | None]:
     return found
 
 
-def _clicks(points: list, signs: list, box: list | None) -> Clicks | None:
+def _clicks(points: list, signs: list, box: list | None) -> SpatialPrompt | None:
     if not points and box is None:
         return None
     xy, labels = np.array(points, np.float32).reshape(-1, 2), np.array(signs, np.int64)
     if len(xy) != len(labels) or (box is not None and len(box) != 4):
         raise ValueError("points and signs, or a box, are incomplete")
     corners = None if box is None else tuple(map(float, box))
-    return Clicks(xy, labels, corners) if points else Clicks(box_xyxy=corners)
+    return SpatialPrompt(PointPrompt(xy, labels) if points else None, corners)

@@ -19,7 +19,7 @@ from evfsam.errors import CheckpointError, InputError, VideoError
 from evfsam.media.images import open_image
 from evfsam.predictor import Predictor
 from evfsam.runtime import Runtime, choose_runtime, weight_budget_bytes
-from evfsam.types import Clicks, Segmentation, TrackedFrame, VideoPrompt
+from evfsam.types import Segmentation, SpatialPrompt, TrackedFrame, VideoPrompt
 from evfsam.ui import video_job
 from evfsam.ui.comparison import Candidate, Side
 from evfsam.ui.kept import THRESHOLDS, KeptMask
@@ -61,7 +61,7 @@ class Answer:
     masks: tuple[KeptMask, ...]
     encode_seconds: float
     decode_seconds: float
-    clicks: tuple[Clicks | None, ...] = field(default=())
+    clicks: tuple[SpatialPrompt | None, ...] = field(default=())
 
     @property
     def image(self) -> np.ndarray:
@@ -176,7 +176,7 @@ class ModelService:
         model: str,
         picture_path: str | None,
         prompts: Sequence[str],
-        clicks: Sequence[Clicks | None] | None = None,
+        clicks: Sequence[SpatialPrompt | None] | None = None,
         thresholds: Sequence[float] = THRESHOLDS,
     ) -> Answer:
         """Ask a checkpoint for prompts, and clicks that refine them, on an image file.
@@ -243,7 +243,7 @@ class ModelService:
         model: str,
         image: np.ndarray,
         prompts: Sequence[str],
-        clicks: Sequence[Clicks | None],
+        clicks: Sequence[SpatialPrompt | None],
         thresholds: Sequence[float],
         most_bytes: int,
     ) -> Iterator[KeptMask | None]:
@@ -252,7 +252,9 @@ class ModelService:
         encoded = predictor.encode(image)
         yield None
         for prompt, by_hand in zip(prompts, clicks, strict=True):
-            yield KeptMask.of(predictor.segment(encoded, [prompt], [by_hand])[0], thresholds, most_bytes)
+            points, boxes = [by_hand and by_hand.points], [by_hand and by_hand.box]
+            (found,) = predictor.segment(encoded, [prompt], points, boxes)
+            yield KeptMask.of(found, thresholds, most_bytes)
 
     def _label(self, model: str, image: np.ndarray, prompts: Sequence[str]) -> Iterator[LabelMap | None]:
         """None when the image is encoded and after each prompt, then the label map."""

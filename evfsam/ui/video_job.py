@@ -23,7 +23,7 @@ from evfsam.media.export import slug
 from evfsam.media.palette import colour_of
 from evfsam.media.video import VideoReader
 from evfsam.media.video_export import VideoSink, cutout_video, masks_zip, overlay_video, rle_json
-from evfsam.types import Clicks, TrackedFrame, TrackedObject, VideoPrompt
+from evfsam.types import SpatialPrompt, TrackedFrame, TrackedObject, VideoPrompt
 from evfsam.ui.viewer import Row
 from evfsam.video.bidirectional import track_in_order
 from evfsam.video.tracker import Direction, VideoTracker
@@ -66,7 +66,7 @@ class Job:
     @property
     def names(self) -> dict[int, str]:
         """Object id -> phrase."""
-        return {p.object_id: p.phrase for p in self.prompts if p.phrase}
+        return {p.object_id: p.text for p in self.prompts if p.text}
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _follow(tracker: VideoTracker, reader: VideoReader, job: Job, folder: Path) 
     warnings: dict[int, list[str]] = {object_id: [] for object_id in names}
     with ExitStack() as stack:
         paths, sinks = _open_sinks(stack, reader, job, folder)
-        for step in track_in_order(tracker, reader, job.prompts, job.direction, find_again=job.find_again):
+        for step in track_in_order(tracker, reader, job.prompts, job.direction, redetect=job.find_again):
             if step.in_order:
                 for sink in sinks:
                     sink.add(step.frame, *reader.time_of(step.frame.index))
@@ -203,13 +203,13 @@ def _small(array: np.ndarray) -> np.ndarray:
     return cv2.resize(array, size, interpolation=cv2.INTER_AREA if array.ndim == 3 else cv2.INTER_NEAREST)
 
 
-def clicks_at(prompts: Sequence[VideoPrompt], object_id: int, frame_index: int) -> Clicks | None:
+def clicks_at(prompts: Sequence[VideoPrompt], object_id: int, frame_index: int) -> SpatialPrompt | None:
     """The clicks on an object on a frame so far."""
-    return next((p.clicks for p in prompts if p.object_id == object_id and p.frame_index == frame_index), None)
+    return next((p.spatial for p in prompts if p.object_id == object_id and p.frame_index == frame_index), None)
 
 
 def corrected(
-    prompts: Sequence[VideoPrompt], object_id: int, frame_index: int, clicks: Clicks
+    prompts: Sequence[VideoPrompt], object_id: int, frame_index: int, clicks: SpatialPrompt
 ) -> tuple[VideoPrompt, ...]:
     """The prompts with these clicks on one object on one frame; a further prompt where it has none yet.
 
@@ -217,7 +217,7 @@ def corrected(
     """
     mine = sorted((p for p in prompts if p.object_id == object_id), key=lambda p: p.frame_index)
     if frame_index < mine[0].frame_index:
-        raise InputError(f"{mine[0].phrase!r} is named on frame {mine[0].frame_index}: correct it there or later.")
+        raise InputError(f"{mine[0].text!r} is named on frame {mine[0].frame_index}: correct it there or later.")
     here = next((p for p in mine if p.frame_index == frame_index), VideoPrompt(object_id, "", frame_index))
     others = tuple(p for p in prompts if p is not here)
-    return (*others, replace(here, clicks=clicks))
+    return (*others, replace(here, spatial=clicks))

@@ -18,7 +18,7 @@ from PIL import Image
 
 from evfsam.media.overlay import overlay
 from evfsam.media.palette import RGB
-from evfsam.types import Clicks
+from evfsam.types import SpatialPrompt
 
 VIEW_PIXELS = 1280
 CROSS = "The picture: arrow keys move a cross, Enter clicks there"
@@ -47,7 +47,7 @@ def stage(
     image: np.ndarray,
     name: str,
     rows: Sequence[Row],
-    marks: Sequence[Clicks | None] = (),
+    marks: Sequence[SpatialPrompt | None] = (),
     refining: bool = False,
 ) -> str:
     """The picture with its layers, and the rows below it.
@@ -115,13 +115,13 @@ def seconds(value: float) -> str:
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
 
 
-def _marks(clicks: Clicks, row: int) -> str:
+def _marks(clicks: SpatialPrompt, row: int) -> str:
     drawn = []
-    if clicks.box_xyxy is not None:
-        x0, y0, x1, y1 = clicks.box_xyxy
+    if clicks.box is not None:
+        x0, y0, x1, y1 = clicks.box
         drawn.append(f'<rect data-row="{row}" x="{x0}" y="{y0}" width="{x1 - x0}" height="{y1 - y0}"/>')
-    if clicks.points_xy is not None:
-        for (x, y), label in zip(clicks.points_xy, clicks.labels, strict=True):
+    if clicks.points is not None:
+        for (x, y), label in zip(clicks.points.coords, clicks.points.labels, strict=True):
             kind, sign = ("plus", "+") if label else ("minus", "−")
             drawn.append(
                 f'<g data-row="{row}" class="{kind}" transform="translate({x:.1f} {y:.1f})">'

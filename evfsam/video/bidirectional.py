@@ -1,7 +1,7 @@
-"""A clip's frames with everything that is followed in them, in the order in which they are shown.
+"""A clip's frames with all tracked objects, in display order.
 
-Tracking backward comes out last frame first. Its masks wait here, as run lengths in an unnamed temporary
-file, until the forward pass reaches them.
+The backward pass yields the last frame first. Its masks wait here, as run lengths in an unnamed temporary file,
+until the forward pass reaches their frames.
 """
 
 from __future__ import annotations
@@ -46,28 +46,28 @@ def track_in_order(
     prompts: Sequence[VideoPrompt] | Sequence[str],
     direction: Direction = "forward",
     allow_overlap: bool = True,
-    find_again: bool = True,
+    redetect: bool = True,
 ) -> Iterator[TrackingStep]:
-    """Follow objects through a clip; arguments and errors as of :meth:`evfsam.video.tracker.VideoTracker.track`.
+    """Track objects through a clip; arguments and errors as of :meth:`evfsam.video.tracker.VideoTracker.track`.
 
     An object that was met on the way back keeps its mask there, but no logits: they are +10 and -10.
     """
     prompts = check_prompts(prompts)
     count = len(frames) if hasattr(frames, "__len__") else None
-    back, forth = iter(()), _plain(frames)
+    back, forth = iter(()), _untracked(frames)
     if direction != "forward":
-        back = tracker.track(frames, prompts, "backward", allow_overlap, find_again)
+        back = tracker.track(frames, prompts, "backward", allow_overlap, redetect)
     if direction != "backward":
-        forth = tracker.track(frames, prompts, "forward", allow_overlap, find_again)
+        forth = tracker.track(frames, prompts, "forward", allow_overlap, redetect)
     steps = 1 + max(p.frame_index for p in prompts) if direction != "forward" else 0
-    return _follow(back, forth, None if count is None else count + steps)
+    return _in_order(back, forth, None if count is None else count + steps)
 
 
-def _plain(frames: Frames) -> Iterator[TrackedFrame]:
-    return (TrackedFrame(index, picture, ()) for index, picture in enumerate(frames))
+def _untracked(frames: Frames) -> Iterator[TrackedFrame]:
+    return (TrackedFrame(index, image, ()) for index, image in enumerate(frames))
 
 
-def _follow(back: Iterator[TrackedFrame], forth: Iterator[TrackedFrame], total: int | None) -> Iterator[TrackingStep]:
+def _in_order(back: Iterator[TrackedFrame], forth: Iterator[TrackedFrame], total: int | None) -> Iterator[TrackingStep]:
     done = 0
     with tempfile.TemporaryFile() as file:
         shelf = _Shelf(file)

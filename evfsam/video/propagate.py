@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from evfsam.modeling.segmenters.sam2_memory import FrameFeatures, MemoryBank, Sam2Memory, hide_absent, join
-from evfsam.predictor import EncodedImage, Predictor
-from evfsam.processing.inputs import prepare, prepare_clicks
+from evfsam.modeling.segmenters.sam2_memory import FrameFeatures, MemoryBank, Sam2Memory, hide_absent
+from evfsam.predictor import EncodedImage, Predictor, spatial_prompts
+from evfsam.processing.inputs import prepare, prepare_spatial
 from evfsam.runtime import model_step
-from evfsam.types import MaskLogits, TrackedObject, VideoPrompt
+from evfsam.types import MaskLogits, TrackedObject, VideoPrompt, join
 
-SAME_THING = 0.3  # IoU from which the words' answer and the memory's speak of one thing
+SAME_OBJECT = 0.3  # IoU from which detection and memory mean the same object
 
 
 @dataclass
@@ -26,11 +26,16 @@ class Group:
 
 @dataclass(frozen=True)
 class ObjectMasks:
-    """What the decoder says of one object on one frame."""
+    """Mask logits of one object on one frame.
+
+    Attributes:
+        masks: a batch of one.
+        prompted: the object has a prompt on this frame.
+    """
 
     object_id: int
-    name: str
-    masks: MaskLogits  # one row
+    prompt: str
+    masks: MaskLogits
     warnings: tuple[str, ...] = ()
     prompted: bool = False
 
@@ -38,29 +43,33 @@ class ObjectMasks:
 class Propagator:
     """One pass through a clip in one direction.
 
+    On a frame with a prompt a text is answered as on an image, and rejected as on an image: its mask is empty there and
+    the memory keeps that the object is not visible. On a frame without a prompt SAM-2's memory decides alone whether an
+    object is visible (object score above 0): the rejection threshold was calibrated on prompts, not on memories.
+
     Args:
-        find_again: ask on every frame, as on a picture, for what was named by words: it may be back in sight, or the
-            memory may have gone over to something else. SAM 3 (arXiv 2511.16719) prompts its tracker anew by its
-            detector in this way; EVF-SAM leaves all to the memory. Only with a checkpoint that learned to say that
-            words name nothing here, for another would take something else while the thing is hidden.
+        redetect: answer every text again on every frame. The detection replaces the memory's mask where the memory sees
+            nothing or has moved to something else. SAM 3 (arXiv 2511.16719) prompts its tracker by its detector in this
+            way; EVF-SAM leaves all to the memory. It needs a checkpoint that can reject a prompt, because another would
+            take something else while the object is hidden: with others it does nothing.
     """
 
-    def __init__(self, predictor: Predictor, prompts: Sequence[VideoPrompt], reverse: bool, find_again: bool):
+    def __init__(self, predictor: Predictor, prompts: Sequence[VideoPrompt], reverse: bool, redetect: bool):
         self.predictor, self.reverse = predictor, reverse
-        self.find_again = find_again and predictor.checkpoint.info.presence_threshold is not None
+        self.redetect = redetect and predictor.info.refinement.reject_below is not None
         self.memory = Sam2Memory(predictor.model.visual_model)
         self.prompts: dict[int, list[VideoPrompt]] = {}
         self.names: dict[int, str] = {}
         for prompt in prompts:
             self.prompts.setdefault(prompt.frame_index, []).append(prompt)
             self.names.setdefault(prompt.object_id, name_of(prompt))
-        self.phrases = {p.object_id: p.phrase for p in reversed(prompts) if p.phrase.strip()}
-        self.unclicked = phrases_alone(prompts)
+        self.texts = {p.object_id: p.text for p in reversed(prompts) if p.text.strip()}
+        self.text_only = text_only(prompts)
         self.groups: list[Group] = []
-        self.found_again: dict[int, int] = {}  # object id -> the last frame on which its words found it again
+        self.detected: dict[int, int] = {}  # object id -> the last frame on which its text found it again
 
     def step(self, index: int, image: np.ndarray, allow_overlap: bool) -> tuple[TrackedObject, ...]:
-        """All objects on one frame. The lock is held in here, never while the caller has the result."""
+        """All objects on one frame. The model's lock is held in here, never while the caller has the result."""
         if not self.groups and index not in self.prompts:
             return ()
         predictor = self.predictor
@@ -68,51 +77,51 @@ class Propagator:
         device = predictor.runtime.device
         with model_step(predictor.runtime):
             frame = self.memory.encode_frame(inputs.segmenter_pixels.to(device))
-            encoded = EncodedImage(
-                self.memory.without_memory(frame),
-                inputs.encoder_pixels.to(device),
-                inputs.geometry,
-                predictor.guide_by(image, inputs.geometry),
-            )
+            guide = predictor.refiner.guide(image, inputs.geometry) if predictor.refiner else None
+            features = self.memory.without_memory(frame)
+            encoded = EncodedImage(features, inputs.encoder_pixels.to(device), inputs.geometry, guide)
             prompts = self.prompts.get(index, [])
             corrected = self._take_out({p.object_id for p in prompts})
-            answers = self._track_groups(index, frame)
-            if self.find_again:
-                answers = self._ask_again(index, frame, encoded, answers)
-            answers += self._prompt(index, frame, encoded, prompts, corrected)
-            answers.sort(key=lambda answer: list(self.names).index(answer.object_id))
-            return tracked_objects(predictor, answers, encoded, allow_overlap, self.unclicked)
+            found = self._track(index, frame)
+            if self.redetect:
+                found = self._detect_again(index, frame, encoded, found)
+            found += self._prompt(index, frame, encoded, prompts, corrected)
+            found.sort(key=lambda each: list(self.names).index(each.object_id))
+            return finish_objects(predictor, found, encoded, allow_overlap, self.text_only)
 
-    def _track_groups(self, index: int, frame: FrameFeatures) -> list[ObjectMasks]:
-        """The objects without a prompt here, a group at a time."""
-        answers = []
+    def _track(self, index: int, frame: FrameFeatures) -> list[ObjectMasks]:
+        """The objects without a prompt here, group by group."""
+        found = []
         for group in self.groups:
             masks = self.memory.track(frame, group.bank, index, self.reverse)
             self.memory.remember(group.bank, frame, index, masks)
-            answers += [ObjectMasks(i, self.names[i], masks.row(row)) for row, i in enumerate(group.object_ids)]
-        return answers
+            found += [ObjectMasks(i, self.names[i], masks.rows([row])) for row, i in enumerate(group.object_ids)]
+        return found
 
-    def _ask_again(
-        self, index: int, frame: FrameFeatures, encoded: EncodedImage, answers: list[ObjectMasks]
+    def _detect_again(
+        self, index: int, frame: FrameFeatures, encoded: EncodedImage, found: list[ObjectMasks]
     ) -> list[ObjectMasks]:
-        """The answers, those of the words in the place of the memory's where the words are believed.
+        """The objects, with the detection in the place of the memory's mask where the detection is believed.
 
-        Such an object goes on as from a prompt, but only the last find is kept: a bank does not grow by them.
+        Such an object goes on as from a prompt. Only its last detection is kept, so that a bank does not grow.
         """
-        asked = [answer for answer in answers if answer.object_id in self.phrases]
-        said = self.predictor.answers(encoded, [self.phrases[a.object_id] for a in asked]) if asked else []
-        found = {
-            answer.object_id: words
-            for answer, (words, _) in zip(asked, said, strict=True)
-            if not self.predictor.is_absent(words) and is_surer(words, answer.masks)
-        }
-        for i, bank in self._take_out(set(found)).items():
+        asked = [each for each in found if each.object_id in self.texts]
+        if not asked:
+            return found
+        texts = [self.texts[each.object_id] for each in asked]
+        detections, _ = self.predictor.decode(encoded, texts, [None] * len(texts))
+        believed = {}
+        for row, each in enumerate(asked):
+            masks = detections.rows([row])
+            if not self.predictor.refiner.rejects(masks) and is_better(masks, each.masks):
+                believed[each.object_id] = masks
+        for i, bank in self._take_out(set(believed)).items():
             bank = bank.only_prompted()
-            bank.prompted.pop(self.found_again.get(i), None)
-            self.memory.remember(bank, frame, index, found[i], prompted=True)
+            bank.prompted.pop(self.detected.get(i), None)
+            self.memory.remember(bank, frame, index, believed[i], prompted=True)
             self.groups.append(Group([i], bank))
-            self.found_again[i] = index
-        return [replace(a, masks=found.get(a.object_id, a.masks)) for a in answers]
+            self.detected[i] = index
+        return [replace(each, masks=believed.get(each.object_id, each.masks)) for each in found]
 
     def _take_out(self, object_ids: set[int]) -> dict[int, MemoryBank]:
         """Banks of their own for objects that are about to be corrected."""
@@ -136,108 +145,126 @@ class Propagator:
         prompts: Sequence[VideoPrompt],
         corrected: dict[int, MemoryBank],
     ) -> list[ObjectMasks]:
-        """The objects with a prompt here; new ones become one group, corrected ones a group each.
+        """The objects with a prompt here. New ones become one group, corrected ones a group each.
 
-        Words are answered as on a picture, without memory, for that is what EVF-SAM learned; clicks alone on
-        an object that is being followed correct what the memory says.
+        Texts are answered as on an image, without memory, because EVF-SAM learned that. Points and boxes alone, on an
+        object that is being tracked, correct the memory's mask.
         """
-        answers: dict[int, tuple[MaskLogits, tuple[str, ...]]] = {}
+        found: dict[int, ObjectMasks] = {}
         for p in prompts:
-            if p.object_id in corrected and not p.phrase.strip():
-                answers[p.object_id] = self._refine(index, frame, encoded, p, corrected[p.object_id]), ()
-        others = [p for p in prompts if p.object_id not in answers]
-        if others:
-            said = self.predictor.answers(encoded, [p.phrase for p in others], [p.clicks for p in others])
-            answers.update({p.object_id: answer for p, answer in zip(others, said, strict=True)})
+            if p.object_id in corrected and not p.text.strip():
+                check_spatial(p, encoded)
+                points, boxes = prepare_spatial(p.spatial, encoded.geometry, self.predictor.runtime.device)
+                masks = self.memory.refine(frame, corrected[p.object_id], index, points, boxes, self.reverse)
+                found[p.object_id] = ObjectMasks(p.object_id, self.names[p.object_id], masks, prompted=True)
+        others = [p for p in prompts if p.object_id not in found]
+        for p, answer in zip(others, prompted_masks(self.predictor, encoded, others), strict=True):
+            found[p.object_id] = replace(answer, prompt=self.names[p.object_id])
         started = [p.object_id for p in prompts if p.object_id not in corrected]
         groups = [Group([i], bank.only_prompted()) for i, bank in corrected.items()]
         if started:
             groups.append(Group(started, self.memory.new_bank()))
         for group in groups:
-            masks = join([answers[i][0] for i in group.object_ids])
+            masks = join([self._hide_rejected(found[i]) for i in group.object_ids])
             self.memory.remember(group.bank, frame, index, masks, prompted=True)
         self.groups += groups
-        return [ObjectMasks(i, self.names[i], masks, warnings, True) for i, (masks, warnings) in answers.items()]
+        return list(found.values())
 
-    def _refine(
-        self, index: int, frame: FrameFeatures, encoded: EncodedImage, prompt: VideoPrompt, bank: MemoryBank
-    ) -> MaskLogits:
-        points, boxes = prepare_clicks(prompt.clicks, encoded.geometry)
-        device = encoded.features.image_embeddings.device
-        points = None if points is None else tuple(part.to(device) for part in points)
-        boxes = None if boxes is None else boxes.to(device)
-        return self.memory.refine(frame, bank, index, points, boxes, self.reverse)
+    def _hide_rejected(self, found: ObjectMasks) -> MaskLogits:
+        """The masks for the memory: an object whose text was rejected is remembered as not visible."""
+        refiner, masks = self.predictor.refiner, found.masks
+        if refiner and found.object_id in self.text_only and refiner.rejects(masks):
+            return replace(masks, object_score_logits=-masks.object_score_logits.abs())
+        return masks
+
+
+def prompted_masks(predictor: Predictor, encoded: EncodedImage, prompts: Sequence[VideoPrompt]) -> list[ObjectMasks]:
+    """Mask logits of prompts on the frame they speak of, without memory. Raises InputError for a point outside it."""
+    for p in prompts:
+        check_spatial(p, encoded)
+    if not prompts:
+        return []
+    masks, warnings = predictor.decode(encoded, [p.text for p in prompts], [p.spatial for p in prompts])
+    return [
+        ObjectMasks(p.object_id, name_of(p), masks.rows([row]), warnings[row], prompted=True)
+        for row, p in enumerate(prompts)
+    ]
+
+
+def check_spatial(prompt: VideoPrompt, encoded: EncodedImage) -> None:
+    """Raises InputError for points and boxes that are incomplete or outside the frame."""
+    if prompt.spatial is not None:
+        points, box = prompt.spatial.points, prompt.spatial.box
+        spatial_prompts([points], [box], 1, encoded.geometry.original_size_hw)
 
 
 def is_visible(masks: MaskLogits) -> bool:
-    """Whether one row's object is there and covers anything."""
+    """Whether the object (a batch of one) is there and covers anything."""
     return bool(masks.object_score_logits[0] > 0) and bool((masks.low_res_masks > 0).any())
 
 
-def is_surer(words: MaskLogits, memory: MaskLogits) -> bool:
-    """Whether the words found something that the memory does not see, or something else with a higher score."""
-    if not is_visible(words):
+def is_better(detection: MaskLogits, memory: MaskLogits) -> bool:
+    """Whether the detection found what the memory does not see, or another object with a higher score."""
+    if not is_visible(detection):
         return False
     if not is_visible(memory):
         return True
-    a, b = words.low_res_masks > 0, memory.low_res_masks > 0
+    a, b = detection.low_res_masks > 0, memory.low_res_masks > 0
     overlap = (a & b).sum() / (a | b).sum()
-    return bool(overlap < SAME_THING) and bool(words.iou_predictions[0] > memory.iou_predictions[0])
+    return bool(overlap < SAME_OBJECT) and bool(detection.iou_predictions[0] > memory.iou_predictions[0])
 
 
 def name_of(prompt: VideoPrompt) -> str:
-    """What the user calls the object that this prompt starts."""
-    return prompt.phrase.strip() or f"object {prompt.object_id}"
+    """How the user calls the object that this prompt starts."""
+    return prompt.text.strip() or f"object {prompt.object_id}"
 
 
-def phrases_alone(prompts: Sequence[VideoPrompt]) -> dict[int, str]:
-    """Object id -> phrase, of the objects that nobody clicked on."""
-    clicked = {p.object_id for p in prompts if p.clicks is not None}
-    return {p.object_id: p.phrase for p in reversed(prompts) if p.object_id not in clicked}
+def text_only(prompts: Sequence[VideoPrompt]) -> set[int]:
+    """The ids of the objects that have no point and no box on any frame."""
+    return {p.object_id for p in prompts} - {p.object_id for p in prompts if p.spatial is not None}
 
 
-def tracked_objects(
+def finish_objects(
     predictor: Predictor,
-    answers: Sequence[ObjectMasks],
+    found: Sequence[ObjectMasks],
     encoded: EncodedImage,
     allow_overlap: bool,
-    unclicked: dict[int, str],
+    text_only: set[int],
 ) -> tuple[TrackedObject, ...]:
-    """Answers as the user gets them, at the size of the frame.
+    """Mask logits -> the objects as the user gets them, at the frame's size, by :meth:`Predictor.finish`.
 
-    ``unclicked`` is from :func:`phrases_alone`.
+    Args:
+        text_only: from :func:`text_only`.
     """
-    if not answers:
-        return ()
-    masks = hide_absent(join([answer.masks for answer in answers]))
-    logits = predictor.to_pixels(masks, encoded)
-    for row, answer in enumerate(answers):
-        if answer.object_id in unclicked:
-            logits[row] = predictor.drop_strays(logits[row], unclicked[answer.object_id])
-    logits = logits if allow_overlap else _without_overlap(logits)
-    scores = masks.iou_predictions.float().clamp(0, 1).tolist()
-    presences = masks.object_score_logits.float().sigmoid().tolist()
     objects = []
-    for row, answer in enumerate(answers):
-        found = TrackedObject(
-            prompt=answer.name,
-            mask_logits=logits[row],
-            score=scores[row],
-            presence=presences[row],
-            warnings=answer.warnings,
-            object_id=answer.object_id,
+    for each in found:
+        masks = hide_absent(each.masks)
+        words = each.object_id in text_only
+        answer = predictor.finish(masks, 0, encoded, each.prompt, each.warnings, words, may_reject=each.prompted)
+        warnings = answer.warnings
+        if each.prompted and not answer.mask.any():
+            warnings += (_not_found(each),)
+        objects.append(
+            TrackedObject(
+                prompt=each.prompt,
+                mask_logits=answer.mask_logits,
+                score=answer.score,
+                presence=answer.presence,
+                warnings=warnings,
+                object_id=each.object_id,
+            )
         )
-        objects.append(_with_not_found(found) if answer.prompted and not found.visible else found)
-    return tuple(objects)
+    if allow_overlap or len(objects) < 2:
+        return tuple(objects)
+    logits = np.stack([each.mask_logits for each in objects])
+    winner = logits.argmax(0)
+    # -10 is sure enough of "outside".
+    return tuple(
+        replace(each, mask_logits=np.where(winner == row, logits[row], np.minimum(logits[row], np.float32(-10))))
+        for row, each in enumerate(objects)
+    )
 
 
-def _with_not_found(found: TrackedObject) -> TrackedObject:
-    what = f'"{found.prompt}"' if found.prompt.strip() else f"object {found.object_id}"
-    warning = f"Nothing on this frame answers to {what}: choose another frame, or scan for the first that does."
-    return replace(found, warnings=(*found.warnings, warning))
-
-
-def _without_overlap(logits: np.ndarray) -> np.ndarray:
-    """(P, H, W): each pixel stays with its highest logit; elsewhere -10, sure enough of "outside"."""
-    rows = np.arange(len(logits)).reshape(-1, 1, 1)
-    return np.where(logits.argmax(0) == rows, logits, np.minimum(logits, np.float32(-10.0)))
+def _not_found(each: ObjectMasks) -> str:
+    name = f'"{each.prompt}"' if each.prompt.strip() else f"object {each.object_id}"
+    return f"Nothing on this frame matches {name}: choose another frame, or scan for the first that does."

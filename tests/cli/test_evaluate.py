@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from evfsam import load_model
+from evfsam import Predictor
 from evfsam.__main__ import main
 from evfsam.evaluation.report import to_json
 from evfsam.evaluation.runner import evaluate_scenes
@@ -19,7 +19,7 @@ def test_scores_are_printed_and_written(random_checkpoint, tmp_path, capsys):
     path = tmp_path / "out.json"
     assert main([*SCENES, "--model", str(random_checkpoint), "--exchange", "--json", str(path)]) == 0
     result = json.loads(path.read_text())
-    evaluation = evaluate_scenes(load_model(random_checkpoint), 900_000, 2, (64, 64), exchange=True)
+    evaluation = evaluate_scenes(Predictor.from_pretrained(random_checkpoint), 900_000, 2, (64, 64), exchange=True)
     assert result["scores"] == to_json(evaluation)["scores"]
     assert (result["model"], result["seed"], result["count"], result["split"]) == (
         "random-sam2",
@@ -39,7 +39,7 @@ def test_answered_once_is_what_the_checkpoint_says_without_a_click_of_its_own(tm
     for path, options in zip(paths, ([], ["--once"]), strict=True):
         assert main([*command, *options, "--json", str(path)]) == 0
     twice, once = (json.loads(path.read_text())["scores"] for path in paths)
-    plain = evaluate_scenes(load_model("evf-sam2-tiny").with_facts(self_prompts=False), 900_000, 1)
+    plain = evaluate_scenes(Predictor.from_pretrained("evf-sam2-tiny").with_facts(self_prompts=False), 900_000, 1)
     assert once == to_json(plain)["scores"]
     assert once["referring"] != twice["referring"] and once["stuff"] == twice["stuff"]
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evfsam import load_model
 from evfsam.__main__ import main
 from evfsam.cli.segment import split_arguments
 from evfsam.data.scenes import make_scene, render
@@ -34,7 +33,9 @@ def test_files_and_json_agree(picture, tmp_path, random_checkpoint, capsys):
     (entry,) = result["pictures"]
     assert entry["size_hw"] == [96, 128]
     assert Image.open(out / entry["overlay"]).size == (128, 96)
-    expected = load_model(random_checkpoint, device="cpu").segment(np.asarray(Image.open(picture)), PHRASES)
+    expected = Predictor.from_pretrained(random_checkpoint, device="cpu").segment(
+        np.asarray(Image.open(picture)), PHRASES
+    )
     for row, answer in zip(entry["results"], expected, strict=True):
         mask = np.asarray(Image.open(out / row["mask"]))
         assert set(np.unique(mask)) <= {0, 255}

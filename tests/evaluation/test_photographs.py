@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evfsam import load_model
+from evfsam import Predictor
 from evfsam.data.ccp import read_pack, read_photo
 from evfsam.errors import InputError
 from evfsam.evaluation.photographs import evaluate_photographs, floor_masks, to_table
@@ -19,7 +19,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def predictor(random_checkpoint):
-    return load_model(random_checkpoint, device="cpu")
+    return Predictor.from_pretrained(random_checkpoint, device="cpu")
 
 
 def test_prompts_and_composed_pictures_are_scored(predictor, folder):

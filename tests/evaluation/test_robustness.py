@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evfsam import load_model
+from evfsam import Predictor
 from evfsam.data.scenes import make_scene, render
 from evfsam.errors import InputError
 from evfsam.evaluation import clicking, robustness
@@ -16,7 +16,7 @@ from evfsam.evaluation.wordings import WORDINGS
 
 @pytest.fixture(scope="module")
 def predictor(random_checkpoint):
-    return load_model(random_checkpoint, device="cpu")
+    return Predictor.from_pretrained(random_checkpoint, device="cpu")
 
 
 @pytest.fixture

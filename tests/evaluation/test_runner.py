@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evfsam import load_model
 from evfsam.data.scenes import KINDS_OF_EXPRESSION, REFERRING, SEEDS
 from evfsam.errors import InputError
 from evfsam.evaluation.answers import exchanged_answer, fit_mean_mask, floor_answer, model_answers, true_clicks
@@ -13,6 +12,7 @@ from evfsam.evaluation.report import split_of, to_json, to_table
 from evfsam.evaluation.runner import ALL_REFERRING, SceneEvaluation, evaluate_scenes, score
 from evfsam.evaluation.samples import scene_samples
 from evfsam.predictor import Predictor
+from evfsam.refine.refinement import Refinement
 
 SIZE_HW = (48, 64)
 SEEDS_HERE = range(900_000, 900_004)
@@ -25,7 +25,7 @@ def samples():
 
 @pytest.fixture(scope="module")
 def predictor(random_checkpoint):
-    return load_model(random_checkpoint, device="cpu")
+    return Predictor.from_pretrained(random_checkpoint, device="cpu")
 
 
 def test_the_truth_is_perfect_and_silence_is_right_only_about_absent_things(samples):
@@ -83,9 +83,9 @@ def test_undenied_are_the_same_answers_without_the_threshold(samples, predictor,
     phrases = [phrase.text for phrase in sample.phrases]
     if threshold:
         threshold = float(np.median([result.presence for result in predictor.segment(sample.image, phrases)]))
-    predictor = predictor.with_facts(presence_threshold=threshold)
+    predictor = predictor.with_refinement(Refinement(reject_below=threshold))
     answers = {who: answer(sample) for who, answer in model_answers(predictor).items()}
-    expected = {"model": predictor, "undenied": predictor.with_facts(presence_threshold=None)}
+    expected = {"model": predictor, "undenied": predictor.with_refinement(Refinement())}
     for who, one in expected.items():
         masks = [result.mask for result in one.segment(sample.image, phrases)]
         assert all((mask == answer).all() for mask, answer in zip(masks, answers[who], strict=True))
@@ -121,8 +121,8 @@ def test_true_clicks_lie_inside():
     ring[4:17, 5:25] = True
     ring[7:14, 8:22] = False
     clicks = true_clicks(ring)
-    x, y = clicks.points_xy[0]
-    assert ring[int(y), int(x)] and clicks.box_xyxy == (5, 4, 25, 17) and list(clicks.labels) == [1]
+    x, y = clicks.points.coords[0]
+    assert ring[int(y), int(x)] and clicks.box == (5, 4, 25, 17) and list(clicks.points.labels) == [1]
 
 
 def test_everything_at_once(predictor):

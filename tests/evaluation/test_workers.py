@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 
-from evfsam import load_model
+from evfsam import Predictor
 from evfsam.errors import EvfSamError, InputError
 from evfsam.evaluation import clicking, robustness, runner
 from evfsam.evaluation.answers import floor_answer
@@ -20,6 +20,7 @@ from evfsam.evaluation.robustness import evaluate_robustness
 from evfsam.evaluation.runner import evaluate_scenes
 from evfsam.evaluation.samples import Turn, scene_sample, scene_samples, turns
 from evfsam.evaluation.workers import each
+from evfsam.refine.refinement import Refinement
 from tests.data.photographs import make_pack
 from tests.random_tracker import save_random_tracker
 
@@ -29,7 +30,7 @@ SEEDS = range(900_000, 900_005)
 
 @pytest.fixture(scope="module")
 def predictor(random_checkpoint):
-    return load_model(random_checkpoint, device="cpu")
+    return Predictor.from_pretrained(random_checkpoint, device="cpu")
 
 
 def look(predictor):
@@ -59,7 +60,7 @@ def test_the_first_scene_has_the_picture_after_the_last_and_each_other_one_the_p
 
 
 def test_workers_see_the_same_pairs_of_pictures_in_the_same_order_and_the_same_model(predictor):
-    told, predictor = [], predictor.with_facts(self_prompts=True, presence_threshold=0.25)
+    told, predictor = [], predictor.with_refinement(Refinement(point_refinement=True, reject_below=0.25))
     found = list(each(look, predictor, turns(SEEDS), 2, told.append))
     processes, infos, threads, pictures = (list(column) for column in zip(*found, strict=True))
     assert os.getpid() not in processes and len(set(processes)) <= 2
@@ -82,17 +83,17 @@ def test_what_goes_wrong_in_a_worker_is_told_here(predictor, start, error, told)
 
 
 def scenes(folder, workers):
-    predictor = load_model(folder, device="cpu")
+    predictor = Predictor.from_pretrained(folder, device="cpu")
     flags = {"exchange": True, "floor": True, "ceiling": True}
     return to_json(evaluate_scenes(predictor, 900_000, 3, SIZE_HW, **flags, workers=workers))
 
 
 def changes(folder, workers):
-    return evaluate_robustness(load_model(folder, device="cpu"), 900_000, 2, workers=workers)
+    return evaluate_robustness(Predictor.from_pretrained(folder, device="cpu"), 900_000, 2, workers=workers)
 
 
 def clicked(folder, workers):
-    return evaluate_clicks(load_model(folder, device="cpu"), 900_000, 2, workers=workers)
+    return evaluate_clicks(Predictor.from_pretrained(folder, device="cpu"), 900_000, 2, workers=workers)
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def test_scores_on_photographs_are_those_of_one_process(predictor, tmp_path):
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_scores_on_clips_are_those_of_one_process(tmp_path):
-    predictor = load_model(save_random_tracker(tmp_path / "tracker"), device="cpu")
+    predictor = Predictor.from_pretrained(save_random_tracker(tmp_path / "tracker"), device="cpu")
     same(*(evaluate_clips(predictor, 900_000, 2, workers=workers) for workers in (1, 2)))
 
 

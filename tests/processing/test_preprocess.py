@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evfsam.processing.inputs import prepare, prepare_clicks
-from evfsam.processing.masks import restore, to_low_res
-from evfsam.types import Clicks, PixelSpec
+from evfsam.processing.inputs import prepare, prepare_spatial
+from evfsam.processing.masks import restore
+from evfsam.types import PixelSpec, PointPrompt, SpatialPrompt
 from tests.parity.recipe import case
+from tests.processing.low_res import to_low_res
 
 SAM = PixelSpec(image_size=1024, keep_aspect_ratio=True)
 SAM2 = PixelSpec(image_size=1024, keep_aspect_ratio=False)
@@ -55,8 +56,8 @@ def test_clicks_land_on_the_same_spot(keep_aspect_ratio):
     picture = np.full((100, 400, 3), 128, np.uint8)  # brighter than SAM's padding, which is the mean colour
     picture[50, 300] = 255
     inputs = prepare(picture, spec)
-    clicks = Clicks(np.array([[300.5, 50.5]]), np.array([1]), (300, 50, 301, 51))
-    points, boxes = prepare_clicks(clicks, inputs.geometry)
+    clicks = SpatialPrompt(PointPrompt(np.array([[300.5, 50.5]]), np.array([1])), (300, 50, 301, 51))
+    points, boxes = prepare_spatial(clicks, inputs.geometry)
     y, x = divmod(int(inputs.segmenter_pixels[0].sum(0).argmax()), 256)
     assert abs(points[0][0, 0, 0] - x) < 2 and abs(points[0][0, 0, 1] - y) < 2
     assert boxes[0, 0] <= points[0][0, 0, 0] <= boxes[0, 2]

@@ -14,6 +14,7 @@ import evfsam
 from evfsam.checkpoints.tokenizer import load_tokenizer, train_tokenizer
 from evfsam.data.scenes import expressions, make_scene
 from evfsam.errors import InputError
+from evfsam.predictor import Predictor
 from evfsam.processing.text import EOS_ID, PAD_ID, UNKNOWN_ID, clean_prompt, tokenize, unknown_words
 from evfsam.values import MAX_PROMPT_CHARACTERS
 from tests.checkpoints.small import BEIT3, PHRASES
@@ -30,7 +31,7 @@ def tokenizer(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def predictor(random_checkpoint):
-    return evfsam.load_model(random_checkpoint, device="cpu")
+    return evfsam.Predictor.from_pretrained(random_checkpoint, device="cpu")
 
 
 CLEANED = {
@@ -146,9 +147,9 @@ def test_a_phrase_that_is_cut_is_said(predictor):
     assert ["its end was left out" in warning for warning in long.warnings] == [True]
 
 
-def test_many_unknown_words_are_named_in_short(predictor, monkeypatch):
+def test_many_unknown_words_are_named_in_short(predictor):
     info = replace(predictor.checkpoint.info, vocabulary=("red", "car"))
-    monkeypatch.setattr(predictor, "checkpoint", replace(predictor.checkpoint, info=info))
+    predictor = Predictor(replace(predictor.checkpoint, info=info), predictor.runtime)
     words = " ".join(f"w{i}" for i in range(30))
     (warning, *_) = predictor.segment(PICTURE, [f"red {words} {'a' * 800}"])[0].warnings
     assert "'w0', 'w1'" in warning and "and 23 more" in warning and "red" not in warning and len(warning) < 300

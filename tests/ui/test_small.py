@@ -13,7 +13,8 @@ from PIL import Image
 
 from evfsam.checkpoints.registry import find
 from evfsam.errors import InputError
-from evfsam.types import Clicks, Segmentation
+from evfsam.refine.refinement import Refinement
+from evfsam.types import PointPrompt, Segmentation, SpatialPrompt
 from evfsam.ui import comparison, links, timeline
 from evfsam.ui.answers import notes
 from evfsam.ui.clicking import clicks_from_text, clicks_to_text, with_drag
@@ -149,18 +150,23 @@ def test_clicks_and_boxes_add_up():
     clicks = with_drag(None, True, (10, 10, 10.2, 10.1), (100, 100))
     clicks = with_drag(clicks, False, (50, 60, 50, 60), (100, 100))
     clicks = with_drag(clicks, True, (40, 30, 20, 10), (100, 100))
-    assert clicks.labels.tolist() == [1, 0]
-    assert clicks.points_xy[1].tolist() == [50, 60]
-    assert clicks.box_xyxy == (20, 10, 40, 30)
-    assert with_drag(Clicks(), True, (0, 0, 50, 0), (100, 100)).box_xyxy is None  # a line is no box
+    assert clicks.points.labels.tolist() == [1, 0]
+    assert clicks.points.coords[1].tolist() == [50, 60]
+    assert clicks.box == (20, 10, 40, 30)
+    assert with_drag(SpatialPrompt(), True, (0, 0, 50, 0), (100, 100)).box is None  # a line is no box
 
 
 def test_clicks_travel_in_a_link():
-    points, box = Clicks(np.array([[3.24, 5]], np.float32), np.array([0])), Clicks(box_xyxy=(1, 2, 3, 4.5))
+    points = SpatialPrompt(PointPrompt(np.array([[3.24, 5]], np.float32), np.array([0])))
+    box = SpatialPrompt(box=(1, 2, 3, 4.5))
     text = clicks_to_text([None, points, box])
     nothing, back, again = clicks_from_text(text, 3)
-    assert nothing is None and back.points_xy.tolist() == [[pytest.approx(3.2), 5]] and back.labels.tolist() == [0]
-    assert back.box_xyxy is None and again.points_xy is None and again.box_xyxy == (1, 2, 3, 4.5)
+    assert (
+        nothing is None
+        and back.points.coords.tolist() == [[pytest.approx(3.2), 5]]
+        and back.points.labels.tolist() == [0]
+    )
+    assert back.box is None and again.points is None and again.box == (1, 2, 3, 4.5)
     assert clicks_to_text([None, None]) == "" and clicks_from_text("", 2) == [None, None]
 
 
@@ -221,7 +227,7 @@ def test_an_answer_of_nothing_has_no_score(logit, score):
 )
 def test_what_an_answer_says_of_itself(logit, score, threshold, told):
     found = Segmentation("the kite", np.full((8, 8), logit, np.float32), score=score, presence=0.2)
-    info = replace(find("evf-sam2-tiny"), presence_threshold=threshold)
+    info = replace(find("evf-sam2-tiny"), refinement=Refinement(reject_below=threshold))
     assert notes(found, info) == ((told,) if told else ())
 
 

@@ -16,7 +16,7 @@ from evfsam.data.scenes.clips import make_clip
 from evfsam.errors import EvfSamError
 from evfsam.media.video import VideoReader
 from evfsam.media.video_writer import open_writer
-from evfsam.types import Clicks
+from evfsam.types import PointPrompt, SpatialPrompt
 from evfsam.ui import video_job
 from evfsam.ui.limits import Limits
 from evfsam.ui.tabs import video
@@ -90,9 +90,9 @@ def test_a_frame_shows_its_objects(service, clip):
 
 def test_clicks_correct_later_frames():
     prompts = video.name_objects("the dog, the sky", 2)
-    clicks = Clicks(np.array([[1.0, 2.0]]), np.array([1]))
+    clicks = SpatialPrompt(PointPrompt(np.array([[1.0, 2.0]]), np.array([1])))
     prompts = video_job.corrected(prompts, 2, 5, clicks)
-    assert [(p.object_id, p.phrase, p.frame_index) for p in prompts] == [
+    assert [(p.object_id, p.text, p.frame_index) for p in prompts] == [
         (1, "the dog", 2),
         (2, "the sky", 2),
         (2, "", 5),

@@ -16,13 +16,13 @@ CLIP = [np.full((12, 16, 3), i, np.uint8) for i in range(10)]
 class ScriptedTracker:
     """Stands in for a model: each object's mask says object, frame and way."""
 
-    def track(self, frames, prompts, direction, allow_overlap, find_again):
+    def track(self, frames, prompts, direction, allow_overlap, redetect):
         starts = {p.object_id: p for p in reversed(prompts)}
         indices = range(max(p.frame_index for p in prompts), -1, -1) if direction == "backward" else range(10)
         for index in indices:
             objects = tuple(
                 TrackedObject(
-                    prompt=p.phrase,
+                    prompt=p.text,
                     mask_logits=np.where(mask_of(i, index, direction), 3.5, -3.5).astype(np.float32),
                     score=0.5,
                     presence=0.25,
@@ -58,7 +58,7 @@ def test_every_frame_once_in_order_with_all_its_objects(direction):
         for o in frame.objects:
             assert np.array_equal(o.mask, expected[o.object_id])
             assert (o.score, o.presence) == (0.5, 0.25)
-            assert o.prompt == PROMPTS[o.object_id - 1].phrase
+            assert o.prompt == PROMPTS[o.object_id - 1].text
             assert bool(o.warnings) == (frame.index == PROMPTS[o.object_id - 1].frame_index)
 
 

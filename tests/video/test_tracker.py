@@ -15,14 +15,15 @@ from evfsam.errors import InputError, VideoError
 from evfsam.evaluation.clips import clip_samples
 from evfsam.modeling.segmenters.sam2_memory import Sam2Memory
 from evfsam.predictor import Predictor
+from evfsam.refine.refinement import Refinement
 from evfsam.runtime import choose_runtime
-from evfsam.types import Clicks, MaskLogits, VideoPrompt
-from evfsam.video.propagate import Propagator, is_surer
+from evfsam.types import MaskLogits, PointPrompt, SpatialPrompt, VideoPrompt
+from evfsam.video.propagate import Propagator, is_better
 from evfsam.video.tracker import VideoTracker, check_prompts
 from tests.random_tracker import save_random_tracker, set_presence
 
-CLICK = Clicks(points_xy=np.array([[20.0, 12.0]]), labels=np.array([1]))
-BOX = Clicks(box_xyxy=(5.0, 5.0, 30.0, 25.0))
+CLICK = SpatialPrompt(PointPrompt(np.array([[20.0, 12.0]]), np.array([1])))
+BOX = SpatialPrompt(box=(5.0, 5.0, 30.0, 25.0))
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,7 @@ def test_words_on_a_later_frame_are_answered_as_on_a_picture(tracker, clip):
 
 
 def test_an_object_by_hand_alone(tracker, clip):
-    frames = list(tracker.track(clip[:3], [VideoPrompt(5, clicks=BOX)]))
+    frames = list(tracker.track(clip[:3], [VideoPrompt(5, spatial=BOX)]))
     assert frames[0].objects[0].prompt == "object 5"
 
 
@@ -226,13 +227,44 @@ def lost(monkeypatch):
 
 
 def at_threshold(tracker: VideoTracker, threshold: float | None) -> VideoTracker:
-    return VideoTracker(tracker.predictor.with_facts(presence_threshold=threshold))
+    return VideoTracker(tracker.predictor.with_refinement(Refinement(reject_below=threshold)))
 
 
 @pytest.fixture
 def doubting(tracker):
     """It can say that words name nothing, as the bundled checkpoints can."""
     return at_threshold(tracker, 0.5)
+
+
+class TestRejection:
+    def test_a_prompt_is_rejected_on_a_frame_as_on_an_image(self, tracker, clip):
+        for threshold in (1.0, 0.0):
+            rejecting = at_threshold(tracker, threshold)
+            (still,) = rejecting.predictor.segment(clip[0], ["the red car"])
+            (previewed,) = rejecting.preview(clip[0], [VideoPrompt(1, "the red car")]).objects
+            (tracked,) = next(iter(rejecting.track(clip, ["the red car"]))).objects
+            for found in (previewed, tracked):
+                assert found.visible == still.mask.any() == (threshold == 0.0)
+                assert np.allclose(found.mask_logits, still.mask_logits, atol=1e-4)
+                assert found.presence == pytest.approx(still.presence, abs=1e-5)
+                assert ("Nothing on this frame" in " ".join(found.warnings)) == (threshold == 1.0)
+
+    def test_the_memory_keeps_that_the_object_is_not_visible(self, tracker, clip, monkeypatch):
+        kept = []
+        remember = Sam2Memory.remember
+
+        def spy(self, bank, frame, index, masks, prompted=False):
+            kept.append((index, prompted, float(masks.object_score_logits[0])))
+            return remember(self, bank, frame, index, masks, prompted)
+
+        monkeypatch.setattr(Sam2Memory, "remember", spy)
+        next(iter(at_threshold(tracker, 1.0).track(clip, ["the red car"])))
+        ((index, prompted, score),) = kept
+        assert (index, prompted) == (0, True) and score <= 0
+
+    def test_points_are_never_rejected(self, tracker, clip):
+        frame = at_threshold(tracker, 1.0).preview(clip[0], [VideoPrompt(1, "the red car", 0, BOX)])
+        assert frame.objects[0].visible
 
 
 class TestAskingAgain:
@@ -244,21 +276,24 @@ class TestAskingAgain:
         assert np.allclose(frames[6].objects[0].mask_logits, said.mask_logits, atol=1e-4)
 
     def test_not_if_nobody_wants_it(self, doubting, clip, lost):
-        frames = doubting.track(clip, ["the red car"], find_again=False)
+        frames = doubting.track(clip, ["the red car"], redetect=False)
         assert [f.index for f in frames if f.objects[0].visible] == [0, 1, 2, 3]
 
     def test_not_without_words(self, doubting, clip, lost):
-        frames = doubting.track(clip, [VideoPrompt(1, clicks=CLICK)])
+        frames = doubting.track(clip, [VideoPrompt(1, spatial=CLICK)])
         assert [f.index for f in frames if f.objects[0].visible] == [0, 1, 2, 3]
 
-    @pytest.mark.parametrize("threshold", [1.0, None], ids=["words not believed", "a checkpoint that never says no"])
-    def test_not_if_the_words_say_nothing(self, tracker, clip, lost, threshold):
-        frames = at_threshold(tracker, threshold).track(clip, ["the red car"])
+    def test_not_with_a_checkpoint_that_never_rejects(self, tracker, clip, lost):
+        frames = at_threshold(tracker, None).track(clip, ["the red car"])
         assert [f.index for f in frames if f.objects[0].visible] == [0, 1, 2, 3]
+
+    def test_not_if_the_text_is_rejected(self, tracker, clip, lost):
+        frames = list(at_threshold(tracker, 1.0).track(clip, ["the red car"]))
+        assert not any(f.objects[0].visible for f in frames if f.index == 0 or f.index >= 4)
 
     def test_the_others_go_on_as_they_were(self, doubting, clip, lost):
         alone = list(doubting.track(clip, ["the red car"]))
-        beside = list(doubting.track(clip, [VideoPrompt(1, "the red car"), VideoPrompt(2, clicks=BOX)]))
+        beside = list(doubting.track(clip, [VideoPrompt(1, "the red car"), VideoPrompt(2, spatial=BOX)]))
         assert_same(logits(alone), logits(beside))
 
     @pytest.mark.parametrize(("score", "believed"), [(-1.0, "words"), (2.0, "memory")], ids=["unsure", "sure"])
@@ -280,7 +315,7 @@ class TestAskingAgain:
         assert np.allclose(frame.objects[0].mask_logits, said, atol=1e-4) == (believed == "words")
 
     def test_what_is_remembered_does_not_grow_with_every_find(self, doubting, clip, lost):
-        propagator = Propagator(doubting.predictor, [VideoPrompt(1, "the red car")], reverse=False, find_again=True)
+        propagator = Propagator(doubting.predictor, [VideoPrompt(1, "the red car")], reverse=False, redetect=True)
         for index, picture in enumerate(clip):
             propagator.step(index, picture, allow_overlap=True)
         assert [sorted(group.bank.prompted) for group in propagator.groups] == [[0, 23]]
@@ -292,8 +327,8 @@ def test_the_bundled_checkpoint_finds_what_comes_back():
     (sample,) = clip_samples(range(VALIDATION[3], VALIDATION[4]))
     returned = 1 + np.flatnonzero(~sample.targets.any((1, 2)))[-1]
 
-    def overlap(find_again):
-        frames = list(tracker.track(iter(sample.pictures_rgb), [sample.phrase], find_again=find_again))[returned:]
+    def overlap(redetect):
+        frames = list(tracker.track(iter(sample.pictures_rgb), [sample.phrase], redetect=redetect))[returned:]
         masks, targets = np.stack([f.objects[0].mask for f in frames]), sample.targets[returned:]
         return (masks & targets).sum() / (masks | targets).sum()
 
@@ -353,4 +388,4 @@ def answer(cells: slice, score: float, presence: float = 5.0) -> MaskLogits:
     ],
 )
 def test_whom_to_believe(words, memory, surer):
-    assert is_surer(words, memory) is surer
+    assert is_better(words, memory) is surer

@@ -37,7 +37,7 @@ class EfficientSamSegmenter(nn.Module):
 
     def encode_image(self, pixels: torch.Tensor) -> ImageFeatures:
         """(B, 3, image_size, image_size), normalised -> features of B pictures."""
-        return ImageFeatures(self.image_encoder(pixels))
+        return ImageFeatures(self.image_encoder(pixels).float())
 
     def embed_prompts(self, points=None, boxes=None):
         """Sparse (P, N, C) embeddings of P prompts' points and boxes, (1, 0, C) if there are none; no dense ones.

@@ -52,7 +52,7 @@ class SamSegmenter(Sam):
 
     def encode_image(self, pixels: torch.Tensor) -> ImageFeatures:
         """(B, 3, image_size, image_size), normalised -> features of B pictures."""
-        return ImageFeatures(self.image_encoder(pixels))
+        return ImageFeatures(self.image_encoder(pixels).float())
 
     def embed_prompts(self, points=None, boxes=None):
         """Sparse (P, N, C) and dense (P or 1, C, h, w) embeddings of P prompts' points and boxes.
@@ -67,28 +67,20 @@ class SamSegmenter(Sam):
     def decode(self, features: ImageFeatures, sparse, dense, multimask: bool) -> MaskLogits:
         """Masks of P prompts on one picture (``len(features) == 1``) or on P pictures, one each.
 
-        The package's decoder takes one picture a call, hence the map for the second form, which only
-        training uses.
+        The package's decoder takes one image per call, hence the map for the second form, which only training uses.
         """
-        if len(features) == 1:
-            return _best(*self._decode_one(features.image_embeddings, sparse, dense, multimask))
-        decode_each = torch.vmap(lambda *row: self._decode_one(*(part[None] for part in row), multimask))
-        masks, ious = decode_each(features.image_embeddings, sparse, dense.expand(len(sparse), -1, -1, -1))
-        return _best(masks[:, 0], ious[:, 0])
-
-    def _decode_one(self, image_embedding, sparse, dense, multimask: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Masks (P, 1 or 3, 4h, 4w) of P prompts on one picture and their predicted IoU (P, 1 or 3)."""
-        return self.mask_decoder(
-            image_embeddings=image_embedding,
-            image_pe=self.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=multimask,
-        )
-
-
-def _best(masks: torch.Tensor, ious: torch.Tensor) -> MaskLogits:
-    """Of each prompt's masks the one with the highest predicted IoU."""
-    best = ious.argmax(-1)
-    rows = torch.arange(len(best), device=best.device)
-    return MaskLogits(masks[rows, best], ious[rows, best])
+        decode_one = partial(self.mask_decoder, image_pe=self.prompt_encoder.get_dense_pe(), multimask_output=multimask)
+        embeddings = features.image_embeddings
+        if len(embeddings) == 1:
+            masks, ious = decode_one(
+                image_embeddings=embeddings, sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense
+            )
+        else:
+            masks, ious = torch.vmap(
+                lambda image, few, many: decode_one(
+                    image_embeddings=image[None], sparse_prompt_embeddings=few[None], dense_prompt_embeddings=many[None]
+                )
+            )(embeddings, sparse, dense.expand(len(sparse), -1, -1, -1))
+            masks, ious = masks[:, 0], ious[:, 0]
+        best, rows = ious.argmax(-1), torch.arange(len(ious), device=ious.device)
+        return MaskLogits(masks[rows, best], ious[rows, best])

@@ -75,8 +75,9 @@ class Sam2Segmenter(SAM2Base):
 
     def encode_image(self, pixels: torch.Tensor) -> ImageFeatures:
         """(B, 3, image_size, image_size), normalised -> features of B pictures, "no memory" added."""
-        levels = self.forward_image(pixels)["backbone_fpn"]
-        return self.without_memory(ImageFeatures(levels[-1], tuple(levels[:-1])))
+        *high_res, embeddings = [level.float() for level in self.forward_image(pixels)["backbone_fpn"]]
+        embeddings = embeddings + self.no_mem_embed.reshape(1, -1, 1, 1)
+        return ImageFeatures(embeddings, tuple(high_res))
 
     def without_memory(self, features: ImageFeatures) -> ImageFeatures:
         """What a picture, or a clip's first frame, gets in the place of memory: one learned vector."""
@@ -90,7 +91,7 @@ class Sam2Segmenter(SAM2Base):
 
     def decode(self, features: ImageFeatures, sparse, dense, multimask: bool) -> MaskLogits:
         """Masks of P prompts on one picture (``len(features) == 1``) or on P pictures, one each."""
-        single = len(features) == 1
+        single = len(features.image_embeddings) == 1
         high_res = features.high_res_features
         masks, ious, tokens, object_score_logits = self.sam_mask_decoder(
             image_embeddings=features.image_embeddings,

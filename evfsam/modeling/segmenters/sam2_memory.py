@@ -8,8 +8,7 @@ serve tracking and training. The bank never learns how long the clip is.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from sam2.modeling.sam2_base import NO_OBJ_SCORE
@@ -141,8 +140,8 @@ class Sam2Memory:
     def encode_frame(self, pixels: torch.Tensor) -> FrameFeatures:
         """(B, 3, image_size, image_size), normalised -> features of B frames."""
         encoded = self.segmenter.forward_image(pixels)
-        levels = encoded["backbone_fpn"]
-        return FrameFeatures(ImageFeatures(levels[-1], tuple(levels[:-1])), encoded["vision_pos_enc"][-1])
+        *high_res, embeddings = [level.float() for level in encoded["backbone_fpn"]]
+        return FrameFeatures(ImageFeatures(embeddings, tuple(high_res)), encoded["vision_pos_enc"][-1])
 
     def without_memory(self, frame: FrameFeatures) -> ImageFeatures:
         """Features for a prompt that needs no memory; equal to ``EvfSam.encode_image`` of that frame."""
@@ -189,7 +188,7 @@ class Sam2Memory:
         boxes: torch.Tensor | None,
         reverse: bool = False,
     ) -> MaskLogits:
-        """As :meth:`follow`, corrected by hand: clicks and the mask they correct, as SAM-2 learned it.
+        """As :meth:`track`, corrected by points and boxes, which go in with the mask they correct, as SAM-2 learned.
 
         Args:
             points, boxes: as in ``EvfSam.decode``, P rows.
@@ -274,11 +273,6 @@ def hide_absent(masks: MaskLogits) -> MaskLogits:
     """Masks of objects with a negative object score become empty (far below 0 everywhere)."""
     absent = (masks.object_score_logits <= 0)[:, None, None]
     return replace(masks, low_res_masks=masks.low_res_masks.masked_fill(absent, NO_OBJ_SCORE))
-
-
-def join(rows: Sequence[MaskLogits]) -> MaskLogits:
-    """Several answers as one batch, in order."""
-    return MaskLogits(*(torch.cat([getattr(row, part.name) for row in rows]) for part in fields(MaskLogits)))
 
 
 def _tokens(level: torch.Tensor) -> torch.Tensor:

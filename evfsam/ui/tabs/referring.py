@@ -12,7 +12,7 @@ from evfsam import values
 from evfsam.errors import InputError
 from evfsam.media.overlay import overlay
 from evfsam.media.palette import colour_of
-from evfsam.types import Clicks
+from evfsam.types import SpatialPrompt
 from evfsam.ui import answers, downloads, viewer
 from evfsam.ui.clicking import ADD, REMOVE, clicks_from_text, clicks_to_text, with_drag
 from evfsam.ui.components import picture_input
@@ -84,7 +84,7 @@ def refine(
     return with_clicks(service, answer, row, clicks)
 
 
-def with_clicks(service: ModelService, answer: Answer, row: int, clicks: Clicks | None) -> Answer:
+def with_clicks(service: ModelService, answer: Answer, row: int, clicks: SpatialPrompt | None) -> Answer:
     """The answer with one phrase asked again, refined by these clicks or by none."""
     again = service.answer(answer.model, answer.picture_path, [answer.phrases[row]], [clicks])
     masks, all_clicks = list(answer.masks), list(answer.clicks)

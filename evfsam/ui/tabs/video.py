@@ -92,7 +92,7 @@ def frame_html(
     service.limits.check_clip(0, len({p.object_id for p in prompts}))
     image = clip.open().frame(frame_index)
     here = [p for p in prompts if p.frame_index == frame_index]
-    names = {p.object_id: p.phrase for p in prompts if p.phrase}
+    names = {p.object_id: p.text for p in prompts if p.text}
     found = {o.object_id: o for o in service.preview(model, image, here).objects} if here else {}
     nothing = np.zeros(image.shape[:2], bool)
     rows, marks, missing = [], [], []
@@ -244,7 +244,7 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
         require_video(service, model)
         clip = clip_of(path, start, end, side, service.limits)
         asked = name_objects(text, frame)
-        same = [p.phrase for p in asked] == [p.phrase for p in prompts if p.phrase]
+        same = [p.text for p in asked] == [p.text for p in prompts if p.text]
         job = Job(clip, model, prompts if same else asked, direction, bool(again), bool(transparent))
         service.limits.check_clip(len(clip.open()), len(job.names))
         cancel_again = gr.update(visible=True, value="Cancel", interactive=True)

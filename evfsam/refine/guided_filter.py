@@ -1,20 +1,20 @@
-"""Outlines that follow the picture's edges: a guided filter (He, Sun, Tang, arXiv 1505.00996 in its fast form).
+"""A guided filter: outlines are aligned with the image's edges (He, Sun, Tang, arXiv 1505.00996, the fast form).
 
-A small segmenter answers with few cells a side, and a smooth enlargement of them cuts corners and bleeds over edges.
-Here the probability becomes, in every neighbourhood, the linear function of the colours that comes nearest to it: where
-the picture has an edge, so has the mask. The published checkpoints answer without it, as the authors have it.
+A small segmenter has few mask cells. Plain enlargement cuts corners and bleeds over edges. The filter replaces the
+probability in every neighbourhood by the nearest linear function of the colours, so the mask has edges where the image
+has them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
 
-from evfsam.processing.masks import to_resized
+from evfsam.processing.masks import restore
 from evfsam.types import Geometry
 
 RADIUS_PX = 8  # of a neighbourhood, in the segmenter's square: two cells of the low-resolution mask
@@ -24,12 +24,12 @@ SUREST = 0.999  # probability, so that logits stay finite
 
 @dataclass(frozen=True)
 class EdgeGuide:
-    """What the filter has to know of a picture, once for all phrases.
+    """What the filter needs of an image, computed once for all prompts.
 
     Attributes:
         image: uint8 (H, W, 3).
-        geometry: of the picture in the segmenter's square.
-        colours: float32 (3, h, w), 0..1, the picture at the segmenter's size, without padding.
+        geometry: of the image in the segmenter's square.
+        colours: float32 (3, h, w), 0..1, the image at the segmenter's size, without padding.
         means: (3, h, w), of each neighbourhood.
         precisions: (3, 3, h, w), the inverse of each neighbourhood's covariance.
     """
@@ -41,8 +41,8 @@ class EdgeGuide:
     precisions: np.ndarray
 
 
-def guide_by(image: np.ndarray, geometry: Geometry) -> EdgeGuide:
-    """Look at a picture, uint8 (H, W, 3)."""
+def make_guide(image: np.ndarray, geometry: Geometry) -> EdgeGuide:
+    """The guide of an image, uint8 (H, W, 3)."""
     height, width = geometry.resized_size_hw
     shrinks = height < image.shape[0]
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
@@ -63,19 +63,20 @@ def _inverses(symmetric: np.ndarray) -> np.ndarray:
     return cofactors / (rr * top[0] + rg * top[1] + rb * top[2])
 
 
-def follow_edges(low_res_masks: torch.Tensor, guide: EdgeGuide) -> np.ndarray:
-    """Logits at the picture's size, as :func:`evfsam.processing.masks.restore`, that change where its colours do.
+def filter_masks(low_res_masks: torch.Tensor, guide: EdgeGuide) -> np.ndarray:
+    """As :func:`evfsam.processing.masks.restore`, with outlines at the image's edges.
 
     Args:
         low_res_masks: (P, h, w) at stride 4 of the segmenter's square.
 
     Returns float32 (P, H, W), between the logits of :data:`SUREST` and its opposite.
     """
-    probabilities = to_resized(low_res_masks, guide.geometry).sigmoid().cpu().numpy()
-    return np.stack([_follow_edges(row, guide) for row in probabilities])
+    resized = replace(guide.geometry, original_size_hw=guide.geometry.resized_size_hw)
+    probabilities = restore(low_res_masks, resized).sigmoid().cpu().numpy()
+    return np.stack([_filter(row, guide) for row in probabilities])
 
 
-def _follow_edges(probability: np.ndarray, guide: EdgeGuide) -> np.ndarray:
+def _filter(probability: np.ndarray, guide: EdgeGuide) -> np.ndarray:
     (mean,) = _mean(probability[None])
     covariance = _mean(guide.colours * probability) - guide.means * mean
     slopes = (guide.precisions * covariance).sum(1)

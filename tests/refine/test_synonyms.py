@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,8 +14,9 @@ from evfsam.checkpoints.registry import list_models
 from evfsam.data.scenes import expressions, make_scene, render
 from evfsam.data.scenes.words import vocabulary
 from evfsam.evaluation.wordings import WORDINGS
-from evfsam.processing.readings import SAID_FOR, read_as_known
+from evfsam.predictor import Predictor
 from evfsam.processing.text import unknown_words
+from evfsam.refine.synonyms import SAID_FOR, map_to_vocabulary
 
 PICTURE = np.zeros((40, 60, 3), np.uint8)
 WORLD = frozenset(vocabulary())
@@ -34,7 +37,7 @@ FEW = frozenset(
     ],
 )
 def test_a_slip_of_the_keyboard_is_read_as_the_word_that_was_meant(typed, read):
-    phrase, words = read_as_known(typed, FEW)
+    phrase, words = map_to_vocabulary(typed, FEW)
     assert phrase == read and all(word in FEW for word in words.values())
 
 
@@ -50,7 +53,7 @@ def test_a_slip_of_the_keyboard_is_read_as_the_word_that_was_meant(typed, read):
     ],
 )
 def test_another_number_of_a_word_is_read_as_the_one_that_was_learned(typed, read):
-    assert read_as_known(typed, WORLD)[0] == read
+    assert map_to_vocabulary(typed, WORLD)[0] == read
 
 
 @pytest.mark.parametrize(
@@ -70,7 +73,7 @@ def test_another_number_of_a_word_is_read_as_the_one_that_was_learned(typed, rea
     ],
 )
 def test_what_people_say_for_a_thing_is_read_as_its_name(typed, read):
-    phrase, words = read_as_known(typed, WORLD)
+    phrase, words = map_to_vocabulary(typed, WORLD)
     assert phrase == read and words and set(words.values()) <= WORLD
 
 
@@ -84,7 +87,7 @@ def test_what_people_say_for_a_thing_is_read_as_its_name(typed, read):
     ],
 )
 def test_a_word_is_read_as_one_that_this_checkpoint_knows(vocabulary_, read):
-    assert read_as_known("the jeans", vocabulary_)[0] == read
+    assert map_to_vocabulary("the jeans", vocabulary_)[0] == read
 
 
 @pytest.mark.parametrize(
@@ -106,12 +109,12 @@ def test_a_word_is_read_as_one_that_this_checkpoint_knows(vocabulary_, read):
     ],
 )
 def test_what_may_be_another_word_is_left_as_it_is(typed):
-    assert read_as_known(typed, FEW | {"a"}) == (typed, {})
+    assert map_to_vocabulary(typed, FEW | {"a"}) == (typed, {})
 
 
 def test_without_a_word_list_all_is_read_as_typed():
     for nothing in (None, frozenset(), ()):
-        assert read_as_known("the blaloon of the woman", nothing) == ("the blaloon of the woman", {})
+        assert map_to_vocabulary("the blaloon of the woman", nothing) == ("the blaloon of the woman", {})
 
 
 @given(
@@ -119,16 +122,16 @@ def test_without_a_word_list_all_is_read_as_typed():
 )
 def test_what_is_read_is_known_and_named_and_reading_it_again_changes_nothing(words):
     typed = " ".join(words)
-    phrase, read = read_as_known(typed, WORLD)
+    phrase, read = map_to_vocabulary(typed, WORLD)
     assert (phrase == typed) == (not read)
     assert set(read.values()) <= WORLD
-    assert read_as_known(phrase, WORLD) == (phrase, {})
+    assert map_to_vocabulary(phrase, WORLD) == (phrase, {})
     assert set(unknown_words(phrase, WORLD)) <= set(unknown_words(typed, WORLD)) - set(read)
 
 
 @given(st.text(max_size=40))
 def test_reading_touches_nothing_but_the_words_that_it_names(typed):
-    phrase, read = read_as_known(typed, FEW)
+    phrase, read = map_to_vocabulary(typed, FEW)
     assert (phrase == typed) == (not read)
     assert set(read) <= set(unknown_words(typed, FEW)) and set(read.values()) <= FEW
 
@@ -146,7 +149,7 @@ def test_every_word_of_the_table_can_be_read_by_a_bundled_checkpoint():
 def test_a_phrase_in_strange_words_means_what_it_meant():
     rng = np.random.default_rng(0)
     read = [
-        (expression.text, read_as_known(said, WORLD)[0])
+        (expression.text, map_to_vocabulary(said, WORLD)[0])
         for seed in range(900_000, 900_010)
         for expression in expressions(make_scene(seed))
         if (said := WORDINGS["a word it never learned"](expression, rng))
@@ -157,7 +160,7 @@ def test_a_phrase_in_strange_words_means_what_it_meant():
 
 
 def test_a_phrase_so_read_is_answered_as_if_typed_well_and_that_is_told():
-    predictor = evfsam.load_model("evf-sam2-tiny", device="cpu")
+    predictor = evfsam.Predictor.from_pretrained("evf-sam2-tiny", device="cpu")
     picture = render(make_scene(3), (90, 120)).image
     typed, meant = predictor.segment(picture, ["the blaloon above the ship", "the balloon above the boat"])
     assert (typed.mask_logits == meant.mask_logits).all() and not meant.warnings
@@ -166,10 +169,12 @@ def test_a_phrase_so_read_is_answered_as_if_typed_well_and_that_is_told():
 
 
 def test_many_such_words_are_told_in_one_short_sentence(random_checkpoint):
-    predictor = evfsam.load_model(random_checkpoint, device="cpu")
+    predictor = evfsam.Predictor.from_pretrained(random_checkpoint, device="cpu")
     words = [f"{letter}bcdefgh" for letter in "abcdefghijklmnopqrst"]
     slips = " ".join(word + "h" for word in words)  # the last letter doubled
-    (answer,) = predictor.with_facts(vocabulary=tuple(words)).segment(PICTURE, [slips])
+    info = replace(predictor.info, vocabulary=tuple(words))
+    predictor = Predictor(replace(predictor.checkpoint, info=info), predictor.runtime)
+    (answer,) = predictor.segment(PICTURE, [slips])
     warning = answer.warnings[0]  # another says that so long a phrase was cut
     assert sum("read as" in other for other in answer.warnings) == 1
     assert warning.count("and 12 more") == 2 and "read as 'abcdefgh', 'bbcdefgh'" in warning and len(warning) < 300

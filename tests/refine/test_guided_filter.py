@@ -1,4 +1,4 @@
-"""Outlines that follow the picture's edges."""
+"""The guided filter: outlines at the image's edges."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from evfsam.processing.edges import follow_edges, guide_by
 from evfsam.processing.inputs import prepare
-from evfsam.processing.masks import restore, to_low_res
+from evfsam.processing.masks import restore
+from evfsam.refine.guided_filter import filter_masks, make_guide
 from evfsam.types import PixelSpec
+from tests.processing.low_res import to_low_res
 
 STRETCHED, PADDED = PixelSpec(256, False), PixelSpec(256, True)
 
@@ -45,7 +46,7 @@ def test_an_outline_beside_an_edge_moves_onto_it(spec, size_hw, noise):
     geometry = prepare(picture, spec).geometry
     low_res = coarse_logits(thing, geometry)
     before = restore(low_res, geometry)[0].numpy() > 0
-    after = follow_edges(low_res, guide_by(picture, geometry))
+    after = filter_masks(low_res, make_guide(picture, geometry))
     assert after.shape == (1, *size_hw) and after.dtype == np.float32 and np.abs(after).max() < 7
     assert iou(after[0] > 0, thing) > iou(before, thing) + 0.05
 
@@ -57,7 +58,7 @@ def test_a_picture_without_edges_leaves_a_mask_where_it_was(size_hw):
     low_res = torch.full((2, 64, 64), -5.0)
     low_res[0] = 5.0
     low_res[1, :, 40:] = 5.0
-    after = follow_edges(low_res, guide_by(picture, geometry))
+    after = filter_masks(low_res, make_guide(picture, geometry))
     assert (after[0] > 0).all()
     before = restore(low_res[1:], geometry)[0].numpy() > 0
     assert ((after[1] > 0) == before).mean() > 0.95
@@ -66,4 +67,4 @@ def test_a_picture_without_edges_leaves_a_mask_where_it_was(size_hw):
 def test_what_is_surely_absent_stays_so():
     picture = picture_of(disc(100, 100))
     geometry = prepare(picture, STRETCHED).geometry
-    assert (follow_edges(torch.full((1, 64, 64), -1024.0), guide_by(picture, geometry)) < -6).all()
+    assert (filter_masks(torch.full((1, 64, 64), -1024.0), make_guide(picture, geometry)) < -6).all()

@@ -1,4 +1,4 @@
-"""Words that a checkpoint with a word list never learned, read as words that it did; the user is told of each.
+"""Synonyms: unknown words mapped to words of the vocabulary that a checkpoint was trained on; the user is told of each.
 
 For the checkpoints that were trained on few words. Those trained on open language have no list and read all as typed.
 """
@@ -71,7 +71,7 @@ for _reading, _said in SAID_FOR.items():
         _READINGS.setdefault(_word, []).append(_reading)
 
 
-def read_as_known(prompt: str, vocabulary: Collection[str] | None) -> tuple[str, dict[str, str]]:
+def map_to_vocabulary(prompt: str, vocabulary: Collection[str] | None) -> tuple[str, dict[str, str]]:
     """A cleaned phrase in words that a checkpoint knows as far as they can be found.
 
     A word that it never learned is read as one that it did: as another number of it ("wheels"), as what is meant by

@@ -1,0 +1,91 @@
+"""Which refinements a checkpoint asks for: one frozen row of data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from evfsam.values import shown
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What a checkpoint's answers go through beyond the paper. The default changes nothing.
+
+    Attributes:
+        reject_below: presence, 0..1, below which a text prompt is rejected: its mask is empty. None rejects nothing.
+            Only for checkpoints that were trained on absent prompts.
+        point_refinement: decode a referring prompt a second time, with a point inside the first mask.
+        guided_filter: align outlines with the image's edges (He, Sun, Tang, arXiv 1505.00996).
+        iou_shift: how far logits are shifted to the threshold of the best expected IoU: 0 not at all, 1 fully
+            (Lipton et al., arXiv 1402.1892).
+        remove_components: remove small connected components from answers to text prompts.
+    """
+
+    reject_below: float | None = None
+    point_refinement: bool = False
+    guided_filter: bool = False
+    iou_shift: float = 0.0
+    remove_components: bool = False
+
+    def __post_init__(self):
+        """Raises ValueError for a value of a wrong type or out of range."""
+        for name in ("point_refinement", "guided_filter", "remove_components"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}: {shown(getattr(self, name))}; write true or false")
+        for name, optional in (("reject_below", True), ("iou_shift", False)):
+            value = getattr(self, name)
+            if value is None and optional:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ValueError(f"{name}: {shown(value)}; write a number from 0 to 1")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Refinement:
+        """The refinement of a parsed ``config.json``: its entry "refinement", or the older flat entries.
+
+        Raises ValueError for unknown entries and wrong values.
+        """
+        values = config["refinement"] if "refinement" in config else _from_older_entries(config)
+        if not isinstance(values, Mapping):
+            raise ValueError(f"refinement: {shown(values)}; write an object")
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(str(name)[:40] for name in set(values) - set(known))
+        if unknown:
+            raise ValueError(f"refinement: unknown entry {', '.join(unknown)}; use {', '.join(known)}")
+        return cls(**values)
+
+    def to_config(self) -> dict[str, Any]:
+        """The inverse of :meth:`from_config`, for the entry "refinement"."""
+        return asdict(self)
+
+    def rejects(self, presence: float | None) -> bool:
+        """Whether a text prompt of this presence, 0..1, is rejected."""
+        return self.reject_below is not None and presence is not None and presence < self.reject_below
+
+
+def _from_older_entries(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Checkpoints that were written before the entry "refinement" existed spell the five values out."""
+    shift = config.get("iou_thresholds") or 0.0
+    return {
+        "reject_below": config.get("presence_threshold"),
+        "point_refinement": config.get("self_prompts", False),
+        "guided_filter": config.get("follows_edges", False),
+        "iou_shift": float(shift) if isinstance(shift, bool) else shift,
+        "remove_components": config.get("drops_strays", False),
+    }
+
+
+def iou_optimal_shift(iou: float, smallest: float = 0.3) -> float:
+    """How far logits are to be raised for the best expected IoU; >= 0.
+
+    The best threshold on a probability is half of the Dice that it leads to (arXiv 1402.1892). For an IoU of s that
+    is s / (1 + s), whose logit is log s.
+
+    Args:
+        iou: predicted, around 0..1.
+        smallest: predictions below it are hardly predictions and are raised to it.
+    """
+    return -math.log(min(max(iou, smallest), 1.0))

@@ -1,0 +1,121 @@
+"""Applies a Refinement. The predictor calls it at four places: text, image, decoder, mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from evfsam.processing.masks import restore
+from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, unknown_words
+from evfsam.refine.components import remove_small_components
+from evfsam.refine.guided_filter import EdgeGuide, filter_masks, make_guide
+from evfsam.refine.point_refinement import interior_points
+from evfsam.refine.refinement import Refinement, iou_optimal_shift
+from evfsam.refine.rejection import presence_logits
+from evfsam.refine.synonyms import map_to_vocabulary
+from evfsam.types import Geometry, MaskLogits
+
+ABSENT_LOGIT = -1024.0  # SAM-2's NO_OBJ_SCORE
+
+
+@dataclass(frozen=True)
+class Refiner:
+    """The refinements of one checkpoint.
+
+    Attributes:
+        name: of the checkpoint, for warnings.
+        refinement: which of them it asks for.
+        vocabulary: the words it was trained on; empty if it was trained on open language.
+    """
+
+    name: str
+    refinement: Refinement
+    vocabulary: Collection[str]
+
+    def read(self, text: str) -> tuple[str, tuple[str, ...]]:
+        """A cleaned prompt in words that the checkpoint knows, and warnings about the others."""
+        text, mapped = map_to_vocabulary(text, self.vocabulary)
+        warnings = []
+        if mapped:
+            warnings.append(f"{self.name} never learned {_some(list(mapped))}; read as {_some(list(mapped.values()))}.")
+        if unknown := unknown_words(text, self.vocabulary):
+            guess = "the answer is a guess; a published checkpoint may know better"
+            warnings.append(f"{self.name} never learned {_some(unknown)}: {guess}.")
+        return text, tuple(warnings)
+
+    def guide(self, image: np.ndarray, geometry: Geometry) -> EdgeGuide | None:
+        """What the guided filter needs of an image, uint8 (H, W, 3); None if it is not asked for."""
+        return make_guide(image, geometry) if self.refinement.guided_filter else None
+
+    def decode_again(
+        self,
+        masks: MaskLogits,
+        texts: Sequence[str],
+        geometry: Geometry,
+        decode: Callable[[list[int], tuple[torch.Tensor, torch.Tensor]], MaskLogits],
+    ) -> MaskLogits:
+        """Point refinement: answers to referring prompts are replaced by those to the prompt and a point.
+
+        Presence stays that of the first answer, because a point says that something is there.
+
+        Args:
+            masks: of P text prompts.
+            texts: the P prompts, cleaned.
+            geometry: of the image.
+            decode: rows, and points as in ``EvfSam.decode`` -> masks of these rows.
+        """
+        rows = [i for i, text in enumerate(texts) if not text.startswith(SEMANTIC_PREFIX)]
+        if not self.refinement.point_refinement or not rows:
+            return masks
+        first = masks.rows(rows)
+        points = interior_points(first.low_res_masks, geometry).to(first.low_res_masks.device)
+        labels = torch.ones(points.shape[:2], dtype=torch.int64, device=points.device)
+        again = replace(decode(rows, (points, labels)), object_score_logits=presence_logits(first))
+        return replace(masks, object_score_logits=presence_logits(masks)).replace_rows(rows, again)
+
+    def rejects(self, masks: MaskLogits) -> bool:
+        """Whether the answer to a text prompt (one row) says that the image does not show it."""
+        return self.refinement.rejects(self.presence(masks))
+
+    def presence(self, masks: MaskLogits) -> float | None:
+        """0..1; None from a segmenter that neither has such an output nor learned to say it with the mask."""
+        if masks.object_score_logits is None and self.refinement.reject_below is None:
+            return None
+        return float(presence_logits(masks)[0].sigmoid())
+
+    def finish(
+        self, masks: MaskLogits, geometry: Geometry, guide: EdgeGuide | None, text: str | None, may_reject: bool
+    ) -> tuple[np.ndarray, float | None]:
+        """Mask logits (one row) -> refined logits at the image's size, float32 (H, W), and the presence.
+
+        Args:
+            text: the prompt if it was answered by text alone, else None: who sets points may mean any component.
+            may_reject: whether a low presence empties the mask.
+        """
+        presence = self.presence(masks)
+        if text is not None and may_reject and self.refinement.rejects(presence):
+            return np.full(geometry.original_size_hw, ABSENT_LOGIT, np.float32), presence
+        if guide is not None:
+            logits = filter_masks(masks.low_res_masks, guide)[0]
+        else:
+            logits = restore(masks.low_res_masks, geometry)[0].cpu().numpy()
+        if self.refinement.iou_shift:
+            logits += np.float32(self.refinement.iou_shift * iou_optimal_shift(float(masks.iou_predictions[0])))
+        if text is not None and self.refinement.remove_components:
+            one_object = not clean_prompt(text).startswith(SEMANTIC_PREFIX)
+            logits = remove_small_components(logits, "largest" if one_object else "hysteresis")
+        return logits, presence
+
+
+def make_refiner(name: str, refinement: Refinement, vocabulary: Collection[str]) -> Refiner | None:
+    """None for a checkpoint that asks for nothing beyond the paper."""
+    return Refiner(name, refinement, vocabulary) if vocabulary or refinement != Refinement() else None
+
+
+def _some(words: Sequence[str], most: int = 8, letters: int = 40) -> str:
+    """The first of many words, none of them endless."""
+    named = [repr(word if len(word) <= letters else word[:letters] + "...") for word in words[:most]]
+    return ", ".join(named) + (f" and {len(words) - most} more" if len(words) > most else "")
