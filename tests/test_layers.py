@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # From the ground up. A module may import from lower floors and from its own package, never from a neighbour.
 # "evfsam" is the package's own __init__.
 FLOORS = (
-    ("geometry", "errors"),
+    ("geometry", "errors", "resources"),
     ("types", "values"),
     ("runtime",),
     ("modeling", "processing"),

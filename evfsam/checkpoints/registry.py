@@ -21,11 +21,12 @@ from evfsam.errors import CheckpointError
 from evfsam.modeling.config import EvfConfig
 from evfsam.modeling.rules import ListOf, Rule, Text, Whole, check
 from evfsam.refine.refinement import Refinement
+from evfsam.resources import ASSETS
 from evfsam.types import PixelSpec
 from evfsam.values import shown
 
 LOG = logging.getLogger(__name__)
-BUNDLED_FOLDER = Path(__file__).parents[2] / "assets" / "checkpoints"
+BUNDLED_FOLDER = ASSETS / "checkpoints"
 # The first one that is there is the default; others follow by name.
 _BUNDLED_ORDER = ("evf-sam2-tiny", "evf-sam-tiny", "evf-sam2-tiny-photo")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)

@@ -15,9 +15,10 @@ from PIL import Image
 
 from evfsam.media.images import open_image
 from evfsam.media.video import VideoReader
+from evfsam.resources import ASSETS
 from evfsam.ui.viewer import picture_uri
 
-FOLDER = Path(__file__).parents[2] / "assets" / "examples"
+FOLDER = ASSETS / "examples"
 DRAWN = "Examples"
 PHOTOGRAPHS = "Photographs, for checkpoints that learned from photographs"
 CHOOSE = """

@@ -19,6 +19,7 @@ from evfsam.checkpoints.registry import (
     video_warning,
 )
 from evfsam.errors import CheckpointError
+from evfsam.refine.refinement import Refinement
 from tests.parity.recipe import manifest
 
 NAMES = [info.name for info in PUBLISHED]
@@ -119,16 +120,21 @@ def test_a_copy_of_a_published_checkpoint_keeps_its_abilities(tmp_path):
     assert "semantic" not in other.capabilities
 
 
-@pytest.mark.parametrize(("written", "read"), [(True, 1), (False, 0), (None, 0), (0.35, 0.35), (1, 1)])
-def test_how_far_thresholds_go_is_a_share(written, read, tmp_path):
-    folder = write_config(tmp_path / "mine", sam_scale="tiny", iou_thresholds=written)
-    assert describe_folder(folder).iou_thresholds == read
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ({}, Refinement()),
+        ({"refinement": {"reject_below": 0.5, "guided_filter": True}}, Refinement(0.5, guided_filter=True)),
+        ({"presence_threshold": 0.5, "iou_thresholds": True}, Refinement(0.5, iou_shift=1.0)),
+    ],
+)
+def test_the_refinement_comes_from_the_config(written, read, tmp_path):
+    assert describe_folder(write_config(tmp_path / "mine", sam_scale="tiny", **written)).refinement == read
 
 
-@pytest.mark.parametrize("written", [-0.1, 1.5, "yes", [1], float("nan")])
-def test_what_is_no_share_is_refused_in_a_sentence(written, tmp_path):
-    folder = write_config(tmp_path / "mine", sam_scale="tiny", iou_thresholds=written)
-    with pytest.raises(CheckpointError, match="iou_thresholds: .* write a number from 0 to 1"):
+def test_a_wrong_refinement_is_refused_in_a_sentence(tmp_path):
+    folder = write_config(tmp_path / "mine", sam_scale="tiny", refinement={"reject_below": 9})
+    with pytest.raises(CheckpointError, match="reject_below: 9; write a number from 0 to 1"):
         describe_folder(folder)
 
 
