@@ -1,15 +1,18 @@
-"""What a training run is made of: frozen, and written beside its results."""
+"""A training run as rows of data: a recipe, its stages, its sources. Frozen, and written beside the results."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from evfsam.errors import InputError
 from evfsam.modeling.config import EvfConfig
+from evfsam.refine.refinement import Refinement
 
-STAGES = ("distil", "segmenter", "grounding", "joint", "together", "finer", "sharper", "photo", "memory", "save")
+KINDS = ("points", "phrases", "memory")  # of stages
+SAVE = "save"  # comes after the last stage
 
-# Share of phrases of each kind in a batch: hard referring ones most, for they are what the model is for.
+# Share of prompts of each kind in a batch. Hard referring ones are asked most: they are what the model is for.
 KIND_SHARES = {
     "colour": 0.15,
     "place": 0.17,
@@ -22,91 +25,141 @@ KIND_SHARES = {
     "absent": 0.10,
 }
 
+# BCE and dice are the paper's (section 4.1); the two others teach the decoder's scores and are small.
+MASK_LOSSES = {"bce": 1.0, "dice": 1.0, "iou_head": 0.1, "presence": 0.5}
+
 
 @dataclass(frozen=True)
-class StageConfig:
-    """One stage: how long, how fast, how much at once. The rate falls linearly to zero after ``warmup`` steps."""
+class Stage:
+    """One stage of a recipe: what learns, from which losses, how long and how fast.
 
+    The learning rate rises for ``warmup`` steps and falls linearly to zero at the last step.
+
+    Attributes:
+        name: of the stage; its weights go to ``<name>.safetensors``.
+        kind: "points" (images without words), "phrases", or "memory" (clips).
+        trains: parts of the model that learn, of :data:`evfsam.training.parts.PARTS`; the others are frozen.
+        losses: weight of each loss. Of "points": "points" (point and box prompts), "features" (equal the features
+            of the checkpoint that the recipe continues). Of "phrases": "masks", "grounding" (which image tokens a
+            prompt covers), "corrections" (a click after the answer), "points", "kept" (answer as the checkpoint that
+            the recipe continues). Of "memory": "clips", "masks", "points".
+        steps: optimizer steps.
+        images, prompts: images in a batch, and prompts of each.
+        starts_from: earlier stages. The first gives the whole model, each of the others only the parts that it
+            trained. Empty to start from the recipe's initial weights.
+        image_size, encoder_size, encoder_layers: side of the segmenter's and of the encoder's image in pixels, and
+            the encoder's depth; None for the model's own.
+        mask_losses: weights inside "masks", see :func:`evfsam.training.losses.mask_losses`.
+        rates: learning rate of a part, relative to ``learning_rate``.
+        shares: of prompts by kind; None to take up to ``prompts`` different ones of each image.
+        grey: share of images that the segmenter sees without colour. A decoder that finds the red one by itself
+            would leave the fusion of image and text unused.
+        cached_features: the image encoder is frozen and its features of every image are kept on disk.
+    """
+
+    name: str
+    kind: str
+    trains: tuple[str, ...]
+    losses: Mapping[str, float]
     steps: int
     learning_rate: float
-    scenes: int  # a step
-    prompts: int  # a scene
+    images: int
+    prompts: int
+    starts_from: tuple[str, ...] = ()
+    image_size: int | None = None
+    encoder_size: int | None = None
+    encoder_layers: int | None = None
+    mask_losses: Mapping[str, float] = field(default_factory=MASK_LOSSES.copy)
+    rates: Mapping[str, float] = field(default_factory=dict)
+    shares: Mapping[str, float] | None = field(default_factory=KIND_SHARES.copy)
+    grey: float = 0.0
+    cached_features: bool = False
     warmup: int = 200
     weight_decay: float = 0.01
-    shares: Mapping[str, float] = field(default_factory=KIND_SHARES.copy)  # of phrases, by kind
-    # Share of the pictures that the segmenter sees without colour, where its image encoder learns by words: a decoder
-    # that finds the red one by itself leaves the fusion unused.
-    grey: float = 0.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that a recipe learns from.
+
+    Attributes:
+        name: "scenes", "clip_frames" (rendered), or "photographs" (composed of Clothing Co-Parsing).
+        count: samples of it.
+        known: the checkpoint that the recipe continues has learned it, so the loss "kept" counts on it.
+    """
+
+    name: str
+    count: int
+    known: bool = False
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a bundled checkpoint is made, in the order of the published lineage; a stage that is None is left out.
+    """How a checkpoint is made.
 
     Attributes:
-        name: the checkpoint's name.
+        name: of the recipe and of its run's folder.
         model: what is trained.
-        vocabulary: size of the tokenizer that is trained on the world's phrases.
-        first_seed, scenes: the rendered scenes, ``scenes`` of them.
-        clip_frames: frames of rendered clips, one a clip, learned from as scenes are.
-        aspects: their widths over their heights, taken in turn.
-        distil: the image encoder learns to see as that of the checkpoint that the recipe continues.
-        segmenter: the segmenter learns from points and boxes, as SAM did.
-        grounding: the encoder learns to ground words in pictures by itself, as BEIT-3 arrives knowing them.
-        joint: encoder, projector and mask decoder learn from phrases on frozen image features, as EVF-SAM did.
-        together: the same, a little, with the image encoder learning as well.
-        finer: encoder and projector go on with a finer copy of the picture, the segmenter frozen.
-        sharper: ``together`` again, the segmenter with a finer picture too.
-        photo: ``together`` on rendered scenes and photographs.
-        memory: SAM-2's memory modules learn to follow things through clips, and the mask decoder to listen to them.
-        clips: the rendered clips for ``memory``, of seeds from ``first_seed``.
-        coarse_size: side of the copy that the encoder reads in the stages before ``finer``, in pixels; None if it is
-            the model's own from the start.
-        coarse_layers: layers of the encoder in those stages; None as well.
-        coarse_picture: side of the picture that the segmenter reads in the stages before ``sharper``; None as well.
-        photographs: samples made of photographs, for ``photo``.
-        continues: the checkpoint this one starts from: its words, and what of its segmenter is of the same build; None
-            to start from nothing.
-        variety: the share of pictures that are learned from in other light or worse, and half as many phrases in
-            other words. Features that are cached stay as they are.
-        segmenter_rate: the segmenter's learning rate from ``joint`` on, relative to the encoder's.
+        stages: in their order.
+        sources: the data; an image is drawn from all of them together, each equally often.
+        vocabulary: size of the tokenizer that is trained on the prompts; unused with ``continues``.
+        aspects: widths of rendered scenes over their heights, taken in turn.
+        clips: rendered clips for a stage of kind "memory".
+        continues: the checkpoint this one starts from: its tokenizer, its encoder, and those modules of its
+            segmenter that are of the same build. None to start from random weights.
+        varied: share of images that are learned from in other light or quality; half as many prompts are reworded.
         calibration_scenes: validation scenes on which the presence threshold is chosen.
+        first_seed: of the rendered scenes.
         seed: of initialisation and sampling.
+        refinement: of the checkpoint, beside the presence threshold.
     """
 
     name: str
     model: EvfConfig
+    stages: tuple[Stage, ...]
+    sources: tuple[Source, ...]
     vocabulary: int
-    first_seed: int
-    scenes: int
-    clip_frames: int = 0
-    distil: StageConfig | None = None
-    segmenter: StageConfig | None = None
-    grounding: StageConfig | None = None
-    joint: StageConfig | None = None
-    together: StageConfig | None = None
-    finer: StageConfig | None = None
-    sharper: StageConfig | None = None
-    photo: StageConfig | None = None
-    memory: StageConfig | None = None
-    coarse_size: int | None = None
-    coarse_layers: int | None = None
-    coarse_picture: int | None = None
-    clips: int = 0
-    photographs: int = 0
-    continues: str | None = None
     aspects: tuple[float, ...] = (1.0,)
-    variety: float = 0.0
-    segmenter_rate: float = 1.0
+    clips: int = 0
+    continues: str | None = None
+    varied: float = 0.0
     calibration_scenes: int = 100
+    first_seed: int = 0
     seed: int = 0
+    refinement: Refinement = Refinement()
 
-    def model_of(self, stage: str) -> EvfConfig:
+    def stage(self, name: str) -> Stage:
+        """Raises InputError for a name that no stage has."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        known = ", ".join([*(stage.name for stage in self.stages), SAVE])
+        raise InputError(f"The recipe {self.name} has no stage {name!r}; choose from {known}.")
+
+    def model_of(self, stage: Stage) -> EvfConfig:
         """The model that a stage trains."""
         encoder, segmenter = self.model.encoder, self.model.segmenter
-        if STAGES.index(stage) < STAGES.index("finer"):
-            size, layers = self.coarse_size or encoder.image_size, self.coarse_layers or encoder.layers
-            encoder = replace(encoder, image_size=size, layers=layers)
-        if STAGES.index(stage) < STAGES.index("sharper"):
-            segmenter = replace(segmenter, image_size=self.coarse_picture or segmenter.image_size)
-        return replace(self.model, encoder=encoder, segmenter=segmenter)
+        size, layers = stage.encoder_size or encoder.image_size, stage.encoder_layers or encoder.layers
+        return replace(
+            self.model,
+            encoder=replace(encoder, image_size=size, layers=layers),
+            segmenter=replace(segmenter, image_size=stage.image_size or segmenter.image_size),
+        )
+
+    def each_stage(self, **changes) -> Recipe:
+        """The same recipe with some fields of every stage changed."""
+        return replace(self, stages=tuple(replace(stage, **changes) for stage in self.stages))
+
+    def scaled(self, factor: int) -> Recipe:
+        """The same recipe with ``factor`` times as many images in a batch."""
+        return replace(self, stages=tuple(replace(stage, images=stage.images * factor) for stage in self.stages))
+
+    def shortened(self, steps: int | None = None, samples: int | None = None) -> Recipe:
+        """The same recipe with few steps in every stage and few samples, to see that everything runs."""
+        recipe = self
+        if steps:
+            recipe = replace(recipe.each_stage(steps=steps, warmup=1), calibration_scenes=2)
+        if samples:
+            few = tuple(replace(source, count=min(source.count, samples)) for source in self.sources)
+            recipe = replace(recipe, sources=few, clips=min(self.clips, samples))
+        return recipe

@@ -54,14 +54,14 @@ def initialise(model: EvfSam) -> None:
 
 
 def resize_positions(state: dict[str, torch.Tensor], encoder: Beit3Config) -> dict[str, torch.Tensor]:
-    """A model's state for an encoder of another picture size.
+    """A model's state for an encoder of another image size.
 
     Args:
         state: holds one ``...embed_positions.A.weight``, (3 + n * n, width) of n x n image tokens.
         encoder: has N x N image tokens.
 
-    Returns the state with (3 + N * N, width) in its place, interpolated (bicubic) over the picture: the same tensors
-    otherwise, and ``state`` itself if N is n.
+    Returns the state with (3 + N * N, width) in its place, interpolated (bicubic) over the image, and the same tensors
+    otherwise; ``state`` itself if N is n.
     """
     name = next(name for name in state if name.endswith("embed_positions.A.weight"))
     kept, patches = state[name].split([FIRST_POSITION + 1, len(state[name]) - FIRST_POSITION - 1])
@@ -114,7 +114,7 @@ def _ends_block(name: str) -> bool:
 
 
 def resize_vit(state: dict[str, torch.Tensor], segmenter: SamConfig) -> dict[str, torch.Tensor]:
-    """A model's state for a SAM of another picture size.
+    """A model's state for a SAM of another image size.
 
     Args:
         state: holds SAM's ViT for n x n tokens: ``image_encoder.pos_embed`` (1, n, n, width) and, of each block that
@@ -194,13 +194,13 @@ def initialise_memory(segmenter: Sam2Segmenter, pixels: torch.Tensor) -> None:
     """Let the memory start as if it were not there, looking at where it is.
 
     The package's initialisation puts a normalised mixture in the place of the features that the decoder was trained
-    on. Here every block starts at zero and the last normalisation gives back, as well as it can, what the picture's
+    on. Here every block starts at zero and the last normalisation gives back, as well as it can, what the image's
     own features were; and each token starts by attending to what is remembered of its own neighbourhood, where a
     thing that moves a little still is.
 
     Args:
         segmenter: a trained picture model with an untrained memory.
-        pixels: (B, 3, image_size, image_size), some pictures to fit the normalisation on.
+        pixels: (B, 3, image_size, image_size), some images to fit the normalisation on.
     """
     attention = segmenter.memory_attention
     for layer in attention.layers:

@@ -10,95 +10,85 @@ from pathlib import Path
 import cv2
 import torch
 from accelerate import Accelerator
-from accelerate.local_sgd import LocalSGD
 from accelerate.utils import send_to_device
 from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from evfsam.training.config import StageConfig
+from evfsam.training.config import Stage
+from evfsam.training.parts import parameter_groups
 
 SAVE_EVERY, LOG_EVERY = 500, 50  # steps
-# Processes on a CPU wait long for each other, so they average their weights every few steps instead of all gradients.
-LOCAL_STEPS = 10  # divides SAVE_EVERY
-PREPARED_AHEAD = 2  # batches a worker
+PREPARED_AHEAD = 2  # batches of each worker
 
 
-def train(stage: nn.Module, config: StageConfig, folder: Path, accelerator: Accelerator, workers: int = 0) -> None:
+def train(module: nn.Module, folder: Path, accelerator: Accelerator, workers: int = 0) -> None:
     """Run a stage to its end, from where an earlier run left off.
 
     Args:
+        module: its ``stage`` is the row of the recipe; ``batch(step)`` needs neither weights nor a GPU and always gives
+            the same; its forward turns a batch into scalar losses by name, of which "loss" is minimised.
         workers: processes that prepare batches ahead; 0 to prepare them between the steps.
 
     Writes ``folder/<stage>/`` (state to resume from) and appends to ``folder/metrics.jsonl``: one line every
-    50 steps and one at the end with means of all losses, the learning rate and phrases a second.
+    50 steps and one at the end, with means of all losses, the learning rate and prompts per second.
     """
-    on_gpu = accelerator.device.type == "cuda"
-    rates = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "betas": (0.9, 0.98)}
-    stage.to(accelerator.device)  # before, for the fused optimizer wants to know where its parameters are
-    optimizer = torch.optim.AdamW(stage.parameter_groups(), **rates, fused=on_gpu)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule(config, step))
-    name = stage.name
-    prepared, optimizer = accelerator.prepare(stage, optimizer)
-    accelerator.register_for_checkpointing(scheduler)
-    state_folder, start = folder / name, 0
+    stage, on_gpu = module.stage, accelerator.device.type == "cuda"
+    module.to(accelerator.device)  # before, because the fused optimizer asks where its parameters are
+    how = {"lr": stage.learning_rate, "weight_decay": stage.weight_decay, "betas": (0.9, 0.98)}
+    groups = parameter_groups(module, stage)
+    rates = [group["lr"] for group in groups]
+    prepared, optimizer = accelerator.prepare(module, torch.optim.AdamW(groups, **how, fused=on_gpu))
+    state_folder, start = folder / stage.name, 0
     if (state_folder / "step.json").exists():
         accelerator.load_state(state_folder)
         start = json.loads((state_folder / "step.json").read_text())["step"]
     prepared.train()
-    sums, since = defaultdict(float), time.monotonic()
-    local = LocalSGD(accelerator, prepared, LOCAL_STEPS, enabled=accelerator.device.type == "cpu")
-    numbers = range(start * accelerator.num_processes, config.steps * accelerator.num_processes)
-    batches = _batches(stage, numbers[accelerator.process_index :: accelerator.num_processes], workers)
-    bar = tqdm(total=config.steps, initial=start, desc=name, disable=not accelerator.is_main_process)
-    with bar, local:
-        for step, batch in enumerate(batches, start):
+    processes, main = accelerator.num_processes, accelerator.is_main_process
+    sums, since, logged = defaultdict(float), time.monotonic(), start
+    numbers = range(start * processes, stage.steps * processes)
+    batches = _batches(module, numbers[accelerator.process_index :: processes], workers)
+    with tqdm(total=stage.steps, initial=start, desc=stage.name, disable=not main) as bar:
+        for step, batch in enumerate(batches, start + 1):
+            rate = schedule(stage, step - 1)
+            for group, highest in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * highest
             losses = prepared(send_to_device(batch, accelerator.device))
             accelerator.backward(losses["loss"])
             accelerator.clip_grad_norm_(prepared.parameters(), 1.0)
             optimizer.step()
-            scheduler.step()
             optimizer.zero_grad()
-            local.step()
             for key, value in losses.items():
                 sums[key] += value.detach()
             bar.update()
-            if ((step + 1) % LOG_EVERY == 0 or step + 1 == config.steps) and accelerator.is_main_process:
+            last = step == stage.steps
+            if (step % LOG_EVERY == 0 or last) and main:
                 seconds, since = time.monotonic() - since, time.monotonic()
-                steps = step + 1 - max(start, step // LOG_EVERY * LOG_EVERY)
-                means = {key: value.item() / steps for key, value in sums.items()}
-                rate, processes = scheduler.get_last_lr()[0], accelerator.num_processes
-                bar.set_postfix(report(folder, stage, step + 1, steps, seconds, processes, rate, means))
+                means = {key: value.item() / (step - logged) for key, value in sums.items()}
+                row = report(stage, step, step - logged, seconds, processes, rate * rates[0], means)
+                with (folder / "metrics.jsonl").open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                bar.set_postfix({key: row[key] for key in ("loss", "iou", "cls_hit") if key in row})
                 sums.clear()
-            if (step + 1) % SAVE_EVERY == 0 or step + 1 == config.steps:
+                logged = step
+            if step % SAVE_EVERY == 0 or last:
                 accelerator.save_state(state_folder)
-                if accelerator.is_main_process:
-                    (state_folder / "step.json").write_text(json.dumps({"step": step + 1}))
+                if main:
+                    (state_folder / "step.json").write_text(json.dumps({"step": step}))
     accelerator.free_memory()
 
 
-def schedule(config: StageConfig, step: int) -> float:
+def schedule(stage: Stage, step: int) -> float:
     """The share of its learning rate with which a stage takes this step, counted from 0."""
-    return min((step + 1) / config.warmup, max(0.0, 1 - step / config.steps))
+    return min((step + 1) / stage.warmup, max(0.0, 1 - step / stage.steps))
 
 
 def report(
-    folder: Path,
-    stage: nn.Module,
-    step: int,
-    steps: int,
-    seconds: float,
-    processes: int,
-    rate: float,
-    means: dict[str, float],
-) -> dict[str, float]:
-    """Append a line to the run's metrics: ``means`` of all losses over the last ``steps``, which took ``seconds``.
-
-    Returns those that a progress bar shows.
-    """
-    row = {key: round(value, 4) for key, value in means.items()}
-    prompts = steps * stage.config.scenes * stage.config.prompts * processes
-    row |= {
+    stage: Stage, step: int, steps: int, seconds: float, processes: int, rate: float, means: dict[str, float]
+) -> dict[str, object]:
+    """A line of the run's metrics: ``means`` of all losses over the last ``steps``, which took ``seconds``."""
+    prompts = steps * stage.images * stage.prompts * processes
+    return {key: round(value, 4) for key, value in means.items()} | {
         "stage": stage.name,
         "step": step,
         "processes": processes,
@@ -106,37 +96,29 @@ def report(
         "prompts": prompts,
         "prompts_s": round(prompts / seconds, 1),
     }
-    with (folder / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps(row) + "\n")
-    return {key: row[key] for key in ("loss", "iou", "cls_hit") if key in row}
 
 
-def _batches(stage: nn.Module, numbers: range, workers: int) -> DataLoader:
-    """The stage's batches of these numbers, in order.
+def _batches(module: nn.Module, numbers: range, workers: int) -> DataLoader:
+    """The stage's batches of these numbers in order, prepared ahead by so many processes.
 
     Not in pinned memory: that takes a thread of this process, which the steps keep from its work.
     """
-    return open_batches(_Batches(stage, numbers), workers)
-
-
-def open_batches(batches, workers: int) -> DataLoader:
-    """A sequence's items in order, prepared ahead by so many processes; 0 to prepare each when it is asked for."""
     ahead = {}
     if workers:
         # Forked, they share the caches and what is behind a stage, of which they touch nothing on the GPU.
         ahead = {"multiprocessing_context": "fork", "prefetch_factor": PREPARED_AHEAD, "worker_init_fn": _one_thread}
-    return DataLoader(batches, None, num_workers=workers, collate_fn=_as_it_is, **ahead)
+    return DataLoader(_Batches(module, numbers), None, num_workers=workers, collate_fn=_as_it_is, **ahead)
 
 
 class _Batches:
-    def __init__(self, stage: nn.Module, numbers: range):
-        self.stage, self.numbers = stage, numbers
+    def __init__(self, module: nn.Module, numbers: range):
+        self.module, self.numbers = module, numbers
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getitem__(self, i: int):
-        return self.stage.batch(self.numbers[i])
+        return self.module.batch(self.numbers[i])
 
 
 def _as_it_is(batch):

@@ -1,15 +1,19 @@
-"""The paper's losses (section 4.1: BCE and dice, weights 1 and 1), and two small ones for the segmenter's scores."""
+"""The paper's losses (section 4.1: BCE and dice, weights 1 and 1), two small ones for the segmenter's scores, and one
+that keeps what a checkpoint knows."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch.nn import functional as F
 
 from evfsam.refine.rejection import presence_logits
-from evfsam.types import MaskLogits
+from evfsam.training.config import MASK_LOSSES
+from evfsam.types import ImageFeatures, MaskLogits
 
-IOU_HEAD_WEIGHT = 0.1
-PRESENCE_WEIGHT = 0.5
+MASKS_KEPT_WEIGHT = 4.0  # against shares of a variance: a mask's mean surprise, in nats per pixel, is a small number
+Answers = tuple[torch.Tensor, ImageFeatures, MaskLogits]  # prompt tokens (P, 1, out_dim), of B images, of P prompts
 
 
 def bce_loss(mask_logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -29,18 +33,20 @@ def dice_loss(
     return 1 - (overlap + eps) / ((probabilities / scale).sum(-1) + (targets / scale).sum(-1) + eps)
 
 
-def mask_losses(decoded: MaskLogits, targets: torch.Tensor) -> dict[str, torch.Tensor]:
+def mask_losses(
+    decoded: MaskLogits, targets: torch.Tensor, weights: Mapping[str, float] = MASK_LOSSES
+) -> dict[str, torch.Tensor]:
     """All losses of P decoded masks.
 
     Args:
         decoded: low-resolution logits (P, h, w) and scores.
-        targets: float (P, h, w), share of each cell that is covered, 0..1; all zero where nothing is meant.
+        targets: float (P, h, w), share of each cell that is covered, 0..1; all zero where the prompt names nothing.
+        weights: of "bce", "dice", "iou_head" and "presence" in ``loss``; a name that is missing has no weight.
 
-    Returns scalar tensors by name; ``loss`` is what to minimise. Dice counts where there is something to find:
-    on an empty target its gradient would say the same for any mask. Predicted IoU learns with a small weight: it
-    judges the mask, it should not bend it. Presence gets more, because whether something is there has to come out
-    of the words and the picture, and an empty target's BCE alone hardly taught it.
-    A segmenter without that output (SAM) says it with the mask itself (:func:`presence_logits`).
+    Returns scalar tensors by name; ``loss`` is the one to minimise, "iou" is no loss. Dice counts only where there is
+    something to find: on an empty target its gradient is the same for any mask. Predicted IoU has a small weight,
+    because it should judge the mask and not bend it. Presence has more, because the BCE of an empty target hardly
+    taught it. A segmenter without a presence output (SAM) says it with the mask itself (:func:`presence_logits`).
     """
     logits = decoded.low_res_masks.float()
     present = (targets.flatten(1).amax(1) > 0.5).float()
@@ -52,10 +58,40 @@ def mask_losses(decoded: MaskLogits, targets: torch.Tensor) -> dict[str, torch.T
         predicted, wanted = logits > 0, targets > 0.5
         union = (predicted | wanted).flatten(1).sum(1)
         iou = (predicted & wanted).flatten(1).sum(1) / union.clamp(min=1)
-        iou = torch.where(union == 0, 1.0, iou)  # an empty mask where nothing is meant is right
+        iou = torch.where(union == 0, 1.0, iou)  # an empty mask is right where the prompt names nothing
     losses["iou_head"] = F.mse_loss(decoded.iou_predictions.float(), iou)
-    losses["loss"] = losses["bce"] + losses["dice"] + IOU_HEAD_WEIGHT * losses["iou_head"]
     losses["presence"] = F.binary_cross_entropy_with_logits(presence_logits(decoded), present)
-    losses["loss"] = losses["loss"] + PRESENCE_WEIGHT * losses["presence"]
+    losses["loss"] = sum(weight * losses[name] for name, weight in weights.items())
     losses["iou"] = (iou * present).sum() / present.sum().clamp(min=1)
     return losses
+
+
+def kept_loss(words, now: Answers, before: Answers) -> torch.Tensor:
+    """How far a model's answers on known images are from those of the checkpoint that it continues.
+
+    Li and Hoiem, Learning without Forgetting (arXiv 1606.09282). A mask's label tells a step little of all that was
+    learned; every cell of the prompt tokens, image features, masks and presence does.
+
+    Args:
+        words: a ``PhraseBatch``; images that are not ``known`` do not count.
+    """
+    (tokens, features, decoded), (tokens_before, features_before, decoded_before) = now, before
+    image, row = words.known.float(), words.known.float()[words.image_of_row]
+    levels = (features.image_embeddings, *features.high_res_features)
+    levels_before = (features_before.image_embeddings, *features_before.high_res_features)
+    masks, masks_before = decoded.low_res_masks.float(), decoded_before.low_res_masks.float()
+    wanted = masks_before.sigmoid()
+    surprise = bce_loss(masks, wanted) - bce_loss(masks_before, wanted)
+    presence, presence_before = (presence_logits(each).float().sigmoid() for each in (decoded, decoded_before))
+    return (
+        (row * _unexplained(tokens, tokens_before)).mean()
+        + sum((image * _unexplained(own, of)).mean() for own, of in zip(levels, levels_before, strict=True))
+        + MASKS_KEPT_WEIGHT * (row * surprise).mean()
+        + (row * (presence - presence_before).square()).mean()
+    )
+
+
+def _unexplained(own: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """(N, ...) twice -> (N,): the squared differences as a share of the variance of all that is wanted."""
+    wanted = wanted.float()
+    return (own.float() - wanted).square().flatten(1).mean(1) / wanted.var()

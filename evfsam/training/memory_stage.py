@@ -1,8 +1,8 @@
 """SAM-2's last step: the memory learns to follow things through clips, and the mask decoder to listen to it.
 
-The image encoder and all that reads words stay as they are. The decoder learns, for it has never been asked without a
-prompt; trials that froze it too learned next to nothing. So that it forgets neither words nor pointing, every step asks
-it for both on a picture as well.
+The image encoder and all that reads words stay as they are. The decoder learns, because it has never been asked
+without a prompt; trials that froze it too learned next to nothing. Every step asks it for prompts in words and for
+point prompts on an image as well, so that it forgets neither.
 """
 
 from __future__ import annotations
@@ -11,119 +11,97 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
 from evfsam.modeling.evf_sam import EvfSam
-from evfsam.modeling.segmenters.sam2_memory import FrameFeatures, Sam2Memory, memory_parameters
+from evfsam.modeling.segmenters.sam2_memory import FrameFeatures, Sam2Memory
 from evfsam.processing.inputs import segmenter_pixels
 from evfsam.processing.text import PAD_ID
-from evfsam.training.clip_cache import ClipCache
-from evfsam.training.config import Recipe
+from evfsam.training.cache import CachedClips, mask_of
+from evfsam.training.config import Stage
 from evfsam.training.init import initialise_memory
 from evfsam.training.losses import mask_losses
-from evfsam.training.phrases import PhraseReader, WordBatch
-from evfsam.training.pointing import pointing_losses
-from evfsam.training.sampling import (
-    SMALLEST_TARGET,
-    Clicker,
-    Pointing,
-    boxes_of,
-    generator,
-    sample_clicks,
-    sample_pointing,
-    sample_targets,
+from evfsam.training.point_prompts import (
+    PointPrompts,
+    PointSimulator,
+    point_losses,
+    sample_boxes,
+    sample_point_prompts,
+    sample_points,
 )
-from evfsam.training.scene_cache import coverage_of
+from evfsam.training.sampler import SMALLEST_TARGET, PhraseBatch, Sampler, coverage_of, generator
 from evfsam.types import MaskLogits
 
 CLIP_FRAMES = 8  # as SAM-2 trains
-# Of the frames, those remembered as they truly are rather than as they were answered: at first nearly all answers are
+# Share of frames that are remembered as they truly are and not as they were answered: at first nearly all answers are
 # wrong, and a memory of wrong answers teaches not to look there.
 TRUTH_SHARE = 0.4
 SURE_LOGIT = 10.0
-DECODER_RATE = 0.3  # of the memory's
-PICTURE_PROMPTS = 6
-PICTURE_WEIGHT = 0.5
+IMAGE_PROMPTS = 6
 
 
 class MemoryBatch(NamedTuple):
-    """P things in some clips of T frames each, and phrases and pointing on some pictures.
+    """P things in some clips of T frames each, and prompts of both kinds on some images.
 
     Attributes:
         frame_pixels: float32 (clips, T, 3, S, S).
-        first: the things where the clips begin, ``scene_of_row`` telling the clip; by box and click.
+        first: box and point prompts on the first frames; ``image_of_row`` is the clip.
         coverage: float32 (T, P, g, g), 0..1.
         truth: for each frame, whether it is remembered as it truly is.
-        words, pointing: of the pictures.
+        words, point_prompts: of the images.
     """
 
     step: int
     frame_pixels: torch.Tensor
-    first: Pointing
+    first: PointPrompts
     coverage: torch.Tensor
     truth: list[bool]
-    words: WordBatch
-    pointing: list[Pointing]
+    words: PhraseBatch
+    point_prompts: list[PointPrompts]
 
 
 class MemoryStage(nn.Module):
-    """``scenes`` clips a step, ``prompts`` things of each, prompted on the first frame; and as many pictures."""
+    """Losses "clips", "masks" and "points".
 
-    name = "memory"
+    ``stage.images`` clips in a batch, ``stage.prompts`` things of each, prompted on the first frame; and as many
+    images.
+    """
 
-    def __init__(self, model: EvfSam, recipe: Recipe, clips: ClipCache, reader: PhraseReader):
+    def __init__(self, model: EvfSam, stage: Stage, sampler: Sampler, seed: int, clips: CachedClips):
         super().__init__()
-        self.model, self.config, self.seed = model, recipe.memory, recipe.seed
-        self.clips, self.reader, self.spec = clips, reader, model.config.pixels
-        model.requires_grad_(False)
-        segmenter = model.visual_model
-        self.learning = memory_parameters(segmenter)
-        # Not the two convolutions that work on the picture: its features are computed without gradients.
-        self.decoder = [
-            parameter
-            for name, parameter in segmenter.sam_mask_decoder.named_parameters()
-            if not name.startswith(("conv_s0", "conv_s1"))
-        ]
-        for parameter in (*self.learning, *self.decoder):
-            parameter.requires_grad_(True)
-        pictures = clips.pictures_rgb[: min(4, len(clips)), 0]
-        initialise_memory(segmenter, torch.cat([segmenter_pixels(p, self.spec)[0] for p in pictures]))
+        self.model, self.stage, self.sampler, self.seed, self.clips = model, stage, sampler, seed, clips
+        images = clips.images[: min(4, len(clips)), 0]
+        initialise_memory(model.visual_model, self._pixels(images))
 
     def train(self, mode: bool = True) -> MemoryStage:
         # Evaluation mode throughout: prompted masks are binarised as when tracking, and nothing drops out.
         return super().train(False)
 
-    def parameter_groups(self) -> list[dict]:
-        return [
-            {"params": self.learning},
-            {"params": self.decoder, "lr": self.config.learning_rate * DECODER_RATE},
-        ]
-
     def batch(self, step: int) -> MemoryBatch:
-        rng, size = generator(self.seed, self.name, step), self.spec.image_size
-        sampled = [self._sample(rng) for _ in range(self.config.scenes)]
-        pixels = torch.stack(
-            [torch.cat([segmenter_pixels(picture, self.spec)[0] for picture in clip]) for clip, _ in sampled]
-        )
+        rng, size = generator(self.seed, self.stage.name, step), self.sampler.spec.image_size
+        sampled = [self._sample(rng) for _ in range(self.stage.images)]
+        pixels = torch.stack([self._pixels(clip) for clip, _ in sampled])
         clip_of_row = torch.cat([torch.full((things.shape[1],), i) for i, (_, things) in enumerate(sampled)])
         coverage = torch.cat([things for _, things in sampled], 1)
-        at_first = (sample_clicks(coverage[0], 1, rng, size), boxes_of(coverage[0], rng, size))
+        at_first = (sample_points(coverage[0], 1, rng, size), sample_boxes(coverage[0], rng, size))
         truth = [bool(rng.random() < TRUTH_SHARE) for _ in range(CLIP_FRAMES)]
-        words = self.reader.sample(replace(self.config, prompts=PICTURE_PROMPTS), rng, both_copies=True)
-        targets = sample_targets(self.reader.cache, words.scenes.numpy(), PICTURE_PROMPTS, rng, size // 4)
-        first = Pointing(clip_of_row, coverage[0], *at_first)
-        return MemoryBatch(step, pixels, first, coverage, truth, words, sample_pointing(targets, rng, size))
+        words, samples = self.sampler.phrases(replace(self.stage, prompts=IMAGE_PROMPTS), rng)
+        targets = self.sampler.point_targets(samples, IMAGE_PROMPTS, rng)
+        first = PointPrompts(clip_of_row, coverage[0], *at_first)
+        return MemoryBatch(step, pixels, first, coverage, truth, words, sample_point_prompts(targets, rng, size))
 
     def forward(self, batch: MemoryBatch) -> dict[str, torch.Tensor]:
         losses = self._clip_losses(batch)
-        worded, pointed = self._picture_losses(batch)
+        worded, pointed = self._image_losses(batch)
         losses["worded_iou"], losses["pointed_iou"] = worded["iou"], pointed["iou"]
-        losses["loss"] = losses["loss"] + PICTURE_WEIGHT * (worded["loss"] + pointed["loss"])
+        parts = {"clips": losses["loss"], "masks": worded["loss"], "points": pointed["loss"]}
+        losses["loss"] = sum(weight * parts[name] for name, weight in self.stage.losses.items())
         return losses
 
     def _clip_losses(self, batch: MemoryBatch) -> dict[str, torch.Tensor]:
-        segmenter, clip_of_row = self.model.visual_model, batch.first.scene_of_row
+        segmenter, clip_of_row = self.model.visual_model, batch.first.image_of_row
         memory = Sam2Memory(segmenter)
         length = batch.frame_pixels.shape[1]
         with torch.no_grad():
@@ -144,20 +122,24 @@ class MemoryStage(nn.Module):
             memory.remember(bank, frame, t, masks, prompted=t == 0)
         return dict(total)
 
-    def _picture_losses(self, batch: MemoryBatch) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Of words, and of clicks and boxes, on pictures without a memory."""
+    def _image_losses(self, batch: MemoryBatch) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Of prompts in words, and of point prompts, on images without a memory."""
         model, words = self.model, batch.words
-        rows, ids = words.scene_of_row, words.token_ids
+        rows, ids = words.image_of_row, words.token_ids
         with torch.no_grad():
             prompt_tokens = model.project(model.mm_extractor(words.encoder_pixels[rows], ids, ids.eq(PAD_ID)))
             features = model.encode_image(words.segmenter_pixels)
         worded = mask_losses(model.decode(features.select(rows), prompt_tokens, multimask=False), words.coverage)
-        clicker = Clicker(generator(self.seed, f"{self.name} clicks", batch.step), self.spec.image_size)
-        return worded, pointing_losses(model.visual_model, features, batch.pointing, clicker)
+        rng = generator(self.seed, f"{self.stage.name} clicks", batch.step)
+        simulator = PointSimulator(rng, self.sampler.spec.image_size)
+        return worded, point_losses(model.visual_model, features, batch.point_prompts, simulator)
+
+    def _pixels(self, images) -> torch.Tensor:
+        return torch.cat([segmenter_pixels(image, self.sampler.spec)[0] for image in images])
 
     def _sample(self, rng):
-        """CLIP_FRAMES pictures of one clip, forward or backward, and coverage float32 (T, P, g, g)."""
-        grid = self.spec.image_size // 4
+        """CLIP_FRAMES images of one clip, forward or backward, and coverage float32 (T, P, g, g)."""
+        grid = self.sampler.spec.image_size // 4
         while True:
             clip = int(rng.integers(len(self.clips)))
             stride = int(rng.integers(1, 3))
@@ -174,9 +156,9 @@ class MemoryStage(nn.Module):
         hidden = sorted(
             rng.permutation(len(things)), key=lambda i: min(_area(part_map, things[i]) for part_map in maps)
         )
-        chosen = [things[i] for i in hidden[: self.config.prompts]]
-        coverage = [[torch.from_numpy(coverage_of(part_map, ids, grid)) for ids in chosen] for part_map in maps]
-        return self.clips.pictures_rgb[clip][order], torch.stack([torch.stack(row) for row in coverage])
+        chosen = [things[i] for i in hidden[: self.stage.prompts]]
+        coverage = np.stack([[coverage_of(mask_of(part_map, ids), grid) for ids in chosen] for part_map in maps])
+        return self.clips.images[clip][order], torch.from_numpy(coverage)
 
 
 def _as_it_is(masks: MaskLogits, coverage: torch.Tensor) -> MaskLogits:

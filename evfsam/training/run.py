@@ -1,9 +1,9 @@
-"""A recipe from nothing to a checkpoint's folder, each stage resumable."""
+"""A recipe from its first stage to a checkpoint's folder. Every stage resumes where it stopped."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from evfsam.checkpoints.fetch import fetch
 from evfsam.checkpoints.load import build_and_fill
@@ -24,219 +25,174 @@ from evfsam.errors import InputError
 from evfsam.modeling.build import build_model
 from evfsam.modeling.config import EvfConfig
 from evfsam.modeling.evf_sam import EvfSam
-from evfsam.processing.text import PAD_ID
+from evfsam.training.cache import open_clips, open_features, open_photographs, open_scenes
 from evfsam.training.calibration import presence_threshold
-from evfsam.training.clip_cache import open_clip_cache
-from evfsam.training.config import STAGES, Recipe, StageConfig
-from evfsam.training.distillation import DistilStage
-from evfsam.training.feature_cache import FeatureCache, open_feature_cache
+from evfsam.training.config import SAVE, Recipe, Source, Stage
+from evfsam.training.grounding import GroundingHeads
 from evfsam.training.init import continue_from, fit_state, initialise
 from evfsam.training.loop import train
 from evfsam.training.memory_stage import MemoryStage
-from evfsam.training.photo_cache import open_photo_cache
-from evfsam.training.phrases import PhraseReader, WordBatch
-from evfsam.training.pointing import SegmenterStage
-from evfsam.training.scene_cache import SceneCache, joined, open_cache
-from evfsam.training.stages import (
-    FinerStage,
-    GroundingStage,
-    JointStage,
-    PhotoStage,
-    SharperStage,
-    TogetherStage,
-)
-
-PHOTO_IOU_THRESHOLDS = 0.35  # tried on validation scenes and photographs: 0, 0.3, 0.5, 0.7, 1
-SEEN = {False: "rendered scenes", True: "rendered scenes and street photographs"}
+from evfsam.training.parts import part_of
+from evfsam.training.phrase_stage import PhraseStage, answers_of
+from evfsam.training.point_stage import PointStage
+from evfsam.training.sampler import Mixture, Sampler
 
 
 def run(
     recipe: Recipe,
     folder: Path,
-    stages: Sequence[str] = STAGES,
+    stages: Sequence[str] = (),
     device: str | None = None,
     workers: int = 2,
-    photographs: Path | None = None,
+    root: Path | None = None,
     base: str | Path | None = None,
 ) -> None:
-    """Run some stages of a recipe (all of them by default).
+    """Run the stages of a recipe.
 
     Started by ``torchrun --nproc_per_node N -m evfsam train``, N processes share the work: N times the batch.
 
     Args:
-        folder: of the run: scenes, tokenizer, states, metrics, and in the end ``checkpoint/``.
-        stages: in the order of :data:`STAGES`; "segmenter" and "grounding" are independent of each other.
+        folder: of the run: rendered data, tokenizer, states, metrics, and in the end ``checkpoint/``.
+        stages: names, in the recipe's order, or "save"; all of them by default.
         device: "cpu" to keep off a GPU; else accelerate chooses.
         workers: processes that render, choose the presence threshold and, for a GPU, prepare batches.
-        photographs: the pack, for a recipe that has a stage ``photo``; see :mod:`evfsam.data.ccp`.
+        root: folder of the data set that the recipe reads, see :mod:`evfsam.data.ccp`.
         base: the checkpoint, by name or folder, that a recipe continues instead of its own choice.
 
-    Raises InputError if the photographs are wanted and not there; CheckpointError if that checkpoint is not there.
+    Raises InputError if a stage is unknown or starts from one that was not run, or if the data set is not there;
+    CheckpointError if the checkpoint to continue is not there.
     """
-    source = base or recipe.continues
-    source = source and fetch(find(source))
-    if recipe.photo:
-        _check_photographs(recipe, photographs)
-    # A pre-training-only token and, in some steps, a kind of click get no gradient.
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    # Told so in words: without a GPU, accelerate would take torchrun's processes for strangers to each other.
-    on_cpu = device == "cpu" or not torch.accelerator.is_available()
-    # Not on a processor, even one that has it: the small products of evf-sam2-tiny's recipe are slower with it.
-    half = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    accelerator = Accelerator(cpu=on_cpu, mixed_precision="bf16" if half else "no", kwargs_handlers=[unused])
+    names = stages or [*(stage.name for stage in recipe.stages), SAVE]
+    chosen = [recipe.stage(name) for name in names if name != SAVE]
+    base = base or recipe.continues
+    base = base and fetch(find(base))
+    if any(source.name == "photographs" for source in recipe.sources):
+        check_photographs(recipe, root)  # before anything is rendered
+    accelerator = make_accelerator(device)
     with accelerator.main_process_first():
-        cache = _prepare(recipe, folder, workers, source)
-        if recipe.photo:
-            size, photo_folder = recipe.model.segmenter.image_size, folder / "photographs"
-            cache = joined(cache, open_photo_cache(photo_folder, photographs, recipe.photographs, size, workers))
-    for stage in stages:
-        if stage != "save":
-            if getattr(recipe, stage) is None:
-                continue
-            _run_stage(stage, recipe, folder, cache, accelerator, source, workers)
-        elif accelerator.is_main_process:
-            save(recipe, folder, workers)
+        data = prepare_run(recipe, folder, workers, root, base)
+    for stage in chosen:
+        run_stage(stage, recipe, folder, data, accelerator, base, workers)
         accelerator.wait_for_everyone()
+    if SAVE in names and accelerator.is_main_process:
+        save(recipe, folder, workers)
+    accelerator.wait_for_everyone()
 
 
-def _check_photographs(recipe: Recipe, photographs: Path | None) -> None:
-    if photographs is None:
+def make_accelerator(device: str | None = None) -> Accelerator:
+    """The device, the processes and the precision of a run: bfloat16 on a GPU that has it."""
+    # A pre-training-only token and, in some steps, a kind of point prompt get no gradient.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    # Said explicitly: without a GPU, accelerate would not connect torchrun's processes.
+    on_cpu = device == "cpu" or not torch.accelerator.is_available()
+    # Not on a processor, even one that has it: the small products of the tiny recipes are slower with it.
+    half = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if half else "no", kwargs_handlers=[unused])
+
+
+def prepare_run(recipe: Recipe, folder: Path, workers: int, root: Path | None, base: Path | None) -> Mixture:
+    """The recipe's data and its tokenizer, made unless they are there."""
+    size = recipe.model.segmenter.image_size
+    datasets = [open_source(source, recipe, folder, size, workers, root) for source in recipe.sources]
+    tokenizer_folder = folder / "tokenizer"
+    tokenizer_folder.mkdir(parents=True, exist_ok=True)
+    if base:
+        copy_tokenizer(base, tokenizer_folder)
+    elif not (tokenizer_folder / "tokenizer_config.json").exists():
+        texts = [text for dataset in datasets for text in dataset.texts()]
+        train_tokenizer([*vocabulary(), *texts[:100_000]], tokenizer_folder, recipe.vocabulary, fold_case=True)
+    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
+    return Mixture(tuple(datasets), tuple(source.known for source in recipe.sources))
+
+
+def open_source(source: Source, recipe: Recipe, folder: Path, size: int, workers: int, root: Path | None):
+    """The data set of that name."""
+    if source.name != "photographs":
+        how = (recipe.first_seed, source.count, size, workers, recipe.aspects)
+        return open_scenes(folder / "data" / source.name, *how, moving=source.name == "clip_frames")
+    return open_photographs(folder / "data" / source.name, root, source.count, size, workers)
+
+
+def check_photographs(recipe: Recipe, root: Path | None) -> None:
+    """Raises InputError if the pack of photographs is not there."""
+    if root is None:
         raise InputError(
-            f"{recipe.name} learns from photographs: name the folder of the pack (--photos), which "
+            f"{recipe.name} learns from photographs: name the folder of the pack (--root), which "
             "python -m evfsam.data.ccp makes from a clone of bearpaw/clothing-co-parsing."
         )
-    read_pack(photographs)
+    read_pack(root)
 
 
-def _prepare(recipe: Recipe, folder: Path, workers: int, source: Path | None) -> SceneCache:
-    """Scenes and tokenizer, made unless they are there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    how = (recipe.model.segmenter.image_size, workers, recipe.aspects)
-    seen = {"stretched": not recipe.model.pixels.keep_aspect_ratio}
-    cache = open_cache(folder / "scenes", recipe.first_seed, recipe.scenes, *how, **seen)
-    if recipe.clip_frames:
-        frames = open_cache(folder / "clip_frames", recipe.first_seed, recipe.clip_frames, *how, moving=True, **seen)
-        cache = joined(cache, frames)
-    tokenizer_folder = folder / "tokenizer"
-    if source:
-        tokenizer_folder.mkdir(exist_ok=True)
-        copy_tokenizer(source, tokenizer_folder)
-    elif not (tokenizer_folder / "tokenizer_config.json").exists():
-        phrases = [expression.text for scene in cache.expressions for expression in scene]
-        train_tokenizer([*vocabulary(), *phrases[:100_000]], tokenizer_folder, recipe.vocabulary, fold_case=True)
-    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
-    return cache
-
-
-def _run_stage(
-    name: str,
+def run_stage(
+    stage: Stage,
     recipe: Recipe,
     folder: Path,
-    cache: SceneCache,
+    data: Mixture,
     accelerator: Accelerator,
-    source: Path | None,
-    workers: int,
+    base: Path | None,
+    workers: int = 0,
 ) -> None:
-    config = recipe.model_of(name)
-    origin = build_and_fill(source).eval().to(accelerator.device) if source else None
-    if name == "distil":
-        # Cell for cell what the teacher sees, so at its size; its own comes after.
-        config = replace(config, segmenter=replace(config.segmenter, image_size=origin.config.segmenter.image_size))
+    """Train one stage and write its weights to ``folder/<stage>.safetensors``."""
+    config = recipe.model_of(stage)
+    origin = build_and_fill(base).eval().to(accelerator.device) if base else None
     model = new_model(config, recipe.seed)
+    heads = GroundingHeads(config.encoder)
     if origin:
         continue_from(model, origin)
-    size = config.segmenter.image_size
-    reader = PhraseReader(config, cache, load_tokenizer(folder / "tokenizer"), recipe.variety)
-    if name == "distil":
-
-        @torch.no_grad()
-        def teach(pixels: torch.Tensor) -> torch.Tensor:
-            return origin.encode_image(pixels).image_embeddings
-
-        kept = stage = DistilStage(model, recipe, cache, teach, accelerator.device)
-    elif name == "segmenter":
-        kept, stage = model.visual_model, SegmenterStage(model, recipe, cache)
-    elif name == "memory":
-        last = _last(recipe, folder, ("sharper", "finer", "together"))
-        model.load_state_dict(fit_state(_model_state(folder / f"{last}.safetensors"), config))
+    load_stages(stage, recipe, folder, model, heads)
+    model.to(accelerator.device)
+    sampler = Sampler(data, config, load_tokenizer(folder / "tokenizer"), recipe.varied)
+    if stage.kind == "points":
+        module = PointStage(model, stage, sampler, recipe.seed, origin and features_of(origin))
+    elif stage.kind == "memory":
         with accelerator.main_process_first():
-            clips = open_clip_cache(folder / "clips", recipe.first_seed, recipe.clips, size, workers)
-        kept = stage = MemoryStage(model, recipe, clips, reader)
+            size = config.segmenter.image_size
+            clips = open_clips(folder / "data" / "clips", recipe.first_seed, recipe.clips, size, workers)
+        module = MemoryStage(model, stage, sampler, recipe.seed, clips)
     else:
-        kept = stage = GroundingStage(model, recipe, reader)
-    if name == "joint":
-        if recipe.grounding:
-            stage.load_state_dict(load_file(folder / "grounding.safetensors"))
-        model.visual_model.load_state_dict(load_file(folder / "segmenter.safetensors"))
-        model.to(accelerator.device)
-        features = _features(folder, model, cache, accelerator, "segmenter")
-        kept = stage = JointStage(model, recipe, stage.heads, reader, features)
-    if name == "together":
-        kept = stage = TogetherStage(model, recipe, stage.heads, reader, None)
-        if recipe.joint:
-            stage.load_state_dict(load_file(folder / "joint.safetensors"))
-        else:
-            model.load_state_dict(fit_state(_model_state(folder / "distil.safetensors"), config))
-    if name == "photo":
-        # A checkpoint that reads other copies of a picture cannot be asked about these.
+        features = None
+        if stage.cached_features:
+            weights_id = str((folder / f"{stage.starts_from[0]}.safetensors").stat().st_mtime_ns)
+            with accelerator.main_process_first():
+                features = open_features(folder / "data" / "features", model, data, weights_id)
+        # A checkpoint that reads other sizes of an image cannot be asked about these.
         teach = answers_of(origin) if origin and origin.config.pixels == config.pixels else None
-        kept = stage = PhotoStage(model, recipe, stage.heads, reader, teach)
-        if not source:
-            stage.load_state_dict(load_file(folder / "together.safetensors"))
-    if name in ("finer", "sharper"):
-        last = _last(recipe, folder, ("finer", "together", "joint")[name == "finer" :])
-        stage.heads.load_state_dict(_part(load_file(folder / f"{last}.safetensors"), "heads."))
-        model.load_state_dict(fit_state(_model_state(folder / f"{last}.safetensors"), config))
-        if name == "finer":
-            model.to(accelerator.device)
-            features = _features(folder, model, cache, accelerator, last)
-            kept = stage = FinerStage(model, recipe, stage.heads, reader, features)
-        else:
-            kept = stage = SharperStage(model, recipe, stage.heads, reader, None)
+        module = PhraseStage(model, stage, sampler, recipe.seed, heads, features, teach)
     ahead = workers if accelerator.device.type == "cuda" else 0
-    train(stage, getattr(recipe, name), folder, accelerator, ahead)
+    train(module, folder, accelerator, ahead)
     if accelerator.is_main_process:
-        state = {key: value.detach().cpu().contiguous() for key, value in kept.state_dict().items()}
-        save_file(state, folder / f"{name}.safetensors")
+        state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+        save_file(state, folder / f"{stage.name}.safetensors")
 
 
-def answers_of(model: EvfSam) -> Callable:
-    """What a model makes of P phrases about B scenes, without gradients: ``teach`` of :class:`PhotoStage`."""
+def features_of(model: EvfSam):
+    """A checkpoint's image features without gradients, as :class:`PointStage` wants them from its teacher."""
 
     @torch.no_grad()
-    def answers(words: WordBatch):
-        pixels, padding = words.encoder_pixels[words.scene_of_row], words.token_ids.eq(PAD_ID)
-        prompt_tokens = model.encode_prompt(pixels, words.token_ids, padding)
-        features = model.encode_image(words.segmenter_pixels)
-        decoded = model.decode(features.select(words.scene_of_row), prompt_tokens, multimask=False)
-        return prompt_tokens, features, decoded
+    def teach(pixels: torch.Tensor) -> torch.Tensor:
+        return model.encode_image(pixels).image_embeddings
 
-    return answers
+    return teach
 
 
-def _features(folder: Path, model: EvfSam, cache: SceneCache, accelerator: Accelerator, source: str) -> FeatureCache:
-    """What the image encoder makes of all scenes, with the weights that the stage ``source`` left."""
-    weights_id = str((folder / f"{source}.safetensors").stat().st_mtime_ns)
-    with accelerator.main_process_first():
-        return open_feature_cache(folder / "features", model, cache, weights_id)
-
-
-def _last(recipe: Recipe, folder: Path, names: Sequence[str]) -> str:
-    """The first of these stages that the recipe has and that is finished."""
-    return next(name for name in names if getattr(recipe, name) and (folder / f"{name}.safetensors").exists())
-
-
-def _model_state(path: Path) -> dict[str, torch.Tensor]:
-    """The model's tensors out of a stage's file, without what only training needed."""
-    return _part(load_file(path), "model.")
-
-
-def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+def load_stages(stage: Stage, recipe: Recipe, folder: Path, model: EvfSam, heads: nn.Module) -> None:
+    """Give a model and its grounding heads the weights that a stage starts from."""
+    for number, name in enumerate(stage.starts_from):
+        path = folder / f"{name}.safetensors"
+        if not path.exists():
+            raise InputError(f"Stage {stage.name} starts from {name}, which was not run: add it to --stages.")
+        state = load_file(path)
+        if number:
+            state = {key: value for key, value in state.items() if part_of(key) in recipe.stage(name).trains}
+        of_heads = {key.removeprefix("heads."): value for key, value in state.items() if key.startswith("heads.")}
+        of_model = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
+        if of_heads:
+            heads.load_state_dict(of_heads)
+        model.load_state_dict(model.state_dict() | fit_state(of_model, model.config))
 
 
 def new_model(config: EvfConfig, seed: int) -> EvfSam:
-    """A model as it starts, the same from the same seed."""
+    """A model with its initial weights, the same from the same seed."""
     set_seed(seed)
     model = build_model(config)
     initialise(model)
@@ -244,48 +200,34 @@ def new_model(config: EvfConfig, seed: int) -> EvfSam:
 
 
 def save(recipe: Recipe, folder: Path, workers: int = 1) -> Path:
-    """Write the trained model as a checkpoint in the published layout to ``folder/checkpoint``.
+    """Write the last stage that was run as a checkpoint in the published layout to ``folder/checkpoint``.
 
-    Without a trained memory the checkpoint is for pictures only and leaves those modules out. ``workers`` processes
-    share the scenes on which its presence threshold is chosen.
+    Without a trained memory the checkpoint is for images only and leaves those modules out.
+
+    Args:
+        workers: processes that share the scenes on which the presence threshold is chosen.
     """
-    last = _last(recipe, folder, ("memory", "photo", "sharper", "finer", "together", "joint"))
-    memory = last == "memory"
-    config = recipe.model_of(last)
-    if not memory and config.segmenter.kind == "sam2":
+    done = [stage for stage in recipe.stages if (folder / f"{stage.name}.safetensors").exists()]
+    if not done:
+        raise InputError(f"No stage of {recipe.name} was run in {folder}: leave --stages out to run all of them.")
+    last, config = done[-1], recipe.model_of(done[-1])
+    if last.kind != "memory" and config.segmenter.kind == "sam2":
         config = replace(config, segmenter=replace(config.segmenter, memory=False))
     model = build_model(config)
-    state = _model_state(folder / f"{last}.safetensors")
-    model.load_state_dict({name: state[name] for name in model.state_dict()})
+    state = load_file(folder / f"{last.name}.safetensors")
+    model.load_state_dict({name: state[f"model.{name}"] for name in model.state_dict()})
+    photographs = any(source.name == "photographs" for source in recipe.sources)
+    seen = "rendered scenes and street photographs" if photographs else "rendered scenes"
     facts = {
-        "capabilities": ["referring", "semantic", "parts", *(["video"] if memory else [])],
-        "vocabulary": sorted({*vocabulary(), *(photo_words() if recipe.photo else ())}),
-        "follows_edges": True,  # so few cells a side cut corners
-        "self_prompts": True,  # so few lessons in words leave outlines to clicks
-        # And doubts where a larger one would be sure; on photographs it doubts too much, and all the way masks of small
-        # things grew too large.
-        "iou_thresholds": PHOTO_IOU_THRESHOLDS if recipe.photo else 1.0,
-        "drops_strays": True,  # a small model wavers between things and takes pieces of several
+        "capabilities": ["referring", "semantic", "parts", *(["video"] if last.kind == "memory" else [])],
+        "vocabulary": sorted({*vocabulary(), *(photo_words() if photographs else ())}),
         "licence": "Apache-2.0",
-        "description": f"A small model trained on {SEEN[bool(recipe.photo)]}; bundled with the project.",
+        "description": f"A small model trained on {seen}; bundled with the project.",
+        "refinement": recipe.refinement.to_config(),
     }
     target = folder / "checkpoint"
     save_checkpoint(target, model, folder / "tokenizer", torch.float16, facts)
-    facts["presence_threshold"] = presence_threshold(target, recipe.calibration_scenes, workers)
+    threshold = presence_threshold(target, recipe.calibration_scenes, workers)
+    facts["refinement"] = replace(recipe.refinement, reject_below=threshold).to_config()
     save_checkpoint(target, model, folder / "tokenizer", torch.float16, facts)
     return target
-
-
-def shortened(recipe: Recipe, steps: int) -> Recipe:
-    """The same recipe with few steps a stage: to see that everything runs."""
-    return replace(recipe, calibration_scenes=2, **_each(recipe, lambda stage: replace(stage, steps=steps, warmup=1)))
-
-
-def enlarged(recipe: Recipe, factor: int) -> Recipe:
-    """The same recipe with ``factor`` times as many scenes a step, as a GPU likes it."""
-    return replace(recipe, **_each(recipe, lambda stage: replace(stage, scenes=stage.scenes * factor)))
-
-
-def _each(recipe: Recipe, change: Callable[[StageConfig], StageConfig]) -> dict[str, StageConfig]:
-    configs = {name: getattr(recipe, name) for name in STAGES if name != "save"}
-    return {name: change(config) for name, config in configs.items() if config}

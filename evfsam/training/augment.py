@@ -1,18 +1,18 @@
-"""Pictures in other light or worse, and phrases in other words, so that a checkpoint stands what people bring."""
+"""Images in other light or quality and prompts in other words, so that a checkpoint stands what people bring."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from evfsam.data.scenes import Expression
+from evfsam.data.sample import Prompt
 from evfsam.evaluation.wordings import paraphrase, slip, word_order
 
-DARKEST, BRIGHTEST = 0.35, 1.6  # of the picture's own light
+DARKEST, BRIGHTEST = 0.35, 1.6  # of the image's own light
 
 
-def vary_picture(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Other light always; now and then noise, a blur, or what JPEG leaves. uint8 (H, W, 3), a new array."""
+def vary_image(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Other light always; now and then noise, a blur, or JPEG artefacts. uint8 (H, W, 3), a new array."""
     values = image.astype(np.float32)
     grey = values.mean(-1, keepdims=True)
     values = grey + (values - grey) * rng.uniform(0.6, 1.3)
@@ -28,7 +28,7 @@ def vary_picture(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return varied
 
 
-def vary_phrase(expression: Expression, rng: np.random.Generator) -> str:
-    """The phrase in other words or another order, or with a slip of the keyboard; as it is where it has no other."""
+def vary_prompt(prompt: Prompt, rng: np.random.Generator) -> str:
+    """The text in other words or another order, or with a spelling slip; the same text where it has no other."""
     reword = (paraphrase, word_order, slip)[rng.integers(3)]
-    return reword(expression, rng) or expression.text
+    return reword(prompt, rng) or prompt.text

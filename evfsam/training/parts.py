@@ -1,0 +1,41 @@
+"""The parts of a model that a stage may train, and the optimizer's groups that follow from them."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from evfsam.modeling.segmenters.sam2_memory import MEMORY_MODULES
+from evfsam.training.config import Stage
+
+# ``heads`` are the grounding heads, which are thrown away after training.
+PARTS = ("encoder", "projector", "image_encoder", "prompt_encoder", "decoder", "memory", "heads")
+SEGMENTER = ("image_encoder", "prompt_encoder", "decoder")
+_PREFIXES = {
+    "heads.": "heads",
+    "model.mm_extractor.": "encoder",
+    "model.text_hidden_fcs.": "projector",
+    # SAM-2's decoder holds two convolutions that work on the image: they belong to its features.
+    "model.visual_model.sam_mask_decoder.conv_s": "image_encoder",
+    "model.visual_model.sam_mask_decoder.": "decoder",
+    "model.visual_model.mask_decoder.": "decoder",
+    "model.visual_model.sam_prompt_encoder.": "prompt_encoder",
+    "model.visual_model.prompt_encoder.": "prompt_encoder",
+    **{f"model.visual_model.{name}": "memory" for name in MEMORY_MODULES},
+    "model.visual_model.": "image_encoder",
+}
+
+
+def part_of(name: str) -> str:
+    """The part that a tensor of a stage's module belongs to, by its name."""
+    return next(part for prefix, part in _PREFIXES.items() if name.startswith(prefix))
+
+
+def parameter_groups(module: nn.Module, stage: Stage) -> list[dict]:
+    """Freeze what the stage does not train and give the rest to an optimizer, each part at its own rate."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        part = part_of(name)
+        parameter.requires_grad_(part in stage.trains)
+        if part in stage.trains:
+            groups.setdefault(stage.rates.get(part, 1.0), []).append(parameter)
+    return [{"params": group, "lr": stage.learning_rate * rate} for rate, group in groups.items()]
