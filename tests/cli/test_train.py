@@ -10,7 +10,7 @@ REFUSED = {
     "half a worker": (["--workers", "1.5"], "--workers is 1.5: give a whole number"),
     "no number": (["--steps", "nan"], "--steps is 'nan': give a whole number"),
     "a seed below 0": (["--seed", "-1"], "--seed is -1: give a whole number from 0"),
-    "an unknown stage": (["--stages", "sleep"], "invalid choice: 'sleep'"),
+    "an unknown stage": (["--stages", "sleep"], "no stage 'sleep'"),
     "an unknown recipe": (["--recipe", "evf-sam3"], "no recipe 'evf-sam3'"),
     "no scenes a step": (["--batch", "0"], "--batch is 0: give a whole number of at least 1"),
     "fewer than no workers": (["--workers", "-1"], "--workers is -1: give a whole number of at least 1"),
