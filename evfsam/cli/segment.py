@@ -20,7 +20,7 @@ from evfsam.errors import EvfSamError, InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from evfsam.types import Segmentation
+    from evfsam.types import PointPrompt, Segmentation
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"}
 JSON_NAME = "result.json"
@@ -45,6 +45,17 @@ def add_parser(subparsers) -> None:
         "-p", "--prompt", action="append", default=[], metavar="PROMPT", help="a prompt; then all names are images"
     )
     parser.add_argument(
+        "--point",
+        type=_point,
+        action="append",
+        metavar="X,Y[,0]",
+        help="a pixel of the first prompt's object, or, with ,0, of what is not part of it; may be repeated, and needs "
+        "no prompt",
+    )
+    parser.add_argument(
+        "--box", type=_box, action="append", metavar="X,Y,X,Y", help="two corners around the first prompt's object"
+    )
+    parser.add_argument(
         "--threshold",
         type=lambda text: values.probability(text, "--threshold", text=True),
         default=0.5,
@@ -65,9 +76,10 @@ def run(args: argparse.Namespace) -> int:
     from evfsam.media.images import open_image
     from evfsam.processing.text import clean_prompt
 
-    names, prompts = split_arguments(args.images_and_prompts, args.prompt)
-    for prompt in values.prompts(prompts):
-        clean_prompt(prompt)  # refuses an empty one before a model is loaded
+    names, prompts = split_arguments(args.images_and_prompts, args.prompt, bool(args.point or args.box))
+    for prompt in values.prompts(prompts or [""]):
+        if prompts:
+            clean_prompt(prompt)  # refuses an empty one before a model is loaded
     paths = find_images(names)
     folder = None if args.json == "-" and args.out is None else Path(args.out or "out")
     if folder is None and args.cutouts:
@@ -75,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
     if folder:
         check_folder(str(folder))
     check_files([args.json], paths)
+    points, boxes = by_hand(args, max(len(prompts), 1))
     predictor = load_predictor(args)
     if folder:
         make_folder(folder)
@@ -84,7 +97,8 @@ def run(args: argparse.Namespace) -> int:
             try:
                 image = open_image(path)
                 began = time.perf_counter()
-                results = [at_threshold(result, args.threshold) for result in predictor.segment(image, prompts)]
+                answers = predictor.segment(image, prompts or [""], points, boxes)
+                results = [at_threshold(answer, args.threshold) for answer in answers]
                 seconds = time.perf_counter() - began
             except EvfSamError as error:  # the other images are still wanted
                 print(f"evfsam: {error}", file=sys.stderr)
@@ -102,21 +116,51 @@ def run(args: argparse.Namespace) -> int:
     return 0 if len(entries) == len(paths) else 2
 
 
-def split_arguments(arguments: Sequence[str], prompts: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+def _point(text: str) -> tuple[float, float, int]:
+    parts = text.split(",")
+    if len(parts) not in (2, 3):
+        raise InputError(f"--point is {values.shown(text)}: give X,Y in pixels, for example 120,80, or 120,80,0.")
+    x, y = (values.number(part, "--point", 0, text=True) for part in parts[:2])
+    return x, y, values.number(parts[2], "The label of --point", 0, 1, whole=True, text=True) if parts[2:] else 1
+
+
+def _box(text: str) -> tuple[float, float, float, float]:
+    return values.box([values.number(part, "--box", 0, text=True) for part in text.split(",")])
+
+
+def by_hand(args: argparse.Namespace, count: int) -> tuple[list[PointPrompt | None] | None, list | None]:
+    """The points and boxes for ``count`` prompts: those of the options belong to the first. None without options."""
+    from evfsam.types import PointPrompt
+
+    if args.box and len(args.box) > 1:
+        raise InputError("--box is given twice: one box belongs to the first prompt.")
+    others = [None] * (count - 1)
+    points = boxes = None
+    if args.point:
+        coords, labels = values.points([point[:2] for point in args.point], [point[2] for point in args.point])
+        points = [PointPrompt(coords, labels), *others]
+    if args.box:
+        boxes = [args.box[0], *others]
+    return points, boxes
+
+
+def split_arguments(
+    arguments: Sequence[str], prompts: Sequence[str] = (), prompts_optional: bool = False
+) -> tuple[list[str], list[str]]:
     """The names of images and the prompts.
 
     The first argument is always an image or a folder. Those that follow are images as long as they look like one: they
     end in an image's suffix, or are a path with a slash that exists. The rest are prompts, even if a file or folder has
     the same name; a note on standard error says so. With ``prompts`` given, all arguments are images.
 
-    Raises InputError if there is no prompt.
+    Raises InputError if there is no prompt, unless ``prompts_optional``.
     """
     if prompts:
         return list(arguments), list(prompts)
     count = 1
     while count < len(arguments) and _looks_like_image(arguments[count]):
         count += 1
-    if count == len(arguments):
+    if count == len(arguments) and not prompts_optional:
         raise InputError('Say what to look for after the image, for example "the red car".')
     for prompt in arguments[count:]:
         if os.path.exists(prompt):
@@ -226,7 +270,7 @@ def tell(entry: dict[str, Any], quiet: bool) -> None:
     for row in entry["results"]:
         if not quiet:
             found = "not found" if row["box_xyxy"] is None else f"area {row['area_fraction']:.1%}"
-            print(f"  {row['prompt']}: {found}, score {row['score']:.2f}")
+            print(f"  {row['prompt'] or 'by hand'}: {found}, score {row['score']:.2f}")
         for warning in row["warnings"]:
             print(f"evfsam: {row['prompt']!r}: {warning}", file=sys.stderr)
 

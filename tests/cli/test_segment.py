@@ -14,6 +14,7 @@ from evfsam.cli.segment import split_arguments
 from evfsam.data.scenes import make_scene, render
 from evfsam.media.export import decode_rle
 from evfsam.predictor import Predictor
+from evfsam.types import PointPrompt
 
 PHRASES = ["the red car", "[semantic] sky"]
 
@@ -153,3 +154,24 @@ def test_names_that_are_no_utf_8_are_printed_and_written(picture, tmp_path, rand
     assert main(["segment", odd, "the car", "--model", str(random_checkpoint), "-o", str(tmp_path / "out")]) == 0
     assert json.loads((tmp_path / "out" / "result.json").read_text())["pictures"][0]["picture"] == odd
     assert "caf\\udce9.png" in capsys.readouterr().out
+
+
+def test_points_and_a_box_refine_the_first_prompt(picture, tmp_path, random_checkpoint):
+    def masks(*options, prompts=PHRASES):
+        out = tmp_path / "-".join(options)
+        assert (
+            main(["segment", str(picture), *prompts, *options, "-o", str(out), "--model", str(random_checkpoint)]) == 0
+        )
+        entry = json.loads((out / "result.json").read_text())["pictures"][0]
+        return [decode_rle(row["rle"]) for row in entry["results"]]
+
+    image, predictor = np.asarray(Image.open(picture)), Predictor.from_pretrained(random_checkpoint, device="cpu")
+    points = PointPrompt(np.array([[30, 40], [5, 6]], np.float32), np.array([1, 0]))
+    expected = predictor.segment(image, PHRASES, [points, None], [(10, 20, 60, 70), None])
+    for mask, result in zip(
+        masks("--point", "30,40", "--point", "5,6,0", "--box", "60,20,10,70"), expected, strict=True
+    ):
+        assert (mask == result.mask).all()
+    (alone,) = masks("--point", "30,40", prompts=[])
+    one = PointPrompt(np.array([[30, 40]], np.float32), np.array([1]))
+    assert (alone == predictor.segment(image, [""], [one])[0].mask).all()
