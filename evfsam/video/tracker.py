@@ -15,8 +15,9 @@ import numpy as np
 from evfsam import values
 from evfsam.checkpoints.registry import video_warning
 from evfsam.errors import InputError, VideoError
+from evfsam.media.images import open_image
 from evfsam.predictor import Predictor
-from evfsam.types import TrackedFrame, VideoPrompt
+from evfsam.types import SpatialPrompt, TrackedFrame, VideoPrompt
 from evfsam.video.propagate import Propagator, finish_objects, prompted_masks, text_only
 
 Direction = Literal["forward", "backward", "both"]
@@ -69,8 +70,9 @@ class VideoTracker:
         """Track every prompted object, each from the frame of its first prompt.
 
         Args:
-            frames: an iterable of uint8 (H, W, 3), read once and never ahead; to go backward, a :class:`FrameSource`
-                or a sequence.
+            frames: an iterable of images of one size: uint8 (H, W, 3), or anything that
+                :func:`evfsam.media.images.open_image` reads. It is read once and never ahead. To go backward, give a
+                :class:`FrameSource` or a sequence.
             prompts: several prompts of one object on different frames correct its track. Plain texts are objects 1,
                 2, ... on frame 0.
             direction: "forward" goes through the whole clip; "backward" goes from the last object's first prompt to
@@ -83,12 +85,15 @@ class VideoTracker:
         before the prompts come twice: on the way back with objects, then without them. An object whose prompt found
         nothing has an empty mask and a warning. Close the iterator to stop.
 
-        Raises InputError for prompts that cannot be used; while iterating, VideoError if the clip ends before
-        a prompted frame.
+        Raises InputError for arguments that cannot be used. While iterating, InputError for a frame that is no image
+        or of another size, and VideoError if the clip ends before a prompted frame.
         """
         prompts = check_prompts(prompts)
-        if direction not in DIRECTIONS:
-            raise InputError(f"Unknown direction {direction!r}; choose one of {', '.join(DIRECTIONS)}.")
+        values.choice(direction, "direction", DIRECTIONS)
+        values.flag(allow_overlap, "allow_overlap")
+        values.flag(redetect, "redetect")
+        if isinstance(frames, str | bytes) or not isinstance(frames, Iterable):
+            raise InputError(f"Frames are {values.shown(frames)}: give a list of images, or VideoReader(path).")
         if direction != "forward" and not (isinstance(frames, FrameSource) or hasattr(frames, "__getitem__")):
             raise InputError("These frames can be read forward only: track forward, or give them as a list.")
         return self._track(frames, prompts, direction, allow_overlap, redetect)
@@ -125,11 +130,11 @@ class VideoTracker:
             first = max(starts.values())
             first_prompts = [p for p in prompts if p.frame_index == starts[p.object_id]]
             propagator = Propagator(self.predictor, first_prompts, reverse=True, redetect=redetect)
-            for index, image in zip(range(first, -1, -1), _backwards(frames, first), strict=False):
+            for index, image in zip(range(first, -1, -1), _images(_backwards(frames, first)), strict=False):
                 yield TrackedFrame(index, image, propagator.step(index, image, allow_overlap))
         if direction != "backward":
             index, propagator = -1, Propagator(self.predictor, prompts, reverse=False, redetect=redetect)
-            for index, image in enumerate(frames):
+            for index, image in enumerate(_images(frames)):
                 yield TrackedFrame(index, image, propagator.step(index, image, allow_overlap))
             if index < prompts[-1].frame_index:
                 raise _ends_before(prompts[-1].frame_index)
@@ -147,6 +152,9 @@ def check_prompts(prompts: Sequence[VideoPrompt] | Sequence[str]) -> list[VideoP
     places = set()
     for prompt in prompts:
         values.prompt_text(prompt.text)
+        values.number(prompt.object_id, "The object_id of a prompt", whole=True)
+        if prompt.spatial is not None and not isinstance(prompt.spatial, SpatialPrompt):
+            raise InputError(f"The points and box are {values.shown(prompt.spatial)}: give a SpatialPrompt or None.")
         values.number(prompt.frame_index, "The frame of a prompt", 0, whole=True)
         if not prompt.text.strip() and prompt.spatial is None:
             raise InputError(f"Object {prompt.object_id} has neither text nor points nor a box: give it one of them.")
@@ -155,6 +163,17 @@ def check_prompts(prompts: Sequence[VideoPrompt] | Sequence[str]) -> list[VideoP
             raise InputError(f"{place}: join them into one.")
         places.add((prompt.object_id, prompt.frame_index))
     return sorted(prompts, key=lambda p: p.frame_index)
+
+
+def _images(frames: Iterable) -> Iterator[np.ndarray]:
+    """Frames as uint8 (H, W, 3), all of the first one's size. Raises InputError for others."""
+    size_hw = None
+    for frame in frames:
+        image = open_image(frame)
+        if image.shape[:2] != (size_hw := size_hw or image.shape[:2]):
+            sizes = " and ".join(f"{width} x {height}" for height, width in (size_hw, image.shape[:2]))
+            raise InputError(f"The frames have different sizes, {sizes}: resize them first.")
+        yield image
 
 
 def _backwards(frames: Frames, first: int) -> Iterator[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -348,6 +349,11 @@ REFUSED = {
     "no words": [VideoPrompt(1, "  ")],
     "an empty phrase": [""],
     "a negative frame": [VideoPrompt(1, "the car", -1)],
+    "no list": None,
+    "a number": [7],
+    "half a frame": [VideoPrompt(1, "the car", 0.5)],
+    "an object without a number": [VideoPrompt("car", "the car")],
+    "points without labels": [VideoPrompt(1, "the car", 0, [[3, 4]])],
     "twice on a frame": [VideoPrompt(1, "the car", 3), VideoPrompt(1, "a tree", 3)],
 }
 
@@ -357,6 +363,33 @@ def test_prompts_that_are_refused(tracker, clip, name):
     with pytest.raises(InputError) as caught:
         tracker.track(clip, REFUSED[name])
     assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"direction": None}, "direction is None"),
+        ({"allow_overlap": "no"}, "allow_overlap is 'no'"),
+        ({"redetect": None}, "redetect is None"),
+        ({"frames": 5}, "Frames are 5"),
+        ({"frames": "clip.mp4"}, "Frames are 'clip.mp4'"),
+        ({"frames": [None]}, "An image must be"),
+        ({"frames": [np.full((40, 60, 3), np.nan)]}, "0..1"),
+        ({"frames": [np.zeros((40, 60, 3), np.uint8), np.zeros((30, 60, 3), np.uint8)]}, "60 x 40 and 60 x 30"),
+    ],
+)
+def test_other_arguments_that_are_refused(tracker, clip, arguments, said):
+    with pytest.raises(InputError, match=re.escape(said)) as caught:
+        list(tracker.track(**{"frames": clip, "prompts": ["the car"], **arguments}))
+    assert "\n" not in str(caught.value)
+
+
+def test_frames_are_converted_as_images_are(tracker, clip):
+    plain, floats = (
+        [f.objects[0].mask_logits for f in tracker.track(frames, ["the red car"])]
+        for frames in (clip[:3], [frame / 255 for frame in clip[:3]])
+    )
+    np.testing.assert_array_equal(plain, floats)
 
 
 def test_phrases_are_objects_on_the_first_frame():
