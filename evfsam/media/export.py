@@ -14,9 +14,11 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from evfsam.errors import InputError
+from evfsam.media.images import MAX_PIXELS
 from evfsam.media.overlay import colour_of, draw, overlay
 from evfsam.types import Segmentation
 
+RLE_COUNTS = re.compile("[0-o]+")
 SLUG_BYTES = 60  # three of them and a suffix stay far below a file system's 255
 
 
@@ -55,8 +57,17 @@ def encode_rle(mask: np.ndarray) -> dict[str, Any]:
 
 
 def decode_rle(rle: dict[str, Any]) -> np.ndarray:
-    """The inverse of :func:`encode_rle`: bool (H, W)."""
-    return coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")}).astype(bool)
+    """The inverse of :func:`encode_rle`: bool (H, W). Raises InputError for anything else."""
+    try:
+        (height, width), counts = rle["size"], rle["counts"]
+        # pycocotools checks neither: empty counts gave random pixels, and letters outside of its 64 no answer at all.
+        if height > 0 and width > 0 and height * width <= MAX_PIXELS and RLE_COUNTS.fullmatch(counts):
+            return coco_mask.decode({"size": [height, width], "counts": counts.encode("ascii")}).astype(bool)
+    except Exception:  # no dict, no numbers, no text, or runs that do not fill the mask
+        pass
+    raise InputError(
+        'A mask must be {"size": [height, width], "counts": text} in COCO\'s run lengths: export it again.'
+    )
 
 
 def bundle(

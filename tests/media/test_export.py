@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools.coco import COCO
 
+from evfsam.errors import InputError
 from evfsam.media import export
 from evfsam.media.overlay import overlay
 from evfsam.types import Segmentation
@@ -32,6 +33,33 @@ def picture() -> np.ndarray:
 
 def opened(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)))
+
+
+@pytest.mark.parametrize(
+    "rle",
+    [
+        None,
+        [],
+        {},
+        {"size": [4, 4]},
+        {"size": [4, 4], "counts": ""},
+        {"size": [4, 4], "counts": [4, 12]},
+        {"size": [4, 4], "counts": "~~~~"},
+        {"size": [4, 4], "counts": "é"},
+        {"size": [4, 4], "counts": "oooo"},
+        {"size": [4, 4], "counts": "\n"},
+        {**export.encode_rle(np.zeros((4, 4), bool)), "size": [5, 4]},
+        {"size": [0, 4], "counts": "0"},
+        {"size": [-4, -4], "counts": "`0"},
+        {"size": [100_000, 100_000], "counts": "`0"},
+        {"size": [4], "counts": "`0"},
+        {"size": ["4", "4"], "counts": "`0"},
+        {"size": [4, float("nan")], "counts": "`0"},
+    ],
+)
+def test_damaged_run_lengths_are_one_sentence(rle):
+    with pytest.raises(InputError, match="run lengths"):
+        export.decode_rle(rle)
 
 
 def test_a_mask_comes_back_as_it_was():
