@@ -87,7 +87,7 @@ def track(
     find_again: bool,
 ) -> tuple[dict[str, Any], list[str]]:
     """Objects followed through a clip, as (JSON, files)."""
-    frame = values.number(frame, "frame", 0, whole=True, default=0)
+    frame = values.number(frame, "frame", 0, service.limits.frames - 1, whole=True, default=0)
     direction = values.choice(direction, "direction", DIRECTIONS)
     find_again = values.flag(True if find_again is None else find_again, "find_again")
     clip = video.clip_of(path, start_s, end_s, max(video.SIDES), service.limits)

@@ -43,28 +43,25 @@ class Limits:
     kept_bytes: int = 64_000_000
 
     def check_image(self, size_hw: tuple[int, int], prompts: int) -> None:
-        """Raises InputError for an image that is too large, or for too many prompts on it."""
-        height, width = size_hw
-        pixels = height * width
-        if pixels > self.pixels:
-            raise InputError(f"The image has {pixels:,} pixels: use one of at most {self.pixels:,}.")
+        """Raises InputError for too many prompts on an image of this size."""
         self.check_prompts(prompts)
+        pixels = size_hw[0] * size_hw[1]
         if pixels * prompts > self.pixels_times_prompts:
             most = max(1, self.pixels_times_prompts // pixels)
             raise InputError(
-                f"{prompts} prompts on {pixels:,} pixels are too much for one request: "
+                f"{prompts} phrases on {pixels:,} pixels are too much for one request: "
                 f"ask for at most {most} at once, or use a smaller image."
             )
 
     def check_prompts(self, count: int) -> None:
         """Raises InputError for too many prompts."""
         if count > self.prompts:
-            raise InputError(f"That is {count} phrases; ask for at most {self.prompts} at once.")
+            raise InputError(f"That is {count} phrases: ask for at most {self.prompts} at once.")
 
     def check_clip(self, frames: int, objects: int) -> None:
         """Raises VideoError for too many objects, frames, or frames times objects."""
         if objects > self.objects:
-            raise VideoError(f"That is {objects} objects; follow at most {self.objects} at once.")
+            raise VideoError(f"That is {objects} objects: follow at most {self.objects} at once.")
         if frames > self.frames:
             raise VideoError(f"The clip has {frames:,} frames: choose a part of at most {self.frames:,}.")
         if frames * objects > self.frames_times_objects:

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from evfsam import values
 from evfsam.errors import InputError
+
+
+def chosen_phrases(chosen: Sequence[str] | None, typed: str | None, kind: str) -> list[str]:
+    """Chosen chips, then typed phrases of a ``kind`` ("part"), as :func:`split_phrases`. Raises InputError if none."""
+    if not isinstance(typed, str | None):
+        values.prompt_text(typed)
+    if not chosen and not (typed or "").strip():
+        raise InputError(f"Choose at least one {kind}, or type one.")
+    return split_phrases(",".join([*(chosen or []), typed or ""]))
 
 
 def split_phrases(text: str | None) -> list[str]:

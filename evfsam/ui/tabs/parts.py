@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import gradio as gr
 
-from evfsam.errors import InputError
 from evfsam.media.export import cutout_png, slug, unique_stem
 from evfsam.media.palette import colour_of
 from evfsam.ui import answers, downloads, viewer
@@ -15,7 +14,7 @@ from evfsam.ui.downloads import write_files
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import example_gallery, read_examples
 from evfsam.ui.links import link_to, linked_picture
-from evfsam.ui.phrases import split_phrases
+from evfsam.ui.phrases import chosen_phrases
 from evfsam.ui.service import Answer, ModelService
 from evfsam.ui.tabs import common
 from evfsam.ui.viewer import Row, percent
@@ -30,11 +29,8 @@ EMPTY = common.empty_stage(
 
 
 def part_names(chosen: Sequence[str] | None, typed: str | None) -> list[str]:
-    """The chosen chips and what was typed, in that order, without repetitions. Raises InputError if none."""
-    parts = [*(chosen or []), *(split_phrases(typed) if typed and typed.strip() else [])]
-    if not parts:
-        raise InputError("Choose at least one part, or type one.")
-    return split_phrases(",".join(parts))
+    """The chosen chips and the typed parts, each once. Raises InputError if there are none."""
+    return chosen_phrases(chosen, typed, "part")
 
 
 def ask(service: ModelService, model: str, path: str | None, thing: str | None, parts: Sequence[str]) -> Answer:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import gradio as gr
 
-from evfsam.errors import InputError
 from evfsam.media.export import slug
 from evfsam.media.palette import colour_of, hex_of
 from evfsam.ui import answers, viewer
@@ -18,7 +17,7 @@ from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import example_gallery, read_examples
 from evfsam.ui.label_map import UNLABELLED, LabelMap, labels_png
 from evfsam.ui.links import link_to, linked_picture
-from evfsam.ui.phrases import split_phrases
+from evfsam.ui.phrases import chosen_phrases
 from evfsam.ui.service import Answer, ModelService
 from evfsam.ui.tabs import common
 from evfsam.ui.viewer import Row, percent
@@ -34,11 +33,8 @@ CONTESTED = (255, 255, 255)
 
 
 def categories(chosen: Sequence[str] | None, typed: str | None) -> list[str]:
-    """The chosen chips and what was typed, in that order, without repetitions. Raises InputError if none."""
-    parts = [*(chosen or []), *(split_phrases(typed) if typed and typed.strip() else [])]
-    if not parts:
-        raise InputError("Choose at least one category, or type one.")
-    return split_phrases(",".join(parts))
+    """The chosen chips and the typed categories, each once. Raises InputError if there are none."""
+    return chosen_phrases(chosen, typed, "category")
 
 
 def ask(service: ModelService, model: str, path: str | None, names: Sequence[str]) -> tuple[Answer, LabelMap]:
