@@ -60,10 +60,12 @@ def decode_rle(rle: dict[str, Any]) -> np.ndarray:
     """The inverse of :func:`encode_rle`: bool (H, W). Raises InputError for anything else."""
     try:
         (height, width), counts = rle["size"], rle["counts"]
-        # pycocotools checks neither: empty counts gave random pixels, and letters outside of its 64 no answer at all.
+        # Letters outside of the 64 gave no answer at all.
         if height > 0 and width > 0 and height * width <= MAX_PIXELS and RLE_COUNTS.fullmatch(counts):
-            return coco_mask.decode({"size": [height, width], "counts": counts.encode("ascii")}).astype(bool)
-    except Exception:  # no dict, no numbers, no text, or runs that do not fill the mask
+            mask = coco_mask.decode({"size": [height, width], "counts": counts.encode("ascii")}).astype(bool)
+            if encode_rle(mask)["counts"] == counts:  # runs that are too short leave pixels as they were in memory
+                return mask
+    except Exception:  # no dict, no numbers, no text, or runs that are too long
         pass
     raise InputError(
         'A mask must be {"size": [height, width], "counts": text} in COCO\'s run lengths: export it again.'
