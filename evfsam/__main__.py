@@ -57,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             return _say("The memory is full: use a smaller image, fewer prompts or a smaller model.", UNEXPECTED)
+        if isinstance(error, OSError):
+            return _say(f"A file cannot be read or written ({error}): check paths, permissions and the disk.", REFUSED)
         said = " ".join(str(error).split())[:200]
         sentence = f"Something unexpected went wrong ({type(error).__name__}: {said})"
         return _say(f"{sentence}: set EVFSAM_DEBUG=1 to see where, and report it.", UNEXPECTED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -39,7 +40,9 @@ def test_answered_once_is_what_the_checkpoint_says_without_a_click_of_its_own(tm
     for path, options in zip(paths, ([], ["--once"]), strict=True):
         assert main([*command, *options, "--json", str(path)]) == 0
     twice, once = (json.loads(path.read_text())["scores"] for path in paths)
-    plain = evaluate_scenes(Predictor.from_pretrained("evf-sam2-tiny").with_facts(self_prompts=False), 900_000, 1)
+    predictor = Predictor.from_pretrained("evf-sam2-tiny")
+    first = predictor.with_refinement(replace(predictor.info.refinement, point_refinement=False))
+    plain = evaluate_scenes(first, 900_000, 1)
     assert once == to_json(plain)["scores"]
     assert once["referring"] != twice["referring"] and once["stuff"] == twice["stuff"]
 
