@@ -1,6 +1,6 @@
-"""Checkpoints on the Hugging Face Hub: what of them is on this disk, and downloading the rest.
+"""Finds checkpoints of the Hugging Face Hub on this disk, and downloads them if they are not here.
 
-The usual variables of ``huggingface_hub`` hold: ``HF_HOME`` or ``HF_HUB_CACHE`` for the folder,
+The usual variables of ``huggingface_hub`` work: ``HF_HOME`` or ``HF_HUB_CACHE`` for the folder,
 ``HF_HUB_OFFLINE``, ``HF_TOKEN``, ``HF_ENDPOINT`` for a mirror.
 """
 
@@ -39,7 +39,7 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def local_folder(info: CheckpointInfo) -> Path | None:
-    """Where a checkpoint lies on this disk, complete; None if it does not. Asks no network."""
+    """The folder of a complete checkpoint on this disk, or None. Uses no network."""
     if not info.on_hub:
         return Path(info.source)
     try:
@@ -52,14 +52,14 @@ def local_folder(info: CheckpointInfo) -> Path | None:
 def fetch(info: CheckpointInfo) -> Path:
     """The folder that holds a checkpoint's files, downloaded if they are not here yet.
 
-    What is here is used as it is: no network is asked whether there is something newer. After a download that
-    was cut off, files that had arrived whole are kept.
+    A checkpoint that is here is used as it is, without asking the Hub for a newer one. After an interrupted
+    download the complete files are kept.
 
     Args:
         info: from :func:`evfsam.checkpoints.registry.find`.
 
-    Raises CheckpointError, one sentence, if there is no network, no such repository or revision, no permission,
-    no room, or if the download broke off.
+    Raises CheckpointError if there is no network, no such repository or revision, no permission or no disk space,
+    or if the download was interrupted.
     """
     folder = local_folder(info)
     if folder is not None:
@@ -83,7 +83,7 @@ def _wanted(info: CheckpointInfo, sizes: dict[str, int], place: dict) -> list[st
     """The files to download: config, tokenizer, and one form of the weights."""
     weights = next((name for name in WEIGHT_NAMES if name in sizes), None)
     if CONFIG_FILE not in sizes or SENTENCEPIECE_FILE not in sizes or weights is None:
-        raise CheckpointError(f"{info.source} on the Hub is no checkpoint of the evf layout; choose another.")
+        raise CheckpointError(f"{info.source} on the Hub holds no EVF-SAM checkpoint; choose another.")
     small = [CONFIG_FILE, *(name for name in TOKENIZER_FILES if name in sizes)]
     if not weights.endswith(".json"):
         return [*small, weights]
@@ -106,7 +106,7 @@ def _check_room(info: CheckpointInfo, needed: int) -> None:
 
 
 def _sentence(info: CheckpointInfo, error: Exception) -> str:
-    """What went wrong and what to do next. Narrow errors first: they derive from the wide ones."""
+    """An error as a sentence that says what to do next. Narrow classes come first, for they derive from wide ones."""
     name = info.name if info.name.startswith(info.source) else f"{info.name} ({info.source})"
     if isinstance(error, GatedRepoError):
         return (
@@ -118,7 +118,7 @@ def _sentence(info: CheckpointInfo, error: Exception) -> str:
     if isinstance(error, RevisionNotFoundError):
         return f"{name} has no revision {info.revision!r} on the Hub; check the branch, tag or commit."
     if isinstance(error, OfflineModeIsEnabled) or constants.HF_HUB_OFFLINE:
-        return f"{name} is not on this disk and HF_HUB_OFFLINE forbids to download it; unset it{_or_bundled()}."
+        return f"{name} is not on this disk and HF_HUB_OFFLINE forbids downloading it; unset it{_or_bundled()}."
     if isinstance(error, HfHubHTTPError):
         return f"The Hub refused to give {name} (status {error.response.status_code}); try again later{_or_bundled()}."
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
@@ -126,9 +126,9 @@ def _sentence(info: CheckpointInfo, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"{name} could not be written to the Hub's cache; set HF_HOME to a folder of your own."
     if isinstance(error, HFValidationError):
-        return f"{info.source!r} is no name of a repository on the Hub; write it as owner/name."
+        return f"{info.source!r} is not a name of a repository on the Hub; write it as owner/name."
     if isinstance(error, OSError) and "Consistency check" in str(error):
-        return f"The download of {name} broke off; try again."
+        return f"The download of {name} was interrupted; try again."
     return f"The Hub cannot be reached for {name}; check the network and try again{_or_bundled()}."
 
 

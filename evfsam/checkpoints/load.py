@@ -21,13 +21,13 @@ from evfsam.modeling.evf_sam import EvfSam
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """A model with all that belongs to it.
+    """A model with everything that belongs to it.
 
     Attributes:
         model: in evaluation mode, on the device and in the dtype that were asked for.
         tokenizer: see :func:`evfsam.checkpoints.tokenizer.load_tokenizer`.
-        info: what it can do; its pixel facts are ``info.pixels``.
-        folder: where it was read from.
+        info: what it can do, and how its images are prepared (``info.pixels``).
+        folder: the folder it was read from.
     """
 
     model: EvfSam
@@ -46,12 +46,13 @@ def load_checkpoint(
 
     Args:
         name: see :func:`evfsam.checkpoints.registry.find`.
-        device: where the weights go, straight from the file.
-        dtype: of the weights that may be half (``EvfSam.half_parameters``, nearly all); others are float32.
+        device: the device for the weights; they go there straight from the file.
+        dtype: dtype of the weights that may be in half precision (``EvfSam.half_parameters``, nearly all); the others
+            are float32.
         quantized_bits: 8 or 4 for the language side, see :mod:`evfsam.checkpoints.quantize`.
 
-    Raises CheckpointError if the checkpoint is unknown, missing, damaged, unsafe, or does not fit its config to
-    the last tensor.
+    Raises CheckpointError if the checkpoint is unknown, missing, damaged or unsafe, or if its tensors are not exactly
+    those that its config describes.
     """
     info = find(name)
     folder = fetch(info)
@@ -65,7 +66,7 @@ def load_checkpoint(
 
 
 def _known_of(info: CheckpointInfo, folder: Path, model: EvfSam) -> CheckpointInfo:
-    """The row that was asked for, completed by what the files turned out to hold."""
+    """The row that was asked for, completed by what the files hold."""
     row = describe_folder(folder)
     if info.on_hub:
         row = replace(row, name=info.name, source=info.source, on_hub=True, revision=info.revision)
@@ -93,7 +94,7 @@ def build_and_fill(
 
 
 def _build(folder: Path) -> EvfSam:
-    """The model that config and weights describe, its parameters on the meta device: it takes no memory yet.
+    """The model that config and weights describe. Its parameters are on the meta device and take no memory yet.
 
     Raises CheckpointError if the weights do not fit it by name, shape and dtype.
     """
@@ -105,7 +106,7 @@ def _build(folder: Path) -> EvfSam:
         config = replace(config, segmenter=replace(config.segmenter, memory=False))
     try:
         model = build_model(config, weights=False)
-    except Exception as error:  # whatever other packages make of sizes that no rule excludes
+    except Exception as error:  # other packages raise anything for sizes that no rule excludes
         raise CheckpointError(
             f"{label(folder)}/config.json describes no model that can be built ({type(error).__name__}); "
             "use the config that belongs to the weights."
@@ -123,7 +124,7 @@ def _fill(model: EvfSam, folder: Path, device: str | torch.device, dtype: torch.
         if name in expected:
             state[name] = tensor.to(dtype if name in halves else torch.float32)
     model.load_state_dict(state, strict=True, assign=True)
-    return model.to(device)  # what no file brings: tables that modules compute for themselves
+    return model.to(device)  # tables that modules compute for themselves are in no file
 
 
 def _check_fit(folder: Path, model: EvfSam, found: dict[str, TensorHeader]) -> None:

@@ -1,4 +1,4 @@
-"""Several checkpoints in turn: as many as fit stay in memory, the least recently used is let go."""
+"""Keeps several loaded checkpoints in memory, as many as fit; the least recently used one is dropped first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 
 
 class HasModel(Protocol):
-    """A LoadedCheckpoint, a Predictor, or whatever else holds a model."""
+    """A LoadedCheckpoint, a Predictor, or anything else that holds a model."""
 
     model: nn.Module
 
@@ -23,26 +23,26 @@ T = TypeVar("T", bound=HasModel)
 
 
 class ModelPool(Generic[T]):
-    """Keeps what was loaded, as much of it as fits.
+    """A cache of loaded models with a memory budget.
 
-    Room is made before something new is loaded, so that at a switch not both lie in memory; what was asked for
-    last is held even if it alone is more than the budget. Safe to share between threads: who asks while another
-    loads waits. A model let go lives on for those who still use it.
+    Models are dropped before a new one is loaded, so that the old and the new one are not in memory together. The
+    newest model is kept even if it alone exceeds the budget. Threads may share a pool: while one loads, the others
+    wait. A dropped model lives on for as long as somebody uses it.
     """
 
     def __init__(self, budget_bytes: int):
-        """``budget_bytes``: what the weights of all models held may take together."""
+        """``budget_bytes``: the most bytes that the weights of all kept models may take together."""
         self.budget_bytes = budget_bytes
         self._held: OrderedDict[Hashable, T] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, load: Callable[[], T], expected_bytes: int = 0) -> T:
-        """What is held under ``key``, or else what ``load`` makes.
+        """The model kept under ``key``, or else the one that ``load`` returns.
 
         Args:
-            key: name and precision, say: all that tells one loaded model from another.
-            load: called with the pool's lock held; what it raises is passed on, and nothing is kept.
-            expected_bytes: what its weights will take (``CheckpointInfo.memory_bytes``), 0 if not known.
+            key: everything that tells one loaded model from another, such as name and precision.
+            load: called with the pool's lock held. Its errors are passed on, and nothing is kept then.
+            expected_bytes: size of its weights (``CheckpointInfo.memory_bytes``), 0 if not known.
         """
         with self._lock:
             held = self._held.pop(key, None)
@@ -54,13 +54,13 @@ class ModelPool(Generic[T]):
             return held
 
     def clear(self) -> None:
-        """Let all models go."""
+        """Drop all models."""
         with self._lock:
             self._held.clear()
             return_memory()
 
     def keys(self) -> tuple[Hashable, ...]:
-        """What is held, the least recently used first."""
+        """The keys of all kept models, the least recently used first."""
         return tuple(self._held)
 
     def _make_room(self, wanted_bytes: int) -> None:
@@ -75,16 +75,16 @@ class ModelPool(Generic[T]):
 
 
 def weight_bytes(model: nn.Module) -> int:
-    """What a model's parameters and buffers take."""
+    """Size of a model's parameters and buffers in bytes."""
     return sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
 
 
 def return_memory() -> None:
-    """Give freed memory back: cycles to Python, cached blocks to the GPU, the heap's free pages to the system."""
+    """Return freed memory: collect cycles, empty the GPU cache, return free pages of the heap to the system."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    trim = getattr(_c_library(), "malloc_trim", None)  # glibc has it, others have no need of it
+    trim = getattr(_c_library(), "malloc_trim", None)  # only glibc has it, and only glibc needs it
     if trim is not None:
         trim(0)
 

@@ -1,7 +1,7 @@
-"""Which checkpoints there are and what each can do: rows of a dataclass.
+"""The known checkpoints and what each can do, as rows of a dataclass.
 
-Published rows stand below. Bundled ones are the folders in ``assets/checkpoints``, whose ``config.json``
-tells the rest, so that a newly trained one needs no change here.
+The published ones are listed below. The bundled ones are the folders in ``assets/checkpoints``; their ``config.json``
+describes them, so that a newly trained one needs no change here.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ class CheckpointInfo:
     """One checkpoint.
 
     Attributes:
-        name: what a user types.
+        name: the name that a user types.
         source: "owner/name" on the Hugging Face Hub, or a folder.
         on_hub: which of the two ``source`` is.
         revision: branch, tag or commit on the Hub; None for the default branch.
         kind: the segmenter: "sam", "sam2", "efficient_sam"; None if that is known only after a download.
         capabilities: of "referring" (one object by a phrase), "semantic" (the "[semantic] " prefix), "parts"
             (of a thing or a body), "video".
-        vocabulary: the words it was trained on; empty if it was trained on open language.
+        vocabulary: the words it was trained on; empty for open language.
         licence: SPDX identifier, or "unknown".
         parameters: their number, None if not known.
         file_bytes: size of the weight files on this disk, None if they are not here.
-        pixels: how pictures are prepared, None if not known.
+        pixels: how images are prepared, None if not known.
         description: one line for a list.
         refinement: what its answers go through beyond the paper; the published ones' is the identity.
     """
@@ -77,7 +77,7 @@ class CheckpointInfo:
     revision: str | None = None
 
     def memory_bytes(self, bytes_per_weight: int = 4) -> int | None:
-        """What the weights alone need: 4 bytes each in float32, 2 in half precision."""
+        """Memory for the weights alone; a weight has 4 bytes in float32 and 2 in half precision."""
         return None if self.parameters is None else self.parameters * bytes_per_weight
 
 
@@ -141,7 +141,7 @@ def default_model() -> CheckpointInfo:
 
 
 def find(name: str | Path) -> CheckpointInfo:
-    """What a user typed -> a row.
+    """The row for a name, a folder or a Hub repository that a user typed.
 
     Args:
         name: a name from :func:`list_models`, the folder of a checkpoint, or "owner/name" on the Hub; in this
@@ -185,7 +185,7 @@ def _listed(text: str) -> CheckpointInfo | None:
 def describe_folder(folder: Path) -> CheckpointInfo:
     """The row of a checkpoint in a folder, from its ``config.json``.
 
-    A copy of a published checkpoint under its own name keeps what that one is known to be able to do.
+    A copy of a published checkpoint in a folder of its name keeps the capabilities of that checkpoint.
     Raises CheckpointError if the file is missing, describes no model we know, or holds a value that breaks its rule.
     """
     name = folder.resolve().name

@@ -28,11 +28,11 @@ def save_checkpoint(
     """Write ``config.json``, ``model.safetensors`` and the tokenizer's files.
 
     Args:
-        folder: made if it does not exist; files of the same names are replaced, each whole or not at all.
-        model: on any device.
+        folder: created if it does not exist. Files of the same names are replaced, each completely or not at all.
+        model: the model, on any device.
         tokenizer_folder: where the tokenizer's files are (``LoadedCheckpoint.folder``, or what
             ``train_tokenizer`` wrote); it may be ``folder`` itself.
-        dtype: of the saved parameters; buffers are saved in float32.
+        dtype: dtype of the saved parameters; buffers are saved in float32.
         extra_config: further entries of ``config.json``, as ``evfsam.checkpoints.registry`` reads them:
             capabilities, vocabulary, licence, description, refinement.
 

@@ -31,7 +31,7 @@ from evfsam.checkpoints.layout import (
 from evfsam.errors import CheckpointError
 from evfsam.values import shown
 
-# Read both ways when a tokenizer is loaded; many pieces, so that two ways to cut words do not agree by chance.
+# Read by both libraries when a tokenizer is loaded. It has many pieces, so that they do not agree by chance.
 _PROBE = "[semantic] The second-tallest person wearing striped trousers, left of 3 small red umbrellas!"
 _MOST_BYTES = 8_000_000  # room for 250,000 pieces
 
@@ -128,7 +128,7 @@ def _check_jsons(folder: Path) -> None:
 
 
 def _content(token: Any) -> Any:
-    """What a token is spelt like, in either form of the JSON files."""
+    """The spelling of a token, which the JSON files write in two forms."""
     return token.get("content") if isinstance(token, dict) else token
 
 
@@ -137,10 +137,10 @@ def train_tokenizer(
 ) -> None:
     """Train a small unigram model on ``sentences`` and write the published layout's three files to ``folder``.
 
-    The text is kept as it is but for Unicode normalisation (NFKC), as in the published file; ``fold_case`` takes
-    capitals for small letters, so that a model of few words does not meet "Red" as a stranger. The same sentences
-    give the same bytes. ``vocabulary_size`` is an upper bound on the pieces, reached if the text is rich enough.
-    Raises ValueError if there are no sentences.
+    The text is normalised (Unicode NFKC) as in the published file, and otherwise kept. ``fold_case`` also makes
+    capitals small, so that a model of few words knows "Red" if it knows "red". The same sentences give the same
+    bytes. ``vocabulary_size`` is the largest number of pieces; a poor text gives fewer. Raises ValueError if there
+    are no sentences.
     """
     sentences = [sentence for sentence in sentences if sentence.strip()]
     if not sentences:
@@ -188,7 +188,7 @@ def _read_sentencepiece(path: Path) -> sentencepiece.SentencePieceProcessor:
     check_file(path, _MOST_BYTES)
     try:
         return sentencepiece.SentencePieceProcessor(model_file=str(path))
-    except Exception:  # whatever the library makes of a damaged file
+    except Exception:  # the library raises anything for a damaged file
         raise damaged(path) from None
 
 

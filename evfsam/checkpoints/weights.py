@@ -103,7 +103,7 @@ def _safetensors_headers(path: Path) -> dict[str, TensorHeader]:
                 name: TensorHeader(tuple(part.get_shape()), _FLOATS.get(part.get_dtype(), part.get_dtype()), path)
                 for name, part in slices.items()
             }
-    except Exception:  # whatever the library makes of a forged header
+    except Exception:  # the library raises anything for a forged header
         raise damaged(path) from None
 
 
@@ -119,10 +119,10 @@ def _pickle_headers(path: Path) -> dict[str, TensorHeader]:
 def read_pickle(path: Path, values: bool = True) -> dict[str, torch.Tensor]:
     """A ``pytorch_model.bin``: tensors by name, memory-mapped where its format allows it.
 
-    Nothing in the file is ever run: only torch's reader of plain tensors is used. ``values``: False to read names,
-    shapes and dtypes alone.
+    No code in the file is ever run: only torch's reader of plain tensors is used. ``values``: False to read only
+    names, shapes and dtypes.
 
-    Raises CheckpointError if the file wants more than that, is damaged, or holds something else than tensors.
+    Raises CheckpointError if the file carries code, is damaged, or holds anything but tensors.
     """
     zipped = zipfile.is_zipfile(path)
     try:
@@ -142,7 +142,7 @@ def read_pickle(path: Path, values: bool = True) -> dict[str, torch.Tensor]:
             f"{label(path)} is not a plain file of tensors and was refused, because it may want to run code; "
             "use model.safetensors from a source you trust."
         ) from None
-    except Exception:  # whatever the reader makes of a forged file
+    except Exception:  # the reader raises anything for a forged file
         raise damaged(path) from None
     if not isinstance(state, dict) or not all(_is_named_tensor(*item) for item in state.items()):
         raise CheckpointError(f"{label(path)} is not a table of tensors by name; use a checkpoint of the evf layout.")

@@ -1,4 +1,4 @@
-"""Config -> module: the single place that branches on a kind of encoder or segmenter."""
+"""Builds the modules that a config describes; the only place that branches on the kind of segmenter."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from evfsam.modeling.evf_sam import EvfSam
 
 
 class _WithoutWeights(TorchFunctionMode):
-    """Parameters are made on the meta device: names and shapes, no memory, no random numbers.
+    """Makes parameters on the meta device: they have names and shapes, but take no memory and no random numbers.
 
-    Unlike ``torch.device("meta")`` it leaves tables that a module computes for itself (rotary angles, pixel
-    means, a list of drop-path rates) real, for no checkpoint would bring them.
+    Unlike ``torch.device("meta")`` it leaves the tables real that a module computes for itself (rotary angles, pixel
+    means, a list of drop-path rates), because no checkpoint holds them.
     """
 
     FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn}
@@ -41,7 +41,7 @@ def build_model(config: EvfConfig, weights: bool = True) -> EvfSam:
 
 
 def build_segmenter(config: SegmenterConfig) -> nn.Module:
-    """The segmenter alone. Raises ValueError for a kind nobody has built."""
+    """The segmenter alone. Raises ValueError for a kind that has no segmenter."""
     # Imported here because each of the packages takes a second or more.
     if config.kind == "sam":
         from evfsam.modeling.segmenters.sam import SamSegmenter

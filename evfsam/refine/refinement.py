@@ -48,13 +48,14 @@ class Refinement:
 
         Raises ValueError for unknown entries and wrong values.
         """
-        values = config["refinement"] if "refinement" in config else _from_older_entries(config)
+        if "refinement" not in config:
+            return _from_older_entries(cls, config)
+        values = config["refinement"]
         if not isinstance(values, Mapping):
             raise ValueError(f"refinement: {shown(values)}; write an object")
         known = [field.name for field in fields(cls)]
-        unknown = sorted(str(name)[:40] for name in set(values) - set(known))
-        if unknown:
-            raise ValueError(f"refinement: unknown entry {', '.join(unknown)}; use {', '.join(known)}")
+        if unknown := sorted(set(values) - set(known)):
+            raise ValueError(f"refinement: {shown(unknown[0])}; write only {', '.join(known)}")
         return cls(**values)
 
     def to_config(self) -> dict[str, Any]:
@@ -66,16 +67,25 @@ class Refinement:
         return self.reject_below is not None and presence is not None and presence < self.reject_below
 
 
-def _from_older_entries(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Checkpoints that were written before the entry "refinement" existed spell the five values out."""
-    shift = config.get("iou_thresholds") or 0.0
-    return {
-        "reject_below": config.get("presence_threshold"),
-        "point_refinement": config.get("self_prompts", False),
-        "guided_filter": config.get("follows_edges", False),
-        "iou_shift": float(shift) if isinstance(shift, bool) else shift,
-        "remove_components": config.get("drops_strays", False),
-    }
+# Checkpoints that were written before the entry "refinement" existed spell the five values out.
+_OLDER_NAMES = {
+    "reject_below": "presence_threshold",
+    "point_refinement": "self_prompts",
+    "guided_filter": "follows_edges",
+    "iou_shift": "iou_thresholds",
+    "remove_components": "drops_strays",
+}
+
+
+def _from_older_entries(refinement: type[Refinement], config: Mapping[str, Any]) -> Refinement:
+    values = {name: config[older] for name, older in _OLDER_NAMES.items() if config.get(older) is not None}
+    if isinstance(values.get("iou_shift"), bool):  # how it was written before it became a number
+        values["iou_shift"] = float(values["iou_shift"])
+    try:
+        return refinement(**values)
+    except ValueError as error:
+        name, _, words = str(error).partition(":")
+        raise ValueError(f"{_OLDER_NAMES[name]}:{words}") from None
 
 
 def iou_optimal_shift(iou: float, smallest: float = 0.3) -> float:

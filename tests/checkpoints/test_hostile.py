@@ -289,6 +289,15 @@ CONFIG_ROWS = {
     "licence a number": (change("licence", 3), "licence: 3; write a text"),
     "description of two lines": (change("description", "a\nb"), "description: 'a\\nb'; write a text"),
     "parameters text": (change("parameters", "many"), "parameters: 'many'; write a whole number"),
+    "refinement a list": (change("refinement", [1]), "refinement: [1]; write an object"),
+    "refinement unknown": (change("refinement", {"a\nb": 1}), "refinement: 'a\\nb'; write only reject_below"),
+    "rejects everything": (change("refinement", {"reject_below": 9}), "reject_below: 9; write a number from 0 to 1"),
+    "rejects by NaN": (change("refinement", {"reject_below": float("nan")}), "reject_below: nan; write a number"),
+    "filter text": (change("refinement", {"guided_filter": "no"}), "guided_filter: 'no'; write true or false"),
+    "older threshold text": (change("presence_threshold", "x"), "presence_threshold: 'x'; write a number from 0"),
+    "older threshold 9": (change("presence_threshold", 9), "presence_threshold: 9; write a number from 0"),
+    "older flag text": (change("follows_edges", "no"), "follows_edges: 'no'; write true or false"),
+    "older share true text": (change("iou_thresholds", "true"), "iou_thresholds: 'true'; write a number from 0"),
     # the file
     "nested 200,000 deep": (put(CONFIG, '{"a":' + "[" * 200_000), "nested too deep"),
     "objects 100,000 deep": (put(CONFIG, '{"a":' * 100_000), "nested too deep"),
@@ -565,6 +574,7 @@ KINDS = st.sampled_from(sorted(SEGMENTER_CONFIGS))
 PARTS = (Beit3Config, *SEGMENTER_CONFIGS.values())
 FIELDS = sorted({field.name for part in PARTS for field in fields(part)})
 SECTION = st.dictionaries(st.sampled_from(FIELDS), NEAR | JSON, max_size=4)
+FACTS = [*registry._FACTS, "refinement", "presence_threshold", "iou_thresholds", "follows_edges"]
 SMALL_ENCODER = {"width": 32, "layers": 1, "heads": 2, "feed_forward": 32}
 CONFIGS = st.fixed_dictionaries(
     {"model_type": st.just("evf")},
@@ -592,7 +602,13 @@ def test_any_config_becomes_a_model_or_a_value_error(config):
 
 
 @settings(max_examples=50, deadline=2_000, suppress_health_check=[HealthCheck.too_slow])
-@given(st.dictionaries(st.sampled_from([*registry._FACTS, "x"]), JSON, max_size=4))
+@given(
+    st.dictionaries(
+        st.sampled_from([*registry._FACTS, "refinement", "presence_threshold", "iou_thresholds", "follows_edges", "x"]),
+        JSON,
+        max_size=4,
+    )
+)
 def test_any_facts_become_a_row_or_a_checkpoint_error(tmp_path_factory, facts):
     folder = tmp_path_factory.mktemp("facts")
     published = {"model_type": "evf", "sam_scale": "tiny", "mm_extractor_scale": "large"}

@@ -36,14 +36,14 @@ def test_read_from_a_config(config, expected):
     ("config", "said"),
     [
         ({"refinement": []}, "write an object"),
-        ({"refinement": {"sharpen": True}}, "unknown entry sharpen; use reject_below"),
+        ({"refinement": {"sharpen": True}}, "refinement: 'sharpen'; write only reject_below"),
         ({"refinement": {"reject_below": 9}}, "reject_below: 9; write a number from 0 to 1"),
         ({"refinement": {"reject_below": float("nan")}}, "reject_below: nan"),
         ({"refinement": {"reject_below": True}}, "reject_below: True"),
         ({"refinement": {"iou_shift": None}}, "iou_shift: None"),
         ({"refinement": {"point_refinement": "no"}}, "point_refinement: 'no'; write true or false"),
-        ({"presence_threshold": "x"}, "reject_below: 'x'"),
-        ({"drops_strays": 1}, "remove_components: 1"),
+        ({"presence_threshold": "x"}, "presence_threshold: 'x'"),
+        ({"drops_strays": 1}, "drops_strays: 1"),
     ],
 )
 def test_refused(config, said):
