@@ -29,19 +29,31 @@ def clone(tmp_path):
     return tmp_path
 
 
-def code_of(language: str) -> list[str]:
-    return [b["code"] for b in BLOCKS if b["language"] == language and not b["reason"]]
+def code_of(language: str, text: str = README) -> list[str]:
+    blocks = [match.groupdict() for match in BLOCK.finditer(text)]
+    return [b["code"] for b in blocks if b["language"] == language and not b["reason"]]
 
 
 def test_the_python_examples_run_one_after_the_other(clone, monkeypatch, capsys):
     monkeypatch.chdir(clone)
     names: dict = {}
-    assert len(code_of("python")) >= 2
+    assert code_of("python")
     for code in code_of("python"):
         exec(compile(code, "README.md", "exec"), names)
     assert "yellow balloon: " in capsys.readouterr().out
     assert (clone / "yellow balloon.png").is_file()
-    assert names["result"].mask.shape == names["image"].shape[:2]
+    assert names["result"].mask.shape == (640, 960)
+
+
+def test_the_examples_of_the_python_page_run(clone, monkeypatch, capsys):
+    monkeypatch.chdir(clone)
+    names: dict = {}
+    for code in code_of("python", (ROOT / "docs" / "python.md").read_text(encoding="utf-8")):
+        exec(compile(code, "docs/python.md", "exec"), names)
+    said = capsys.readouterr().out
+    assert "yellow balloon: " in said and "The prompt is empty" in said
+    assert names["detections"].mask.shape[1:] == names["results"][0].mask.shape
+    assert len(names["frames"]) == len(names["clip"])
 
 
 @pytest.mark.parametrize("line", [line for code in code_of("bash") for line in code.splitlines()])
@@ -65,7 +77,8 @@ def test_the_tree_is_the_tree():
         folder = folder if indented else path
         assert (ROOT / path).exists(), path
     told = {line.split()[0].split("/")[0] for line in tree.splitlines() if line.startswith(" ")}
-    there = {path.name for path in (ROOT / "evfsam").iterdir() if path.name[0] not in "._"}
+    entries = (ROOT / "evfsam").iterdir()
+    there = {path.name for path in entries if path.name[0] not in "._" and (path.is_dir() or path.suffix == ".py")}
     assert there <= told, there - told
 
 
