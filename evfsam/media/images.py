@@ -30,13 +30,13 @@ def open_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Args:
         source: the path of a regular file of at most 200 MB; the bytes of a file; a PIL image of any mode; or an
             array of shape (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4). Two channels are grey and alpha.
-            Arrays are bool, uint8, uint16 in 0..65535, or floats in 0..1.
+            Arrays are bool, uint8, uint16 in 0..65535, or floats in 0..1. Contiguous uint8 RGB is returned as it is.
         max_pixels: larger images are refused before they are decoded.
 
     Raises InputError if the image is missing, empty, damaged, too large, or in a format that is not in ``READABLE``.
     """
     is_rgb = isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.ndim == 3 and source.shape[2] == 3
-    if is_rgb and 0 < source.size <= 3 * max_pixels:
+    if is_rgb and source.flags.c_contiguous and 0 < source.size <= 3 * max_pixels:
         return source  # the form that everything else is brought to
     if isinstance(source, np.ndarray):
         return _from_array(np.asarray(source), max_pixels)

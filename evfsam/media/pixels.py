@@ -55,7 +55,7 @@ def array_to_rgb(array: np.ndarray) -> np.ndarray:
     array = _to_uint8(array)
     if array.shape[2] in (2, 4):
         return _over_white(Image.fromarray(np.ascontiguousarray(array)))
-    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+    return np.ascontiguousarray(array if array.shape[2] == 3 else np.repeat(array, 3, axis=2))
 
 
 def _to_uint8(array: np.ndarray) -> np.ndarray:
