@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import gradio as gr
 
+from evfsam.errors import InputError
 from evfsam.ui import api, examples
 from evfsam.ui.blocks import CheckedBlocks
-from evfsam.ui.files import DAY, claim_folder
+from evfsam.ui.files import claim_folder
+from evfsam.ui.guard import guarded
 from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
 from evfsam.ui.tabs import common, compare, parts, referring, semantic, video
@@ -33,7 +35,7 @@ ASK_LINKED = """() => {
 def build_app(service: ModelService) -> gr.Blocks:
     """The page, not yet launched. Raises InputError if there is no folder for uploads."""
     claim_folder()  # before any component asks Gradio where uploads lie
-    with CheckedBlocks(title="EVF-SAM", analytics_enabled=False, delete_cache=(DAY // 24, DAY)) as app:
+    with CheckedBlocks(title="EVF-SAM", analytics_enabled=False) as app:
         with gr.Row(elem_id="evf-top"):
             gr.HTML(HEAD, elem_classes=["evf-flush"])
             model = gr.Dropdown(
@@ -62,23 +64,35 @@ def model_choices(service: ModelService) -> list[tuple[str, str]]:
 
 
 def serve(app: gr.Blocks, settings: Settings, prevent_thread_lock: bool = False) -> None:
-    """Serve the page until interrupted; with ``prevent_thread_lock`` beside what the caller does next."""
+    """Serve the page until interrupted; with ``prevent_thread_lock`` beside what the caller does next.
+
+    Raises InputError if the port has been taken in the meantime.
+    """
+    host = settings.host.strip("[]")
     # Without the queue nobody could cancel, and limits on waiting would not hold: every question goes through it.
     app.queue(max_size=settings.limits.queue, default_concurrency_limit=8, api_open=False)
-    app.launch(
-        server_name=settings.host,
-        server_port=settings.port,
-        share=settings.share or None,
-        mcp_server=settings.mcp or None,
-        prevent_thread_lock=prevent_thread_lock,
-        theme=make_theme(),
-        css_paths=list(CSS_FILES),
-        footer_links=["api", "settings"],
-        max_file_size=settings.limits.upload_bytes,
-        state_session_capacity=SESSIONS,
-        run_history=False,  # what people upload is not kept in their browser either
-        allowed_paths=[str(examples.FOLDER)],
-    )
+    try:
+        app.launch(
+            server_name=f"[{host}]" if ":" in host else host,
+            server_port=settings.port,
+            share=settings.share,
+            mcp_server=settings.mcp or None,
+            prevent_thread_lock=True,
+            quiet=True,
+            theme=make_theme(),
+            css_paths=list(CSS_FILES),
+            footer_links=["api", "settings"],
+            max_file_size=settings.limits.upload_bytes,
+            state_session_capacity=SESSIONS,
+            run_history=False,  # what people upload is not kept in their browser either
+            allowed_paths=[str(examples.FOLDER)],
+            app_kwargs={"lifespan": guarded(settings, claim_folder())},
+        )
+    except OSError:
+        raise InputError("The port is taken by another program: choose another with --port.") from None
+    print(f"Ready: open {app.local_url} in a browser. Ctrl+C stops the app.", flush=True)
+    if not prevent_thread_lock:
+        app.block_thread()
 
 
 def _fill_from_links(

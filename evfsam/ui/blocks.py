@@ -35,7 +35,7 @@ class CheckedBlocks(gr.Blocks):
     async def preprocess_data(self, block_fn: Any, inputs: list, state: Any, explicit_call: bool = False) -> list:
         """As Gradio's, of inputs whose files are uploads. Raises gr.Error or InputError."""
         try:
-            checked = [only_uploads(value) for value in inputs]
+            checked = [only_uploads(value, _takes_file(block_fn, i)) for i, value in enumerate(inputs)]
             return await super().preprocess_data(block_fn, checked, state, explicit_call)
         except (gr.Error, InputError):
             raise
@@ -48,13 +48,23 @@ class CheckedBlocks(gr.Blocks):
             ) from None
 
 
-def only_uploads(value: Any) -> Any:
+def only_uploads(value: Any, is_file: bool = False) -> Any:
     """A request's value as it came, but of each file in it nothing except the path of an upload.
+
+    Args:
+        is_file: whether the value, unless it is None, has to be a file.
 
     Raises InputError for a file that was not uploaded.
     """
+    if isinstance(value, dict) and FILE_KEYS & value.keys() or is_file and value is not None:
+        path = value.get("path") if isinstance(value, dict) else None
+        return {"path": str(uploaded_file(path)), "meta": {"_type": "gradio.FileData"}}
     if isinstance(value, dict):
-        if FILE_KEYS & value.keys():
-            return {"path": str(uploaded_file(value.get("path"))), "meta": {"_type": "gradio.FileData"}}
         return {key: only_uploads(inner) for key, inner in value.items()}
     return [only_uploads(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _takes_file(block_fn: Any, place: int) -> bool:
+    # A handler may ask for a component with its properties: then the file is one of several values.
+    inputs = block_fn.inputs if place not in block_fn.component_prop_inputs else ()
+    return place < len(inputs) and isinstance(inputs[place], gr.Image | gr.Video)

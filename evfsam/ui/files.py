@@ -15,17 +15,20 @@ import time
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from gradio.utils import get_upload_folder
 
 from evfsam.errors import InputError
 
-UPLOAD_BYTES = 200 * 2**20  # of one file
 DAY = 86_400  # seconds
-UNFINISHED_S = 600  # after which an upload that no longer grows has lost its client
+UNFINISHED_S = 600  # after which an upload that does not grow, or an empty folder, is given up
 PREFIX, LOCK = "evfsam-", ".lock"
 NOT_UPLOADED = "Upload the file to this app first: no other path and no web address is opened."
 
 _claimed: dict[Path, tuple[FileLock, int]] = {}  # folder -> its lock, and the process that holds it
+
+
+def upload_folder() -> Path:
+    """Where uploads and results lie now: what ``gradio.utils.get_upload_folder`` says, without importing Gradio."""
+    return Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir(), "gradio").resolve())
 
 
 def uploaded_file(path: object) -> Path:
@@ -34,32 +37,27 @@ def uploaded_file(path: object) -> Path:
     Raises InputError for anything else, always with the same sentence: the answer never tells whether a file
     exists.
     """
-    folder = Path(get_upload_folder())
+    folder = upload_folder()
     try:
         named = Path(path)
         inside = ".." not in named.parts and named.is_relative_to(folder)
         real = named.resolve(strict=True)
-        if inside and real.is_relative_to(folder.resolve()) and _is_regular(real):
+        if inside and real.is_relative_to(folder.resolve()) and stat.S_ISREG(real.stat().st_mode):
             return real
     except (TypeError, ValueError, OSError, RuntimeError):  # no text, a NUL, not there, a circle of links
         pass
     raise InputError(NOT_UPLOADED)
 
 
-def _is_regular(path: Path) -> bool:
-    status = path.stat()
-    return stat.S_ISREG(status.st_mode) and status.st_size <= UPLOAD_BYTES
-
-
 def claim_folder() -> Path:
     """Gives this process a folder of its own for uploads and results, and deletes those of ended processes.
 
     The folder lies in GRADIO_TEMP_DIR, else in the system's temporary folder; afterwards GRADIO_TEMP_DIR names
-    it, so that Gradio uses it too. A second call returns the same folder.
+    it, so that Gradio uses it too, best before Gradio is imported. A second call returns the same folder.
 
     Raises InputError if it cannot be made.
     """
-    current = Path(get_upload_folder())
+    current = upload_folder()
     if current in _claimed:
         return current
     base = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()).resolve()
@@ -101,15 +99,32 @@ def _delete_dead(base: Path) -> None:
             continue
 
 
-def delete_old(folder: Path, age_s: float = DAY, unfinished_s: float = UNFINISHED_S) -> None:
-    """Deletes what lies in the folder and has not changed for so many seconds.
-
-    A finished upload lies in a folder of its own; a file beside these folders is one that never came to its end.
-    """
+def delete_old(folder: Path, age_s: float = DAY) -> None:
+    """Deletes what lies in the folder and has not changed for so many seconds; unfinished things sooner."""
     now = time.time()
     for entry in folder.iterdir():
-        changed = max((path.lstat().st_mtime for path in (entry, *entry.rglob("*"))), default=now)
-        if entry.is_dir() and now - changed > age_s:
-            shutil.rmtree(entry, ignore_errors=True)
-        elif not entry.is_dir() and now - changed > unfinished_s:
-            entry.unlink(missing_ok=True)
+        inside = list(entry.rglob("*"))
+        changed = max(_changed(path, now) for path in (entry, *inside))
+        if now - changed > (age_s if inside else min(age_s, UNFINISHED_S)):
+            _delete(entry)
+
+
+def delete_unfinished(folder: Path) -> None:
+    """Deletes uploads that never came to their end: a finished one lies in a folder of its own."""
+    for entry in folder.iterdir():
+        if not entry.is_dir():
+            _delete(entry)
+
+
+def _changed(path: Path, now: float) -> float:
+    try:
+        return path.lstat().st_mtime
+    except OSError:  # deleted just now
+        return now
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 
 from evfsam import values
 from evfsam.errors import InputError, VideoError
-from evfsam.ui.files import UPLOAD_BYTES
 from evfsam.ui.zero import ON_ZERO_GPU
 
 VARIABLE = "EVFSAM_LIMIT_"
@@ -38,7 +37,7 @@ class Limits:
     objects: int = 12
     frames_times_objects: int = 21_600
     clip_seconds: int = 120
-    upload_bytes: int = UPLOAD_BYTES
+    upload_bytes: int = 200 * 2**20
     queue: int = 20
     kept_bytes: int = 64_000_000
 

@@ -11,14 +11,11 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
-try:
-    import spaces
-except ImportError:  # not on a Space, and the optional package is not installed
-    spaces = None
+ON_ZERO_GPU = bool(os.environ.get("SPACES_ZERO_GPU"))
+if ON_ZERO_GPU:
+    import spaces  # takes seconds elsewhere, for nothing
 
 Function = TypeVar("Function", bound=Callable)
-
-ON_ZERO_GPU = bool(os.environ.get("SPACES_ZERO_GPU"))
 
 
 def on_gpu(task: Function, seconds: int | Callable[..., int]) -> Function:
@@ -28,4 +25,4 @@ def on_gpu(task: Function, seconds: int | Callable[..., int]) -> Function:
         task: a function or generator function; arguments and results must pickle.
         seconds: or a function of the same arguments that tells them.
     """
-    return spaces.GPU(task, duration=seconds) if spaces else task
+    return spaces.GPU(task, duration=seconds) if ON_ZERO_GPU else task

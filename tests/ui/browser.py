@@ -32,6 +32,16 @@ CHROMIUM_FLAGS = [
 @contextmanager
 def running_app(temp: Path, *arguments: str) -> Iterator[str]:
     """``python app.py`` on a free port, without a network; gives its address."""
+    process, url = start_app(temp, *arguments)
+    try:
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def start_app(temp: Path, *arguments: str) -> tuple[subprocess.Popen, str]:
+    """The process of ``python app.py``, which answers by now, and its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -48,10 +58,10 @@ def running_app(temp: Path, *arguments: str) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/"
     try:
         _wait_for(url, process, log)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
+    except BaseException:
+        process.kill()
+        raise
+    return process, url
 
 
 def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:

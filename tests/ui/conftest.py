@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from evfsam.data.scenes import make_scene, render
+from evfsam.ui.app import build_app, serve
 from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
 from tests.random_model import CONFIG, save_random_model
@@ -24,6 +25,15 @@ def service(tmp_path_factory):
     )
     paths = [save_random_model(folder / "first", 0, tracks), save_random_model(folder / "second", 1)]
     return ModelService(Settings(models=tuple(map(str, paths)), device="cpu"))
+
+
+@pytest.fixture(scope="session")
+def app(service):
+    """The app, answering over HTTP at ``app.local_url``."""
+    app = build_app(service)
+    serve(app, Settings(), prevent_thread_lock=True)
+    yield app
+    app.close()
 
 
 @pytest.fixture(scope="session")

@@ -21,21 +21,11 @@ from evfsam.data.scenes.clips import make_clip
 from evfsam.media.export import decode_rle
 from evfsam.media.video_writer import open_writer
 from evfsam.types import TrackedObject
-from evfsam.ui.app import build_app, serve
 from evfsam.ui.limits import Limits
-from evfsam.ui.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def app(service):
-    app = build_app(service)
-    serve(app, Settings(), prevent_thread_lock=True)
-    yield app
-    app.close()
 
 
 @pytest.fixture(scope="module")
