@@ -235,7 +235,7 @@ def spatial_prompts(points, boxes, count: int, size_hw: tuple[int, int]) -> list
     points = [None] * count if points is None else points
     boxes = [None] * count if boxes is None else boxes
     if not all(isinstance(each, Sequence | np.ndarray) and len(each) == count for each in (points, boxes)):
-        raise InputError(f"There are {count} prompts: give one entry of points and of boxes per prompt, None for none.")
+        raise InputError(f"Give one entry of points and of boxes per prompt ({count}), None where there is none.")
     for one, box in zip(points, boxes, strict=True):
         if one is not None:
             if not isinstance(one, PointPrompt):

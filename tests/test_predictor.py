@@ -115,7 +115,7 @@ class TestInputs:
             pytest.param({"prompts": (p for p in ["a"])}, "list of texts", id="a generator"),
             pytest.param({"prompts": [""]}, "empty", id="empty"),
             pytest.param({"prompts": ["..."]}, "empty", id="marks alone"),
-            pytest.param({"points": [POINT, None]}, "one entry", id="more points than prompts"),
+            pytest.param({"points": [POINT, None]}, "one entry of points", id="more points than prompts"),
             pytest.param({"points": [[[1, 2]]]}, "PointPrompt", id="bare points"),
             pytest.param({"points": [PointPrompt(np.array([[np.nan, 1]]), np.array([1]))]}, "finite", id="NaN point"),
             pytest.param({"points": [PointPrompt(np.array([[1, 2]]), np.array([7]))]}, "label", id="label 7"),
