@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,38 +14,22 @@ import torch
 from evfsam import values
 from evfsam.checkpoints.load import LoadedCheckpoint, load_checkpoint
 from evfsam.checkpoints.registry import default_model, semantic_warning
-from evfsam.errors import InputError
 from evfsam.media.images import ImageSource, open_image
-from evfsam.processing.inputs import prepare, prepare_spatial
+from evfsam.processing.inputs import prepare, prepare_spatial, spatial_prompts
 from evfsam.processing.masks import restore
 from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, tokenize
-from evfsam.refine.guided_filter import EdgeGuide
 from evfsam.refine.refinement import Refinement
 from evfsam.refine.refiner import make_refiner
 from evfsam.runtime import Runtime, choose_runtime, model_step
-from evfsam.types import Geometry, ImageFeatures, MaskLogits, PointPrompt, Segmentation, SpatialPrompt, join
+from evfsam.types import EncodedImage, MaskLogits, PointPrompt, Segmentation, SpatialPrompt, join
 
 KEPT_IMAGES = 4  # features of SAM-2 at 1024 px take about 100 MB per image
-
-
-@dataclass(frozen=True)
-class EncodedImage:
-    """The features of one image on the device, ready for any number of prompts.
-
-    ``guide`` is there if the checkpoint's outlines are aligned with the image's edges.
-    """
-
-    features: ImageFeatures
-    encoder_pixels: torch.Tensor
-    geometry: Geometry
-    guide: EdgeGuide | None = None
 
 
 class Predictor:
     """Segments images by prompts with one checkpoint.
 
-    The features of the last few images are kept and found by content, so a second question about an image does not
-    encode it again. Safe to share between threads: model steps take turns.
+    The last few images are kept encoded and found by content. Threads may share it: model steps take turns.
     """
 
     def __init__(self, checkpoint: LoadedCheckpoint, runtime: Runtime):
@@ -56,22 +40,19 @@ class Predictor:
         self._kept: OrderedDict[bytes, EncodedImage] = OrderedDict()
 
     @classmethod
-    def from_pretrained(
-        cls, name: str | Path | None = None, device: str = "auto", precision: str = "auto"
-    ) -> Predictor:
+    def from_pretrained(cls, name: str | Path | None = None, device="auto", precision="auto") -> Predictor:
         """Load a checkpoint, ready to segment.
 
         Args:
-            name: a name from :func:`evfsam.list_models`, the folder of a checkpoint, or "owner/name" on the Hub ("@"
-                and a revision may follow); None for the default bundled checkpoint.
+            name: a name from :func:`evfsam.list_models`, a folder, or "owner/name" on the Hub ("@" and a revision may
+                follow); None for the default bundled checkpoint.
             device: "auto" (CUDA, else MPS, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
             precision: "auto", "fp32", "fp16", "bf16", "8bit" or "4bit", as far as the device can.
 
-        Raises CheckpointError if the checkpoint is unknown or cannot be read, InputError if the device or the
-        precision is not available.
+        Raises CheckpointError for a checkpoint, InputError for a device or a precision that cannot be used.
         """
         runtime = choose_runtime(device, precision)
-        name = default_model().name if name is None else name
+        name = name or default_model().name
         return cls(load_checkpoint(name, runtime.device, runtime.dtype, runtime.quantized_bits), runtime)
 
     def with_refinement(self, refinement: Refinement) -> Predictor:
@@ -99,17 +80,8 @@ class Predictor:
         """
         return list(self.iter_segment(image, prompts, points, boxes))
 
-    def iter_segment(
-        self,
-        image: ImageSource | EncodedImage,
-        prompts: Sequence[str] | str,
-        points: Sequence[PointPrompt | None] | None = None,
-        boxes: Sequence[Sequence[float] | None] | None = None,
-    ) -> Iterator[Segmentation]:
-        """As :meth:`segment`, but one mask at a time is brought to the image's size, which saves memory.
-
-        Arguments are checked, and all prompts are decoded, before this returns.
-        """
+    def iter_segment(self, image, prompts, points=None, boxes=None) -> Iterator[Segmentation]:
+        """As :meth:`segment`, but one mask at a time is brought to the image's size: this saves memory."""
         encoded = image if isinstance(image, EncodedImage) else self.encode(image)
         prompts = values.prompts(prompts)
         spatial: list[SpatialPrompt | None] = [None] * len(prompts)
@@ -132,8 +104,7 @@ class Predictor:
             with model_step(self.runtime):
                 features = self.model.encode_image(inputs.segmenter_pixels.to(self.runtime.device))
             guide = self.refiner.guide(image, inputs.geometry) if self.refiner else None
-            encoder_pixels = inputs.encoder_pixels.to(self.runtime.device)
-            encoded = EncodedImage(features, encoder_pixels, inputs.geometry, guide)
+            encoded = EncodedImage(features, inputs.encoder_pixels.to(self.runtime.device), inputs.geometry, guide)
         self._kept[key] = encoded
         while len(self._kept) > KEPT_IMAGES:
             self._kept.popitem(last=False)
@@ -154,12 +125,12 @@ class Predictor:
                 read[i], warnings[i] = self.refiner.read(text)
         if read:
             text = tokenize(self.checkpoint.tokenizer, list(read.values()), self.model.config.encoder.text_positions)
-            padding_mask = text.padding_mask.to(self.runtime.device) if text.padding_mask.any() else None
+            token_ids = text.token_ids.to(self.runtime.device)
+            padding = text.padding_mask.to(self.runtime.device) if text.padding_mask.any() else None  # faster
             with model_step(self.runtime):
-                token_ids = text.token_ids.to(self.runtime.device)
-                encoded_texts = self.model.encode_prompt(encoded.encoder_pixels, token_ids, padding_mask).float()
-            tokens = {i: encoded_texts[row : row + 1] for row, i in enumerate(read)}
+                read_tokens = self.model.encode_prompt(encoded.encoder_pixels, token_ids, padding).float()
             for row, i in enumerate(read):
+                tokens[i] = read_tokens[row : row + 1]
                 if read[i].startswith(SEMANTIC_PREFIX) and (warning := semantic_warning(self.info)):
                     warnings[i] += (warning,)
                 if text.cut[row]:
@@ -187,7 +158,7 @@ class Predictor:
                 points, boxes = prepare_spatial(by_hand, encoded.geometry, self.runtime.device)
                 batches.append(self.model.decode(encoded.features, tokens.get(i), points, boxes))
                 order.append(i)
-        if len(batches) == 1 and order == list(range(len(spatial))):
+        if order == sorted(order) and len(batches) == 1:
             return batches[0]
         return join(batches).rows([order.index(i) for i in range(len(spatial))])
 
@@ -204,7 +175,6 @@ class Predictor:
         """Mask logits -> the answer to one prompt, for images and for frames of a clip.
 
         Args:
-            masks, row: which row of a batch.
             text_only: no point and no box was given for this object.
             may_reject: False on a frame that has no prompt: the memory decides alone whether the object is there.
         """
@@ -227,20 +197,3 @@ class Predictor:
         with model_step(self.runtime):
             weights = self.model.cls_attention(encoded.encoder_pixels, tokens.token_ids.to(self.runtime.device))
         return weights[0].float().cpu().numpy()
-
-
-def spatial_prompts(points, boxes, count: int, size_hw: tuple[int, int]) -> list[SpatialPrompt | None]:
-    """Points and boxes of ``count`` prompts, checked, joined per prompt. Raises InputError."""
-    found: list[SpatialPrompt | None] = []
-    points = [None] * count if points is None else points
-    boxes = [None] * count if boxes is None else boxes
-    if not all(isinstance(each, Sequence | np.ndarray) and len(each) == count for each in (points, boxes)):
-        raise InputError(f"Give one entry of points and of boxes per prompt ({count}), None where there is none.")
-    for one, box in zip(points, boxes, strict=True):
-        if one is not None:
-            if not isinstance(one, PointPrompt):
-                raise InputError(f"Points are {values.shown(one)}: give a PointPrompt or None per prompt.")
-            one = PointPrompt(*values.points(one.coords, one.labels, size_hw))
-        box = None if box is None else values.box(box, size_hw)
-        found.append(None if one is None and box is None else SpatialPrompt(one, box))
-    return found

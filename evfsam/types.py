@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -83,6 +83,23 @@ class ImageFeatures:
         return ImageFeatures(
             self.image_embeddings[image_index], tuple(level[image_index] for level in self.high_res_features)
         )
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """One image on the device, ready for any number of prompts.
+
+    Attributes:
+        features: of the segmenter.
+        encoder_pixels: the multimodal encoder's copy, see :class:`ModelInput`.
+        geometry: for the way back to pixels.
+        guide: what a refinement needs of the image (:mod:`evfsam.refine.guided_filter`), or None.
+    """
+
+    features: ImageFeatures
+    encoder_pixels: torch.Tensor
+    geometry: Geometry
+    guide: Any = None
 
 
 @dataclass(frozen=True)

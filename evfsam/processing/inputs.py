@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from evfsam.types import Geometry, ModelInput, PixelSpec, SpatialPrompt
+from evfsam import values
+from evfsam.errors import InputError
+from evfsam.types import Geometry, ModelInput, PixelSpec, PointPrompt, SpatialPrompt
 
 
 def prepare(image: np.ndarray, spec: PixelSpec) -> ModelInput:
@@ -64,3 +68,20 @@ def prepare_spatial(
     if spatial.box is not None:
         boxes = (torch.tensor(spatial.box, dtype=torch.float32).view(2, 2) * scale).view(1, 4).to(device)
     return points, boxes
+
+
+def spatial_prompts(points, boxes, count: int, size_hw: tuple[int, int]) -> list[SpatialPrompt | None]:
+    """Points and boxes of ``count`` prompts, checked, joined per prompt. Raises InputError."""
+    found: list[SpatialPrompt | None] = []
+    points = [None] * count if points is None else points
+    boxes = [None] * count if boxes is None else boxes
+    if not all(isinstance(each, Sequence | np.ndarray) and len(each) == count for each in (points, boxes)):
+        raise InputError(f"Give one entry of points and of boxes per prompt ({count}), None where there is none.")
+    for one, box in zip(points, boxes, strict=True):
+        if one is not None:
+            if not isinstance(one, PointPrompt):
+                raise InputError(f"Points are {values.shown(one)}: give a PointPrompt or None per prompt.")
+            one = PointPrompt(*values.points(one.coords, one.labels, size_hw))
+        box = None if box is None else values.box(box, size_hw)
+        found.append(None if one is None and box is None else SpatialPrompt(one, box))
+    return found

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evfsam.modeling.segmenters.sam2_memory import FrameFeatures, MemoryBank, Sam2Memory, hide_absent
-from evfsam.predictor import EncodedImage, Predictor, spatial_prompts
-from evfsam.processing.inputs import prepare, prepare_spatial
+from evfsam.predictor import Predictor
+from evfsam.processing.inputs import prepare, prepare_spatial, spatial_prompts
 from evfsam.runtime import model_step
-from evfsam.types import MaskLogits, TrackedObject, VideoPrompt, join
+from evfsam.types import EncodedImage, MaskLogits, TrackedObject, VideoPrompt, join
 
 SAME_OBJECT = 0.3  # IoU from which detection and memory mean the same object
 
