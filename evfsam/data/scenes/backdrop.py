@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evfsam.data.scenes.dice import Dice
 from evfsam.data.scenes.model import Body, Light, Pose, Sketch, Style
 from evfsam.data.scenes.palette import Rgb, jitter, mix
+from evfsam.data.scenes.rng import Rng
 from evfsam.data.scenes.shapes import box, curve, ellipse, polygon, ribbon
 
 STUFF = ("sky", "cloud", "sun", "mountain", "grass", "sand", "sea", "road")
@@ -51,19 +51,19 @@ class Backdrop:
     soil: str
 
 
-def make_backdrop(dice: Dice) -> Backdrop:
-    weather = dice.pick(WEATHERS)
-    horizon = dice.uniform(0.34, 0.52)
-    sun_uv = (dice.uniform(0.08, 0.92), dice.uniform(0.08, horizon - 0.16))
-    sunny = dice.chance(0.6)
+def make_backdrop(rng: Rng) -> Backdrop:
+    weather = rng.pick(WEATHERS)
+    horizon = rng.uniform(0.34, 0.52)
+    sun_uv = (rng.uniform(0.08, 0.92), rng.uniform(0.08, horizon - 0.16))
+    sunny = rng.chance(0.6)
     stuff = [_sky(weather, horizon)]
     if sunny:
-        stuff.append(_sun(sun_uv, dice))
-    stuff += [_cloud(weather, horizon, dice) for _ in range(dice.weighted({0: 2, 1: 3, 2: 3, 3: 1}))]
-    if dice.chance(0.5):
-        stuff.append(_mountains(weather, horizon, dice))
-    ground, zones = _ground(horizon, dice)
-    side = sun_uv[0] - 0.5 if sunny else dice.sign() * 0.6
+        stuff.append(_sun(sun_uv, rng))
+    stuff += [_cloud(weather, horizon, rng) for _ in range(rng.weighted({0: 2, 1: 3, 2: 3, 3: 1}))]
+    if rng.chance(0.5):
+        stuff.append(_mountains(weather, horizon, rng))
+    ground, zones = _ground(horizon, rng)
+    side = sun_uv[0] - 0.5 if sunny else rng.sign() * 0.6
     length = math.hypot(side, 0.7)
     light = Light((side / length, -0.7 / length), sun_uv, weather.halo, 0.55 if sunny else 0.0)
     return Backdrop(
@@ -90,20 +90,20 @@ def _sky(weather: Weather, horizon: float) -> Body:
     return sketch.body(parallax=0.0)
 
 
-def _sun(sun_uv: tuple[float, float], dice: Dice) -> Body:
+def _sun(sun_uv: tuple[float, float], rng: Rng) -> Body:
     sketch = Sketch("sun")
     sketch.part("sun", ellipse(0, 0, 1), (255, 226, 120), style=Style(0.0))
     sketch.detail(ellipse(0, 0, 0.82), (255, 240, 176), style=Style(0.0))
-    return sketch.body(Pose(*sun_uv, dice.uniform(0.05, 0.075)), parallax=0.0)
+    return sketch.body(Pose(*sun_uv, rng.uniform(0.05, 0.075)), parallax=0.0)
 
 
-def _cloud(weather: Weather, horizon: float, dice: Dice) -> Body:
+def _cloud(weather: Weather, horizon: float, rng: Rng) -> Body:
     sketch = Sketch("cloud")
-    count = dice.integer(4, 5)
+    count = rng.integer(4, 5)
     puffs = []
     for i in range(count):
         along = i / (count - 1) * 2 - 1
-        radius = (0.44 - 0.2 * abs(along)) * dice.uniform(0.85, 1.15)
+        radius = (0.44 - 0.2 * abs(along)) * rng.uniform(0.85, 1.15)
         puffs.append((along * 0.85, -radius * 0.55, radius))
     shade, soft = mix(weather.cloud, weather.top, 0.22), Style(0.06, glow=0.3)
     sketch.part("cloud", box(-1.05, -0.26, 1.05, 0.06, 0.16), shade, style=soft)
@@ -112,22 +112,22 @@ def _cloud(weather: Weather, horizon: float, dice: Dice) -> Body:
     for x, y, r in puffs:
         sketch.detail(ellipse(x * 0.98, y - 0.05, r * 0.86), weather.cloud, style=soft)
     return sketch.body(
-        Pose(dice.uniform(0.0, 1.0), dice.uniform(0.10, max(0.14, horizon - 0.10)), dice.uniform(0.09, 0.16)),
+        Pose(rng.uniform(0.0, 1.0), rng.uniform(0.10, max(0.14, horizon - 0.10)), rng.uniform(0.09, 0.16)),
         parallax=0.2,
     )
 
 
-def _mountains(weather: Weather, horizon: float, dice: Dice) -> Body:
+def _mountains(weather: Weather, horizon: float, rng: Rng) -> Body:
     sketch = Sketch("mountain")
-    rock = jitter(dice.pick(((112, 124, 152), (124, 132, 140), (132, 120, 140), (98, 126, 134))), dice)
-    for ridge in range(dice.integer(1, 2)):
+    rock = jitter(rng.pick(((112, 124, 152), (124, 132, 140), (132, 120, 140), (98, 126, 134))), rng)
+    for ridge in range(rng.integer(1, 2)):
         colour = mix(rock, weather.low, 0.42 - 0.22 * ridge)
-        peaks, points, u = [], [(LEFT, horizon + 0.03)], LEFT + dice.uniform(0, 0.2)
+        peaks, points, u = [], [(LEFT, horizon + 0.03)], LEFT + rng.uniform(0, 0.2)
         while u < RIGHT:
-            peak = (u, horizon - dice.uniform(0.10, 0.25) * (1 - 0.35 * ridge))
+            peak = (u, horizon - rng.uniform(0.10, 0.25) * (1 - 0.35 * ridge))
             peaks.append(peak)
-            points += [peak, (u + dice.uniform(0.10, 0.14), horizon - dice.uniform(0.02, 0.06))]
-            u += dice.uniform(0.22, 0.34)
+            points += [peak, (u + rng.uniform(0.10, 0.14), horizon - rng.uniform(0.02, 0.06))]
+            u += rng.uniform(0.22, 0.34)
         outline = polygon(*points, (RIGHT, horizon + 0.03))
         style = Style(0.04, grain=0.03)
         number = (
@@ -159,50 +159,50 @@ def _mountain_faces(sketch: Sketch, number: int, points: list, peaks: list, hori
             sketch.detail(polygon((u, v), right, *middle, left), mix(colour, (255, 255, 255), 0.75), number)
 
 
-def _ground(horizon: float, dice: Dice) -> tuple[list[Body], dict[str, tuple[float, float]]]:
-    plan = dice.weighted(
+def _ground(horizon: float, rng: Rng) -> tuple[list[Body], dict[str, tuple[float, float]]]:
+    plan = rng.weighted(
         {"meadow": 1.2, "meadow road": 1.6, "beach": 1.8, "lake": 1.2, "dunes": 0.6, "desert road": 0.7}
     )
     soil = _sand if plan in ("beach", "dunes", "desert road") else _grass
     bodies, near = [], horizon
     zones: dict[str, tuple[float, float]] = {}
     if plan in ("beach", "lake"):
-        near = horizon + dice.uniform(0.16, 0.26)
-        bodies.append(_sea(horizon, near + 0.06, dice))
+        near = horizon + rng.uniform(0.16, 0.26)
+        bodies.append(_sea(horizon, near + 0.06, rng))
         zones["sea"] = (horizon + 0.035, near - 0.005)
-    bodies.append(soil(near, plan == "beach" or plan == "lake", dice))
+    bodies.append(soil(near, plan == "beach" or plan == "lake", rng))
     zones["ground"] = (near + 0.06, 1.0)
     if plan.endswith("road"):
-        top = dice.uniform(horizon + 0.16, 0.74)
-        bottom = top + dice.uniform(0.15, 0.20)
-        bodies.append(_road(top, bottom, dice))
+        top = rng.uniform(horizon + 0.16, 0.74)
+        bottom = top + rng.uniform(0.15, 0.20)
+        bodies.append(_road(top, bottom, rng))
         zones["road"] = (top + 0.05, bottom - 0.015)
     return bodies, zones
 
 
-def _shoreline(v: float, wavy: bool, dice: Dice) -> list[tuple[float, float]]:
+def _shoreline(v: float, wavy: bool, rng: Rng) -> list[tuple[float, float]]:
     if not wavy:
-        bumps = [(u, v + dice.uniform(-0.008, 0.008)) for u in np.linspace(LEFT, RIGHT, 9)]
+        bumps = [(u, v + rng.uniform(-0.008, 0.008)) for u in np.linspace(LEFT, RIGHT, 9)]
     else:
-        bumps = [(u, v + dice.uniform(-0.022, 0.022)) for u in np.linspace(LEFT, RIGHT, 16)]
+        bumps = [(u, v + rng.uniform(-0.022, 0.022)) for u in np.linspace(LEFT, RIGHT, 16)]
     return [(float(u), float(w)) for u, w in bumps]
 
 
-def _soil(name: str, v: float, wavy: bool, far: Rgb, near: Rgb, style: Style, dice: Dice) -> tuple[Sketch, list]:
+def _soil(name: str, v: float, wavy: bool, far: Rgb, near: Rgb, style: Style, rng: Rng) -> tuple[Sketch, list]:
     sketch = Sketch(name)
-    edge = curve(_shoreline(v, wavy, dice))
+    edge = curve(_shoreline(v, wavy, rng))
     outline = np.concatenate([edge, polygon((RIGHT, 1.1), (LEFT, 1.1))])
     sketch.part(name, outline, far, style=style, rgb_below=near)
     sketch.detail(box(LEFT, 1.09, RIGHT, 2.0), near, style=style)
     return sketch, edge
 
 
-def _grass(v: float, wavy: bool, dice: Dice) -> Body:
-    far = jitter(dice.pick(((172, 200, 112), (156, 194, 118), (188, 200, 110))), dice)
+def _grass(v: float, wavy: bool, rng: Rng) -> Body:
+    far = jitter(rng.pick(((172, 200, 112), (156, 194, 118), (188, 200, 110))), rng)
     near = mix(far, (84, 146, 62), 0.72)
-    sketch, _ = _soil("grass", v, wavy, far, near, Style(0.0, grain=0.075, shadow=1.0), dice)
+    sketch, _ = _soil("grass", v, wavy, far, near, Style(0.0, grain=0.075, shadow=1.0), rng)
     for _ in range(46):
-        u, along = dice.uniform(-0.5, 1.5), dice.uniform(0.06, 1.0)
+        u, along = rng.uniform(-0.5, 1.5), rng.uniform(0.06, 1.0)
         y = v + (1.04 - v) * along
         size = 0.008 + 0.024 * along
         blades = polygon(
@@ -217,22 +217,22 @@ def _grass(v: float, wavy: bool, dice: Dice) -> Body:
         tone = mix(far, near, along)
         sketch.detail(
             blades,
-            mix(tone, (54, 112, 50) if dice.chance(0.6) else (226, 232, 150), 0.38),
+            mix(tone, (54, 112, 50) if rng.chance(0.6) else (226, 232, 150), 0.38),
             style=Style(0.0, shadow=1.0),
         )
     return sketch.body()
 
 
-def _sand(v: float, wavy: bool, dice: Dice) -> Body:
-    far = jitter(dice.pick(((240, 222, 178), (236, 214, 172), (244, 226, 190))), dice)
+def _sand(v: float, wavy: bool, rng: Rng) -> Body:
+    far = jitter(rng.pick(((240, 222, 178), (236, 214, 172), (244, 226, 190))), rng)
     near = mix(far, (214, 178, 122), 0.62)
-    sketch, edge = _soil("sand", v, wavy, far, near, Style(0.0, grain=0.05, shadow=1.0), dice)
+    sketch, edge = _soil("sand", v, wavy, far, near, Style(0.0, grain=0.05, shadow=1.0), rng)
     if wavy:
         wet = np.concatenate([edge - (0, 0.004), (edge + (0, 0.022))[::-1]])
         sketch.detail(wet, mix(far, (150, 128, 96), 0.38), style=Style(0.0, shadow=1.0))
     ripple = ribbon([(-1, 0), (-0.3, -0.1), (0.3, 0.06), (1, 0)], 0.10, 0.02)
     for _ in range(26):
-        u, along = dice.uniform(-0.5, 1.5), dice.uniform(0.1, 1.0)
+        u, along = rng.uniform(-0.5, 1.5), rng.uniform(0.1, 1.0)
         y, size = v + (1.04 - v) * along, 0.02 + 0.06 * along
         sketch.detail(
             ripple * size + (u, y),
@@ -242,9 +242,9 @@ def _sand(v: float, wavy: bool, dice: Dice) -> Body:
     return sketch.body()
 
 
-def _sea(v: float, bottom: float, dice: Dice) -> Body:
+def _sea(v: float, bottom: float, rng: Rng) -> Body:
     sketch = Sketch("sea")
-    near = jitter(dice.pick(((96, 188, 200), (88, 176, 196), (116, 196, 196))), dice)
+    near = jitter(rng.pick(((96, 188, 200), (88, 176, 196), (116, 196, 196))), rng)
     far = mix(near, (40, 96, 150), 0.62)
     sketch.part(
         "sea",
@@ -255,20 +255,20 @@ def _sea(v: float, bottom: float, dice: Dice) -> Body:
     )
     crest = ribbon([(-1, 0), (0, -0.12), (1, 0)], 0.11, 0.02)
     for _ in range(34):
-        along = dice.uniform(0.05, 1.0)
-        u, y, size = dice.uniform(-0.5, 1.5), v + (bottom - v) * along, 0.02 + 0.05 * along
+        along = rng.uniform(0.05, 1.0)
+        u, y, size = rng.uniform(-0.5, 1.5), v + (bottom - v) * along, 0.02 + 0.05 * along
         sketch.detail(
             crest * size + (u, y),
-            mix(mix(far, near, along), (255, 255, 255), dice.uniform(0.25, 0.55)),
+            mix(mix(far, near, along), (255, 255, 255), rng.uniform(0.25, 0.55)),
             style=Style(0.0),
         )
     return sketch.body()
 
 
-def _road(top: float, bottom: float, dice: Dice) -> Body:
+def _road(top: float, bottom: float, rng: Rng) -> Body:
     sketch = Sketch("road")
-    tilt = dice.uniform(-0.02, 0.02)
-    grey = jitter(dice.pick(((124, 124, 132), (108, 110, 120), (138, 132, 130))), dice)
+    tilt = rng.uniform(-0.02, 0.02)
+    grey = jitter(rng.pick(((124, 124, 132), (108, 110, 120), (138, 132, 130))), rng)
 
     def strip(v0: float, v1: float, u0: float = LEFT, u1: float = RIGHT) -> np.ndarray:
         return polygon((u0, v0 + tilt * u0), (u1, v0 + tilt * u1), (u1, v1 + tilt * u1), (u0, v1 + tilt * u0))
@@ -277,7 +277,7 @@ def _road(top: float, bottom: float, dice: Dice) -> Body:
     sketch.part("road", strip(top, bottom), mix(grey, (255, 255, 255), 0.1), style=style, rgb_below=grey)
     for v in (top, bottom - 0.007):
         sketch.detail(strip(v, v + 0.007), mix(grey, (250, 248, 236), 0.55), style=style)
-    middle, phase = top + (bottom - top) * 0.46, dice.uniform(0, 0.16)
+    middle, phase = top + (bottom - top) * 0.46, rng.uniform(0, 0.16)
     for i in range(19):
         u = LEFT + phase + i * 0.16
         sketch.detail(strip(middle - 0.005, middle + 0.006, u, u + 0.09), mix(grey, (252, 246, 224), 0.8), style=style)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from evfsam.data.scenes.dice import Dice
 from evfsam.data.scenes.language import REFERRING, expressions
 from evfsam.data.scenes.layout import make_scene
 from evfsam.data.scenes.measure import canonical_size_hw
@@ -15,6 +14,7 @@ from evfsam.data.scenes.model import Scene
 from evfsam.data.scenes.motion import Motion, facing, moved, wander
 from evfsam.data.scenes.occlusion import plan_occlusion
 from evfsam.data.scenes.render import render_parts
+from evfsam.data.scenes.rng import Rng
 
 CLIP_STREAM = 3
 # Of clips in which a hiding is planned; what is said of it is measured afterwards.
@@ -77,15 +77,15 @@ def make_clip(seed: int, frames: int = 48, aspect: float = 1.0) -> Clip:
     In a good part of the clips one thing passes behind another, out of sight, and comes out again. Seeds are
     divided for training and test as those of scenes are.
     """
-    dice = Dice(seed, CLIP_STREAM)
+    rng = Rng(seed, CLIP_STREAM)
     scene = make_scene(seed, aspect)
-    motions = [wander(body, scene.horizon_v, dice) for body in scene.things]
+    motions = [wander(body, scene.horizon_v, rng) for body in scene.things]
     still = all(motion == Motion() for motion in motions)
-    pan_uv = (dice.sign() * dice.uniform(0.05, 0.28), 0.0) if dice.chance(0.5) or still else (0.0, 0.0)
+    pan_uv = (rng.sign() * rng.uniform(0.05, 0.28), 0.0) if rng.chance(0.5) or still else (0.0, 0.0)
     things = [facing(body, motion.travel_uv[0]) for body, motion in zip(scene.things, motions, strict=True)]
-    if dice.chance(OCCLUSION_SHARE):
-        plan_occlusion(things, motions, scene, pan_uv, dice)
-    return Clip(replace(scene, things=tuple(things)), tuple(motions), pan_uv, frames, dice.chance(0.4))
+    if rng.chance(OCCLUSION_SHARE):
+        plan_occlusion(things, motions, scene, pan_uv, rng)
+    return Clip(replace(scene, things=tuple(things)), tuple(motions), pan_uv, frames, rng.chance(0.4))
 
 
 def visible_areas(clip: Clip) -> np.ndarray:

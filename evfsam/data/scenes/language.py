@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from evfsam.data.scenes import claims, words
 from evfsam.data.scenes.claims import PART_AREA, TARGET_AREA, Noun
-from evfsam.data.scenes.dice import Dice
 from evfsam.data.scenes.measure import View, measure
 from evfsam.data.scenes.model import Scene
+from evfsam.data.scenes.rng import Rng
 
 WORDS_STREAM = 2
 COLOUR, PLACE, RELATION, SIZE, NAME = "colour", "place", "relation", "size", "name"
@@ -39,7 +39,7 @@ def expressions(scene: Scene) -> list[Expression]:
 
 def phrase(scene: Scene, view: View) -> list[Expression]:
     """The phrases of a scene of which the view is known."""
-    dice = Dice(scene.seed, WORDS_STREAM)
+    rng = Rng(scene.seed, WORDS_STREAM)
     nouns = claims.noun_phrases(view, scene)
     options = {
         COLOUR: list(claims.colour_claims(view, scene)),
@@ -54,17 +54,17 @@ def phrase(scene: Scene, view: View) -> list[Expression]:
     }
     said: dict[str, Expression] = {}
     for kind, found in options.items():
-        _say(kind, [claim for claim in found if claim.target.area >= TARGET_AREA], said, dice)
-    _say_semantic(scene, view, said, dice)
-    _say_absent(scene, nouns, said, dice)
+        _say(kind, [claim for claim in found if claim.target.area >= TARGET_AREA], said, rng)
+    _say_semantic(scene, view, said, rng)
+    _say_absent(scene, nouns, said, rng)
     return list(said.values())
 
 
-def _say(kind: str, options: list[claims.Claim], said: dict[str, Expression], dice: Dice) -> None:
+def _say(kind: str, options: list[claims.Claim], said: dict[str, Expression], rng: Rng) -> None:
     """Words for as many claims as the quota allows, hard ones first, no target more than three times."""
     count, uses = 0, {}
-    for claim in sorted(dice.shuffled(options), key=lambda claim: not claim.hard):
-        text = _wording(claim, dice)
+    for claim in sorted(rng.shuffled(options), key=lambda claim: not claim.hard):
+        text = _wording(claim, rng)
         target = claim.target.thing if claim.target else None
         if count >= QUOTA[kind] or text in said or uses.get(target, 0) >= 3:
             continue
@@ -72,15 +72,15 @@ def _say(kind: str, options: list[claims.Claim], said: dict[str, Expression], di
         uses[target], count = uses.get(target, 0) + 1, count + 1
 
 
-def _wording(claim: claims.Claim, dice: Dice) -> str:
-    template = dice.pick(claim.templates)
+def _wording(claim: claims.Claim, rng: Rng) -> str:
+    template = rng.pick(claim.templates)
     landmarks = dict(zip("lm", claim.landmarks, strict=False))
     plural = claim.noun.text.replace(claim.noun.kind, words.plural(claim.noun.kind))
     text = template.format(n=claim.noun.text, N=plural, **landmarks)
-    return f"the {text}" if dice.chance(0.5) else text
+    return f"the {text}" if rng.chance(0.5) else text
 
 
-def _say_semantic(scene: Scene, view: View, said: dict[str, Expression], dice: Dice) -> None:
+def _say_semantic(scene: Scene, view: View, said: dict[str, Expression], rng: Rng) -> None:
     """All of a stuff, all of a category, all of a part, and all of a part of one category."""
     found: dict[str, dict[str, list[int]]] = {STUFF: {}, THINGS: {}, PARTS: {}}
     for part in scene.parts:
@@ -95,12 +95,12 @@ def _say_semantic(scene: Scene, view: View, said: dict[str, Expression], dice: D
     for kind, groups in found.items():
         floor = PART_AREA if kind == PARTS else TARGET_AREA
         visible = [(name, ids) for name, ids in groups.items() if sum(view.part_areas[i] for i in ids) >= floor]
-        for name, ids in dice.shuffled(visible)[: QUOTA[kind]]:
+        for name, ids in rng.shuffled(visible)[: QUOTA[kind]]:
             text = words.SEMANTIC + name
             said[text] = Expression(text, kind, tuple(ids), None)
 
 
-def _say_absent(scene: Scene, nouns: list[Noun], said: dict[str, Expression], dice: Dice) -> None:
+def _say_absent(scene: Scene, nouns: list[Noun], said: dict[str, Expression], rng: Rng) -> None:
     """Phrases of things that are not there: another colour, another kind, another place beside a landmark."""
     kinds = {body.kind for body in scene.things}
     stuff = {body.kind for body in scene.stuff}
@@ -110,22 +110,22 @@ def _say_absent(scene: Scene, nouns: list[Noun], said: dict[str, Expression], di
     semantic += [
         f"{kind} {part}" for kind in words.categories() for part in words.part_names(kind) if (kind, part) not in parts
     ]
-    texts = [dice.pick(_absent_colours(scene, dice)), words.SEMANTIC + dice.pick(semantic)]
-    texts.append(dice.pick((dice.pick(missing), claims.coloured(dice.pick(missing), dice.pick(words.colours())))))
+    texts = [rng.pick(_absent_colours(scene, rng)), words.SEMANTIC + rng.pick(semantic)]
+    texts.append(rng.pick((rng.pick(missing), claims.coloured(rng.pick(missing), rng.pick(words.colours())))))
     relations = list(claims.absent_relations(nouns))
     if relations:
-        texts.append(_wording(dice.pick(relations), dice))
+        texts.append(_wording(rng.pick(relations), rng))
     for text in texts:
-        if not text.startswith((words.SEMANTIC, "the ")) and dice.chance(0.5):
+        if not text.startswith((words.SEMANTIC, "the ")) and rng.chance(0.5):
             text = f"the {text}"
         said.setdefault(text, Expression(text, ABSENT, (), None))
 
 
-def _absent_colours(scene: Scene, dice: Dice) -> list[str]:
+def _absent_colours(scene: Scene, rng: Rng) -> list[str]:
     """Kinds that are there, in colours that no part of theirs has, preferring colours that others wear."""
     worn = sorted({body.colour for body in scene.things})
     kinds = sorted({body.kind for body in scene.things})
-    for options in (worn, words.colours()) if dice.chance(0.7) else (words.colours(),):
+    for options in (worn, words.colours()) if rng.chance(0.7) else (words.colours(),):
         texts = []
         for kind in kinds:
             shown = {colour for body in scene.things if body.kind == kind for _, colour in body.parts}

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from evfsam.data.scenes.backdrop import Backdrop, make_backdrop
-from evfsam.data.scenes.dice import Dice
 from evfsam.data.scenes.model import Body, Patch, Pose, Scene
 from evfsam.data.scenes.palette import Rgb, mix, paint
+from evfsam.data.scenes.rng import Rng
 from evfsam.data.scenes.shapes import rotated
 from evfsam.data.scenes.things import KINDS, Kind
 
@@ -24,60 +24,58 @@ def make_scene(seed: int, aspect: float = 1.0) -> Scene:
     The same seed and aspect give the same scene, bit for bit. A thing's colour word is the colour of its
     main part (``Kind.main``: the wall of a house, the shirt of a person, the hull of a boat).
     """
-    dice = Dice(seed, LAYOUT_STREAM)
-    backdrop = make_backdrop(dice)
-    cast = _cast(backdrop, dice)
+    rng = Rng(seed, LAYOUT_STREAM)
+    backdrop = make_backdrop(rng)
+    cast = _cast(backdrop, rng)
     crowd = {4: 1.15, 5: 1.1, 6: 1.0, 7: 0.95, 8: 0.9, 9: 0.86}[len(cast)]
     placed: list[Body] = []
     boxes: list[Box] = []
     for kind, colour in sorted(cast, key=lambda entry: -entry[0].height):
-        placed.append(_place(kind, colour, boxes, backdrop, aspect, crowd, dice))
+        placed.append(_place(kind, colour, boxes, backdrop, aspect, crowd, rng))
         boxes.append(frame_box(placed[-1], aspect))
     placed.sort(key=lambda body: body.depth)
     return Scene(seed, aspect, backdrop.stuff, tuple(placed), backdrop.light, backdrop.horizon)
 
 
-def _cast(backdrop: Backdrop, dice: Dice) -> list[tuple[Kind, str]]:
+def _cast(backdrop: Backdrop, rng: Rng) -> list[tuple[Kind, str]]:
     """Kinds and colours: two groups of the same kind with distractors, then singles to serve as landmarks."""
-    total = dice.weighted({4: 1, 5: 2, 6: 3, 7: 3, 8: 2, 9: 1})
+    total = rng.weighted({4: 1, 5: 2, 6: 3, 7: 3, 8: 2, 9: 1})
     odds = {name: 1.0 for name in KINDS} | {"boat": 2.2 if "sea" in backdrop.zones else 0.5}
     if "road" in backdrop.zones:
         odds |= {"car": 2.2, "bus": 1.4}
     names: list[str] = []
     while len(names) < 7:
-        names.append(dice.weighted({name: weight for name, weight in odds.items() if name not in names}))
+        names.append(rng.weighted({name: weight for name, weight in odds.items() if name not in names}))
     counts = [
-        dice.integer(2, 3 if names[0] in BIG else 4),
-        dice.weighted({1: 1, 2: 3, 3: 1.5}),
-        dice.weighted({1: 2.5, 2: 1}),
+        rng.integer(2, 3 if names[0] in BIG else 4),
+        rng.weighted({1: 1, 2: 3, 3: 1.5}),
+        rng.weighted({1: 2.5, 2: 1}),
     ]
     kinds = [name for name, count in zip(names, counts + [1, 1, 1, 1], strict=True) for _ in range(count)]
-    palette = dice.shuffled(("red", "orange", "yellow", "green", "blue", "purple", "pink", "white"))[
-        : dice.integer(3, 5)
-    ]
-    return [(KINDS[name], _colour(KINDS[name], palette, dice)) for name in kinds[:total]]
+    palette = rng.shuffled(("red", "orange", "yellow", "green", "blue", "purple", "pink", "white"))[: rng.integer(3, 5)]
+    return [(KINDS[name], _colour(KINDS[name], palette, rng)) for name in kinds[:total]]
 
 
-def _colour(kind: Kind, palette: list[str], dice: Dice) -> str:
+def _colour(kind: Kind, palette: list[str], rng: Rng) -> str:
     """Mostly from the scene's own few colours, so that one colour is worn by several kinds."""
     shared = [colour for colour in kind.colours if colour in palette]
-    return dice.pick(shared if shared and dice.chance(0.8) else kind.colours)
+    return rng.pick(shared if shared and rng.chance(0.8) else kind.colours)
 
 
 def _place(
-    kind: Kind, colour: str, boxes: list[Box], backdrop: Backdrop, aspect: float, crowd: float, dice: Dice
+    kind: Kind, colour: str, boxes: list[Box], backdrop: Backdrop, aspect: float, crowd: float, rng: Rng
 ) -> Body:
     """The best of several poses among the boxes already taken: overlap is allowed, but little of it."""
     places = {place: odds for place, odds in kind.places.items() if place in backdrop.zones or place == "air"}
-    place = dice.weighted(places)
+    place = rng.weighted(places)
     draw = kind.draw_aloft if place == "air" and kind.draw_aloft else kind.draw
-    drawn = draw(paint(colour, dice), dice).body()
+    drawn = draw(paint(colour, rng), rng).body()
     points = _all_points(drawn)
-    size = kind.height * crowd * dice.uniform(0.72, 1.3)
-    tolerance = 0.03 if dice.chance(0.6) else 0.3
+    size = kind.height * crowd * rng.uniform(0.72, 1.3)
+    tolerance = 0.03 if rng.chance(0.6) else 0.3
     best: tuple[float, Body] | None = None
     for _ in range(14):
-        pose, depth, support = _pose(kind, place, size, backdrop, dice)
+        pose, depth, support = _pose(kind, place, size, backdrop, rng)
         box = _box_of(to_frame(pose, points, aspect))
         crowding = max((overlap(box, other) for other in boxes), default=0.0)
         if best is None or crowding < best[0]:
@@ -87,22 +85,22 @@ def _place(
     return _hazed(best[1], backdrop.haze_rgb)
 
 
-def _pose(kind: Kind, place: str, size: float, backdrop: Backdrop, dice: Dice) -> tuple[Pose, float, str]:
+def _pose(kind: Kind, place: str, size: float, backdrop: Backdrop, rng: Rng) -> tuple[Pose, float, str]:
     horizon = backdrop.horizon
     if place == "air":
-        depth = dice.uniform(0.15, 1.0)
+        depth = rng.uniform(0.15, 1.0)
         scale = size * (0.62 + 0.45 * depth)
-        v = dice.uniform(scale + 0.02, max(scale + 0.04, horizon + 0.12))
+        v = rng.uniform(scale + 0.02, max(scale + 0.04, horizon + 0.12))
     else:
         far, near = backdrop.zones[place]
-        v = far + (near - far) * dice.uniform() ** 0.85
+        v = far + (near - far) * rng.uniform() ** 0.85
         if place == "ground" and "road" in backdrop.zones:
             v = _off_road(v, backdrop.zones["road"])
         depth = (v - horizon) / (1.0 - horizon)
         scale = size * (0.62 + 0.45 * depth)
-    margin = 0.02 if dice.chance(0.12) else 0.10
-    tilt = kind.tilt * dice.uniform(-1, 1)
-    pose = Pose(dice.uniform(margin, 1 - margin), v, scale, tilt, dice.chance(0.5))
+    margin = 0.02 if rng.chance(0.12) else 0.10
+    tilt = kind.tilt * rng.uniform(-1, 1)
+    pose = Pose(rng.uniform(margin, 1 - margin), v, scale, tilt, rng.chance(0.5))
     return pose, depth, {"air": "", "ground": backdrop.soil}.get(place, place)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from evfsam.data.scenes.dice import Dice
 from evfsam.data.scenes.model import Body
+from evfsam.data.scenes.rng import Rng
 
 ROOTED = ("house", "tree", "flower")  # only the camera moves them
 FACING = ("car", "bus", "dog", "bird", "boat", "person")  # drawn looking to the right
@@ -51,32 +51,32 @@ def facing(body: Body, travel_u: float) -> Body:
     return replace(body, pose=replace(body.pose, mirrored=travel_u < 0))
 
 
-def along(body: Body, travel_uv: tuple[float, float], growth: float, nearer: float, dice: Dice) -> Motion:
+def along(body: Body, travel_uv: tuple[float, float], growth: float, nearer: float, rng: Rng) -> Motion:
     """That way, in the manner of the body's kind: balls roll, boats rock, walkers bob, what flies sways."""
     if body.kind in ROLLING and body.support:
         roll = math.degrees(travel_uv[0] / (body.pose.scale / 2))
         return Motion(travel_uv, growth, nearer, roll=roll)
     if not body.support:
-        sway = (dice.uniform(-0.03, 0.03), dice.uniform(0.01, 0.04))
-        return Motion(travel_uv, growth, nearer, sway, dice.uniform(3, 14), 0.0, dice.uniform(0.7, 1.6))
+        sway = (rng.uniform(-0.03, 0.03), rng.uniform(0.01, 0.04))
+        return Motion(travel_uv, growth, nearer, sway, rng.uniform(3, 14), 0.0, rng.uniform(0.7, 1.6))
     if body.kind == "boat":
-        return Motion(travel_uv, growth, nearer, (0.0, 0.004), dice.uniform(2, 6), 0.0, dice.uniform(1.5, 3))
+        return Motion(travel_uv, growth, nearer, (0.0, 0.004), rng.uniform(2, 6), 0.0, rng.uniform(1.5, 3))
     if body.kind in ("person", "dog", "bird"):
-        return Motion(travel_uv, growth, nearer, (0.0, 0.006), 2.5, 0.0, dice.integer(4, 7))
+        return Motion(travel_uv, growth, nearer, (0.0, 0.006), 2.5, 0.0, rng.integer(4, 7))
     return Motion(travel_uv, growth, nearer)
 
 
-def wander(body: Body, horizon_v: float, dice: Dice) -> Motion:
+def wander(body: Body, horizon_v: float, rng: Rng) -> Motion:
     """Any motion that the body's kind and place allow."""
-    if body.kind in ROOTED or dice.chance(0.15):
+    if body.kind in ROOTED or rng.chance(0.15):
         return Motion()
-    u = dice.sign() * dice.uniform(0.05, 0.4)
+    u = rng.sign() * rng.uniform(0.05, 0.4)
     if not body.support:
-        growth = dice.uniform(0.75, 1.35)
-        return along(body, (u, dice.uniform(-0.12, 0.08)), growth, math.log(growth), dice)
+        growth = rng.uniform(0.75, 1.35)
+        return along(body, (u, rng.uniform(-0.12, 0.08)), growth, math.log(growth), rng)
     if body.support in ("sea", "road"):
-        return along(body, (u, 0.0), 1.0, 0.0, dice)
-    return along(body, *approach(body, u, dice.uniform(-0.1, 0.1), horizon_v), dice)
+        return along(body, (u, 0.0), 1.0, 0.0, rng)
+    return along(body, *approach(body, u, rng.uniform(-0.1, 0.1), horizon_v), rng)
 
 
 def approach(body: Body, u: float, v: float, horizon_v: float) -> tuple[tuple[float, float], float, float]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from evfsam.data.scenes.dice import Dice
 from evfsam.data.scenes.layout import frame_box, overlap
 from evfsam.data.scenes.model import Body, Pose, Scene
 from evfsam.data.scenes.motion import Motion, along, facing, moved
 from evfsam.data.scenes.palette import paint
+from evfsam.data.scenes.rng import Rng
 from evfsam.data.scenes.things import KINDS
 
 FOLLOWED = ("car", "person", "dog", "ball", "bird", "kite", "balloon", "umbrella")
@@ -38,7 +38,7 @@ DRIFT = {"bus": 0.8, "balloon": 0.3}  # how fast they come, as a fraction of the
 
 
 def plan_occlusion(
-    things: list[Body], motions: list[Motion], scene: Scene, pan_uv: tuple[float, float], dice: Dice
+    things: list[Body], motions: list[Motion], scene: Scene, pan_uv: tuple[float, float], rng: Rng
 ) -> None:
     """Sends one thing across the picture and stands or drives another in its way, in place in both lists.
 
@@ -48,10 +48,10 @@ def plan_occlusion(
     candidates = [i for i, body in enumerate(things) if body.kind in FOLLOWED and body.support != "sea"]
     if not candidates:
         return
-    target = dice.pick(candidates)
-    things[target], motions[target] = _cross(target, things, motions, scene, pan_uv, dice)
-    meeting = dice.uniform(0.4, 0.6)
-    choice = _choose_screen(things, target, scene, dice)
+    target = rng.pick(candidates)
+    things[target], motions[target] = _cross(target, things, motions, scene, pan_uv, rng)
+    meeting = rng.uniform(0.4, 0.6)
+    choice = _choose_screen(things, target, scene, rng)
     if choice is None:
         return
     number, screen_body = choice
@@ -69,18 +69,18 @@ def _cross(
     motions: list[Motion],
     scene: Scene,
     pan_uv: tuple[float, float],
-    dice: Dice,
+    rng: Rng,
 ) -> tuple[Body, Motion]:
     """The target small enough to hide, on the clearest of some ways from side to side of the picture."""
     body = things[target]
     _, v0, _, v1 = frame_box(body, scene.aspect)
-    shrink = min(1.0, dice.uniform(*TARGET_HEIGHT) * _short_sides(scene.aspect)[1] / (v1 - v0))
+    shrink = min(1.0, rng.uniform(*TARGET_HEIGHT) * _short_sides(scene.aspect)[1] / (v1 - v0))
     best: tuple[float, Body, Motion] | None = None
     for _ in range(10):
-        start, stop = dice.shuffled((dice.uniform(0.10, 0.26), dice.uniform(0.74, 0.90)))
+        start, stop = rng.shuffled((rng.uniform(0.10, 0.26), rng.uniform(0.74, 0.90)))
         pose = replace(body.pose, u=start, v=min(body.pose.v, 0.86), scale=body.pose.scale * shrink)
         placed = facing(replace(body, pose=pose), stop - start)
-        way = along(placed, (stop - start + pan_uv[0], pan_uv[1]), dice.uniform(0.9, 1.12), 0.0, dice)
+        way = along(placed, (stop - start + pan_uv[0], pan_uv[1]), rng.uniform(0.9, 1.12), 0.0, rng)
         blocked = sum(_blocked(placed, way, things, motions, target, p, scene.aspect) for p in (0.0, 1.0))
         if best is None or blocked < best[0]:
             best = (blocked, placed, way)
@@ -103,28 +103,27 @@ def _blocked(
     return sum(overlap(box, frame_box(other, aspect)) for other in others if other.depth > at.depth)
 
 
-def _choose_screen(things: list[Body], target: int, scene: Scene, dice: Dice) -> tuple[int | None, Body] | None:
+def _choose_screen(things: list[Body], target: int, scene: Scene, rng: Rng) -> tuple[int | None, Body] | None:
     """A thing of the scene that can hide the target (its number and body at the right size), or a new one."""
     in_air = not things[target].support
     kinds = ["balloon", "tree"] if in_air else ["house", "bus", "tree"]
     own = [(i, body) for i, body in enumerate(things) if i != target and body.kind in kinds]
     new = [
-        (None, KINDS[kind].draw(paint(dice.pick(KINDS[kind].colours), dice), dice).body(Pose(0, 0, 1)))
-        for kind in kinds
+        (None, KINDS[kind].draw(paint(rng.pick(KINDS[kind].colours), rng), rng).body(Pose(0, 0, 1))) for kind in kinds
     ]
-    for number, body in [*dice.shuffled(own), *dice.shuffled(new)]:
-        scale = _covering_scale(body.kind, things[target], scene, dice)
+    for number, body in [*rng.shuffled(own), *rng.shuffled(new)]:
+        scale = _covering_scale(body.kind, things[target], scene, rng)
         if scale is not None:
             return number, replace(body, pose=replace(body.pose, scale=scale, turn=0.0))
     return None
 
 
-def _covering_scale(kind: str, target: Body, scene: Scene, dice: Dice) -> float | None:
+def _covering_scale(kind: str, target: Body, scene: Scene, rng: Rng) -> float | None:
     """The screen's scale that hides the target for some frames, or None where that would be too large."""
     screen = SCREENS[kind]
     short_u, short_v = _short_sides(scene.aspect)
     u0, v0, u1, v1 = frame_box(target, scene.aspect)
-    wide = (u1 - u0) * 1.12 / short_u + dice.uniform(0.04, 0.09)
+    wide = (u1 - u0) * 1.12 / short_u + rng.uniform(0.04, 0.09)
     tall = (v1 - v0) * 1.15 / short_v + 0.02
     scale = max(wide / (2 * screen.half_width), tall / (screen.bottom - screen.top))
     return scale if scale <= screen.largest else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evfsam.data.scenes.dice import Dice
+from evfsam.data.scenes.rng import Rng
 
 Rgb = tuple[float, float, float]
 
@@ -43,19 +43,19 @@ def mix(a: Rgb, b: Rgb, amount: float) -> Rgb:
     return tuple(x + (y - x) * amount for x, y in zip(a, b, strict=True))
 
 
-def paint(word: str, dice: Dice) -> Paint:
+def paint(word: str, rng: Rng) -> Paint:
     """A shade of a colour word, jittered so little that it is still called by that word."""
-    return Paint(word, jitter(SHADES[word], dice))
+    return Paint(word, jitter(SHADES[word], rng))
 
 
-def plain(rgb: Rgb, dice: Dice) -> Paint:
+def plain(rgb: Rgb, rng: Rng) -> Paint:
     """A jittered shade that no phrase names."""
-    return Paint("", jitter(rgb, dice))
+    return Paint("", jitter(rgb, rng))
 
 
-def jitter(rgb: Rgb, dice: Dice) -> Rgb:
-    light = dice.uniform(-0.10, 0.10)
+def jitter(rgb: Rgb, rng: Rng) -> Rgb:
+    light = rng.uniform(-0.10, 0.10)
     spread = 7 if max(rgb) - min(rgb) > 30 else 3  # greys keep to grey
     towards = (255.0, 255.0, 255.0) if light > 0 else (0.0, 0.0, 0.0)
     shifted = mix(rgb, towards, abs(light))
-    return tuple(min(255.0, max(0.0, channel + dice.uniform(-spread, spread))) for channel in shifted)
+    return tuple(min(255.0, max(0.0, channel + rng.uniform(-spread, spread))) for channel in shifted)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from evfsam.data.scenes.dice import Dice
 from evfsam.data.scenes.model import Scene
 from evfsam.data.scenes.raster import Patches, Raster
+from evfsam.data.scenes.rng import Rng
 
 TEXTURE_STREAM = 1
 HALO_RADIUS = 0.3  # in short sides
@@ -96,15 +96,13 @@ def _roundness(scene: Scene, table: _Table, ids: np.ndarray, x: np.ndarray, y: n
 
 def _fields(scene: Scene, raster: Raster) -> np.ndarray:
     """(4, H, W) float32: grain, streak, shadow, glow."""
-    dice = Dice(scene.seed, TEXTURE_STREAM)
-    grain = 0.6 * dice.noise(160, 160) + 0.55 * cv2.resize(
-        dice.noise(40, 40), (160, 160), interpolation=cv2.INTER_CUBIC
-    )
+    rng = Rng(scene.seed, TEXTURE_STREAM)
+    grain = 0.6 * rng.noise(160, 160) + 0.55 * cv2.resize(rng.noise(40, 40), (160, 160), interpolation=cv2.INTER_CUBIC)
     size_hw = raster.centre.shape
     return np.stack(
         [
             _texture(scene, grain, size_hw),
-            _texture(scene, dice.noise(110, 22), size_hw),
+            _texture(scene, rng.noise(110, 22), size_hw),
             _shadows(scene, raster.patches, size_hw),
             _halo(scene, size_hw),
         ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from evfsam.data.scenes.dice import Dice
 from evfsam.data.scenes.model import Sketch
 from evfsam.data.scenes.palette import HUES, Paint
+from evfsam.data.scenes.rng import Rng
 from evfsam.data.scenes.things import built, living, toys
 
 
@@ -20,14 +20,14 @@ class Kind:
     """
 
     name: str
-    draw: Callable[[Paint, Dice], Sketch]
+    draw: Callable[[Paint, Rng], Sketch]
     main: str
     parts: tuple[str, ...]
     colours: tuple[str, ...]
     height: float
     places: dict[str, float]
     tilt: float = 4.0
-    draw_aloft: Callable[[Paint, Dice], Sketch] | None = None  # where it looks otherwise in the air
+    draw_aloft: Callable[[Paint, Rng], Sketch] | None = None  # where it looks otherwise in the air
 
 
 _EARTH = {"ground": 0.9, "road": 0.1}

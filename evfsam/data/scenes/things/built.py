@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from evfsam.data.scenes.dice import Dice
 from evfsam.data.scenes.model import Sketch, Style
 from evfsam.data.scenes.palette import HUES, Paint, Rgb, paint
+from evfsam.data.scenes.rng import Rng
 from evfsam.data.scenes.shapes import arc, box, ellipse, polygon, ribbon, smooth
 
 GLASS, GLINT = (150, 202, 232), (196, 228, 244)
@@ -13,9 +13,9 @@ FLAT, SHINY = Style(gradient=0.0), Style(gradient=0.2)
 ROOF_COLOURS = ("red", "brown", "blue", "green", "purple", "orange", "black")
 
 
-def other_colour(word: str, options: tuple[str, ...], dice: Dice) -> Paint:
+def other_colour(word: str, options: tuple[str, ...], rng: Rng) -> Paint:
     """A paint that is not called ``word``."""
-    return paint(dice.pick([option for option in options if option != word]), dice)
+    return paint(rng.pick([option for option in options if option != word]), rng)
 
 
 def pane(sketch: Sketch, x0: float, y0: float, x1: float, y1: float, frame: Rgb) -> None:
@@ -31,20 +31,20 @@ def pane(sketch: Sketch, x0: float, y0: float, x1: float, y1: float, frame: Rgb)
     sketch.detail(box(x0, cy - rim / 2, x1, cy + rim / 2), frame)
 
 
-def house(wall: Paint, dice: Dice) -> Sketch:
+def house(wall: Paint, rng: Rng) -> Sketch:
     sketch = Sketch("house", wall.word)
-    half, eaves = dice.uniform(0.48, 0.66), -dice.uniform(0.50, 0.58)
-    roof = other_colour(wall.word, ROOF_COLOURS, dice)
+    half, eaves = rng.uniform(0.48, 0.66), -rng.uniform(0.50, 0.58)
+    roof = other_colour(wall.word, ROOF_COLOURS, rng)
     trim = (246, 243, 234) if wall.word != "white" else (206, 204, 200)
-    if dice.chance(0.6):
-        x = dice.sign() * half * 0.55
+    if rng.chance(0.6):
+        x = rng.sign() * half * 0.55
         sketch.part("chimney", box(x - 0.055, -0.97, x + 0.055, eaves), (150, 96, 84))
         sketch.detail(box(x - 0.07, -1.0, x + 0.07, -0.95), (120, 76, 70))
     plaster = Style(gradient=0.08, grain=0.02)
     sketch.part("wall", box(-half, eaves - 0.02, half, 0), wall.rgb, wall.word, plaster)
     sketch.detail(box(-half, -0.05, half, 0), wall.darker(0.25))
     sketch.detail(box(-half, eaves - 0.02, half, eaves + 0.045), wall.darker(0.22), style=FLAT)
-    ridge = 0.0 if dice.chance(0.5) else half * 0.5
+    ridge = 0.0 if rng.chance(0.5) else half * 0.5
     low, wide = eaves + 0.02, half + 0.09
     slopes = polygon((-wide, low), (-ridge - 0.02, -0.94), (ridge + 0.02, -0.94), (wide, low))
     sketch.part("roof", slopes, roof.rgb, roof.word, Style(gradient=0.12))
@@ -53,13 +53,13 @@ def house(wall: Paint, dice: Dice) -> Sketch:
         sketch.detail(box(-reach, y - 0.008, reach, y + 0.008), roof.darker(0.18), style=FLAT)
     gutter = polygon((-wide, low), (-wide + 0.015, low - 0.035), (wide - 0.015, low - 0.035), (wide, low))
     sketch.detail(gutter, roof.darker(0.3))
-    _house_front(sketch, wall, half, eaves, trim, dice)
+    _house_front(sketch, wall, half, eaves, trim, rng)
     return sketch
 
 
-def _house_front(sketch: Sketch, wall: Paint, half: float, eaves: float, trim: Rgb, dice: Dice) -> None:
-    door = other_colour(wall.word, ("brown", "red", "blue", "green", "white"), dice)
-    side = dice.pick((-1, 0, 1))
+def _house_front(sketch: Sketch, wall: Paint, half: float, eaves: float, trim: Rgb, rng: Rng) -> None:
+    door = other_colour(wall.word, ("brown", "red", "blue", "green", "white"), rng)
+    side = rng.pick((-1, 0, 1))
     x, top = side * half * 0.52, eaves * 0.66
     sketch.part("door", box(x - 0.115, top - 0.02, x + 0.115, 0, 0.02), trim)
     sketch.detail(box(x - 0.092, top, x + 0.092, 0), door.rgb, style=Style(gradient=0.14))
@@ -76,9 +76,9 @@ def wheel(sketch: Sketch, x: float, radius: float) -> None:
     sketch.detail(ellipse(x, -radius, radius * 0.2), (120, 122, 132))
 
 
-def car(body: Paint, dice: Dice) -> Sketch:
+def car(body: Paint, rng: Rng) -> Sketch:
     sketch = Sketch("car", body.word)
-    long_roof = dice.uniform(0.0, 0.16)
+    long_roof = rng.uniform(0.0, 0.16)
     rear = [(-1.0, -0.20), (-1.02, -0.30), (-1.0, -0.56), (-0.62, -0.64), (-0.42 - long_roof, -0.93)]
     front = [(0.30, -0.94), (0.58, -0.66), (0.95, -0.56), (1.06, -0.36), (1.02, -0.20)]
     outline = smooth(*rear, (-0.05, -1.0), *front, (0.0, -0.17))
@@ -100,9 +100,9 @@ def car(body: Paint, dice: Dice) -> Sketch:
     return sketch
 
 
-def bus(body: Paint, dice: Dice) -> Sketch:
+def bus(body: Paint, rng: Rng) -> Sketch:
     sketch = Sketch("bus", body.word)
-    half = dice.uniform(1.0, 1.2)
+    half = rng.uniform(1.0, 1.2)
     coach = box(-half, -1.0, half, -0.12, 0.1)
     number = sketch.part("body", coach, body.rgb, body.word, Style(gradient=0.12))
     sketch.detail(box(-half + 0.05, -1.0, half - 0.05, -0.94, 0.03), body.lighter(0.35), style=FLAT)
@@ -126,9 +126,9 @@ def bus(body: Paint, dice: Dice) -> Sketch:
     return sketch
 
 
-def boat(hull: Paint, dice: Dice) -> Sketch:
+def boat(hull: Paint, rng: Rng) -> Sketch:
     sketch = Sketch("boat", hull.word)
-    sail = other_colour(hull.word, HUES + ("white", "white"), dice)
+    sail = other_colour(hull.word, HUES + ("white", "white"), rng)
     sketch.part("mast", box(-0.022, -1.0, 0.022, -0.2), (136, 98, 66))
     canvas = Style(gradient=0.14)
     main = smooth((0.04, -0.95), (0.30, -0.66), (0.46, -0.30), (0.24, -0.285), (0.04, -0.29))
@@ -136,10 +136,10 @@ def boat(hull: Paint, dice: Dice) -> Sketch:
     for y, reach in ((-0.74, 0.22), (-0.5, 0.36)):
         seam = ribbon([(0.04, y), (reach * 0.6, y + 0.02), (reach, y + 0.01)], 0.014)
         sketch.detail(seam, sail.darker(0.14), style=FLAT)
-    if dice.chance(0.75):
+    if rng.chance(0.75):
         jib = smooth((-0.05, -0.88), (-0.05, -0.3), (-0.22, -0.3), (-0.38, -0.31), (-0.2, -0.62))
         sketch.part("sail", jib, sail.lighter(0.12), sail.word, canvas)
-    depth = dice.uniform(0.0, 0.03)
+    depth = rng.uniform(0.0, 0.03)
     deck, keel = (
         [(-0.56, -0.25), (0.0, -0.225), (0.64, -0.27)],
         [(0.42, depth), (0.0, 0.015 + depth), (-0.38, depth)],

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from evfsam.data.scenes.dice import Dice
 from evfsam.data.scenes.model import Sketch, Style
 from evfsam.data.scenes.palette import HUES, Paint, Rgb
+from evfsam.data.scenes.rng import Rng
 from evfsam.data.scenes.shapes import arc, box, curve, ellipse, polygon, ribbon, smooth
 from evfsam.data.scenes.things.built import other_colour
 
@@ -21,11 +21,11 @@ def contrast(coat: Paint, amount: float) -> Rgb:
     return coat.lighter(amount) if coat.word != "white" else coat.darker(amount * 0.45)
 
 
-def ball(skin: Paint, dice: Dice) -> Sketch:
+def ball(skin: Paint, rng: Rng) -> Sketch:
     """Plain, with a band around it, or with three panels."""
     sketch = Sketch("ball", skin.word)
     sketch.part("ball", ellipse(0, -0.5, 0.5), skin.rgb, skin.word, ROUND)
-    pattern = dice.pick(("plain", "band", "panels"))
+    pattern = rng.pick(("plain", "band", "panels"))
     if pattern == "band":
         sketch.detail(_ball_band(-0.13, 0.13), contrast(skin, 0.5), style=Style(gradient=0.2))
     if pattern == "panels":
@@ -48,17 +48,17 @@ def _ball_band(top: float, bottom: float) -> np.ndarray:
     return np.concatenate([right, lower, left, upper])
 
 
-def kite(sail: Paint, dice: Dice) -> Sketch:
+def kite(sail: Paint, rng: Rng) -> Sketch:
     sketch = Sketch("kite", sail.word)
-    bow = other_colour(sail.word, HUES, dice)
-    sway = dice.uniform(-0.10, 0.10)
+    bow = other_colour(sail.word, HUES, rng)
+    sway = rng.uniform(-0.10, 0.10)
     tail = [(0, -0.28), (0.1 + sway, -0.2), (-0.08 + sway, -0.1), (0.05 + sway, 0.0), (-0.1 + sway, 0.1)]
     sketch.part("tail", ribbon(tail, 0.028), bow.darker(0.15), bow.word, FLAT)
     for x, y in tail[1:]:
         for side in (-1, 1):
             end = x + side * 0.085
             sketch.detail(polygon((x, y), (end, y - 0.04), (end, y + 0.04)), bow.rgb)
-    wide, waist = dice.uniform(0.3, 0.38), -0.72
+    wide, waist = rng.uniform(0.3, 0.38), -0.72
     sketch.part("body", polygon((0, -1.0), (wide, waist), (0, -0.25), (-wide, waist)), sail.rgb, sail.word)
     second = contrast(sail, 0.4)
     sketch.detail(polygon((0, -1.0), (wide, waist), (0, waist)), second)
@@ -68,7 +68,7 @@ def kite(sail: Paint, dice: Dice) -> Sketch:
     return sketch
 
 
-def balloon(envelope: Paint, dice: Dice) -> Sketch:
+def balloon(envelope: Paint, rng: Rng) -> Sketch:
     """A hot-air balloon with its basket."""
     sketch = Sketch("balloon", envelope.word)
     for side in (-1, 1):
@@ -87,7 +87,7 @@ def balloon(envelope: Paint, dice: Dice) -> Sketch:
 
     sketch.part("envelope", lune(-1, 1), envelope.rgb, envelope.word, Style(gradient=0.14, roundness=0.22))
     second = contrast(envelope, 0.5)
-    if dice.chance(0.7):
+    if rng.chance(0.7):
         for left, right in ((-0.72, -0.32), (0.32, 0.72)):
             sketch.detail(lune(left, right), second, style=Style(gradient=0.12, roundness=0.1))
     else:
@@ -99,7 +99,7 @@ def balloon(envelope: Paint, dice: Dice) -> Sketch:
     return sketch
 
 
-def umbrella(canopy: Paint, dice: Dice) -> Sketch:
+def umbrella(canopy: Paint, rng: Rng) -> Sketch:
     sketch = Sketch("umbrella", canopy.word)
     stick = ribbon([(0, -0.9), (0, -0.3), (0.0, -0.1), (0.06, -0.02), (0.13, -0.08)], 0.04)
     sketch.part("handle", stick, (110, 76, 56))

@@ -1,4 +1,4 @@
-"""The only source of chance in the rendered world."""
+"""The only random number generator of the rendered world."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 T = TypeVar("T")
 
 
-class Dice:
+class Rng:
     """Draws that are the same on every machine for the same seed and stream.
 
     Only ``Generator(PCG64).random()`` is used: it is one multiplication of the bit stream, while numpy may
