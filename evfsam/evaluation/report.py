@@ -1,62 +1,159 @@
-"""An evaluation as JSON and as a table."""
+"""What an evaluation found: one table and one JSON document, whatever was evaluated."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from evfsam.data.scenes import ABSENT, SEEDS
-from evfsam.evaluation.metrics import MaskScores
-from evfsam.evaluation.runner import SceneEvaluation
+from evfsam.evaluation.metrics import THRESHOLDS, Counts, MaskMetrics, MaskScores
+from evfsam.evaluation.records import Record
+from evfsam.evaluation.video_metrics import VideoMetrics, VideoScores
+
+SCHEMA = 1  # of Report.to_json; counts up when a key changes its meaning or goes
+Scores = MaskScores | VideoScores
+
+# Column -> its value in the JSON scores.
+MASK_COLUMNS = {
+    "prompts": "prompts",
+    "gIoU": "giou",
+    "cIoU": "ciou",
+    "mIoU": "miou",
+    "oIoU": "oiou",
+    "P@.5": "p50",
+    "P@.7": "p70",
+    "P@.9": "p90",
+    "N-acc": "n_acc",
+    "T-acc": "t_acc",
+    "change": "change",
+}
+VIDEO_COLUMNS = {
+    "prompts": "prompts",
+    "frames": "frames",
+    "J&F": "jf",
+    "J": "j",
+    "F": "f",
+    "J visible": "j_visible",
+    "J returned": "j_after_occlusion",
+    "hidden empty": "hidden_rejected",
+    "change": "change",
+}
 
 
-def to_json(evaluation: SceneEvaluation) -> dict[str, Any]:
-    """A JSON-ready dict; a score that nothing was there to measure on is null."""
-    return {
-        "data": "scenes",
-        "seed": evaluation.seeds.start,
-        "count": len(evaluation.seeds),
-        "split": split_of(evaluation.seeds),
-        "size_hw": list(evaluation.size_hw),
-        "seconds": round(evaluation.seconds, 1),
-        "scores": {
-            kind: {who: _rounded(scores) for who, scores in row.items()} for kind, row in evaluation.scores.items()
-        },
-    }
+@dataclass
+class Report:
+    """The records of one evaluation and what they add up to.
+
+    Attributes:
+        facts: what was evaluated on what, JSON-ready: model, data, samples, seconds ...
+        records: one per prompt and answerer, in the order of the data set.
+        compared_with: answerer -> the answerer that its change in gIoU (or J&F) is counted from.
+    """
+
+    facts: dict[str, Any]
+    records: Sequence[Record]
+    compared_with: dict[str, str] = field(default_factory=dict)
+
+    def scores(self) -> dict[str, dict[str, Scores]]:
+        """Answerer -> kind -> scores. A kind "a/b" counts for "a" as well; kinds come in the order of the data."""
+        return {
+            who: {kind: metrics.compute() for kind, metrics in _by_kind(records).items()}
+            for who, records in self._by_answerer().items()
+        }
+
+    def changes(self) -> dict[str, dict[str, float]]:
+        """Answerer -> kind -> mean IoU less that of the answerer it is compared with, on the prompts both answered."""
+        by_answerer, changes = self._by_answerer(), {}
+        for who, other in self.compared_with.items():
+            before = {record.key: record.counts.iou for record in by_answerer.get(other, ())}
+            differences: dict[str, list[float]] = {}
+            for record in by_answerer.get(who, ()):
+                if record.key in before:
+                    for kind in _kinds(record.kind):
+                        differences.setdefault(kind, []).append(record.counts.iou - before[record.key])
+            changes[who] = {kind: math.fsum(found) / len(found) for kind, found in differences.items()}
+        return changes
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict. A score that nothing was there to measure on is null."""
+        changes = self.changes()
+        scores = {
+            who: {kind: _flat(found, changes.get(who, {}).get(kind)) for kind, found in row.items()}
+            for who, row in self.scores().items()
+        }
+        return {"schema": SCHEMA, **self.facts, "compared_with": self.compared_with, "scores": scores}
+
+    def to_table(self, details: bool = True) -> str:
+        """Lines of text: a row per answerer and kind of prompt.
+
+        Args:
+            details: whether the probes have rows of finer kinds ("referring/place") as well. The model always has.
+        """
+        return table(self.to_json()["scores"], details)
+
+    def _by_answerer(self) -> dict[str, list[Record]]:
+        found: dict[str, list[Record]] = {}
+        for record in self.records:
+            found.setdefault(record.answerer, []).append(record)
+        return found
 
 
-def to_table(evaluation: SceneEvaluation) -> str:
-    """Lines of text: a row a kind of phrase, columns for the model and whatever it was compared with."""
-    others = list(dict.fromkeys(who for row in evaluation.scores.values() for who in row if who != "model"))
-    head = ["kind", "phrases", "gIoU", "cIoU", "denied", *(f"{who} gIoU" for who in others)]
-    rows = [head] + [_row(kind, scores, others) for kind, scores in evaluation.scores.items()]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    absent = evaluation.scores.get(ABSENT, {}).get("model")
-    if absent:
-        lines.append(f"Absent things answered with an empty mask: {_cell(absent.absent_answered_empty)}.")
+def table(scores: dict[str, dict[str, dict[str, Any]]], details: bool = True) -> str:
+    """The table of the scores in a report's JSON; columns without a value are left out."""
+    if not scores:
+        return "Nothing was scored: no sample has a prompt."
+    rows = [row for kinds in scores.values() for row in kinds.values()]
+    columns = VIDEO_COLUMNS if "jf" in rows[0] else MASK_COLUMNS
+    columns = {title: key for title, key in columns.items() if any(row.get(key) is not None for row in rows)}
+    if all(row.get("miou") == row.get("giou") or row["prompts"] == row["absent"] for row in rows):
+        columns = {title: key for title, key in columns.items() if key not in ("miou", "oiou")}
+    cells = [["answers", "prompts of", *columns]]
+    for who, kinds in scores.items():
+        shown = [kind for kind in kinds if details or "/" not in kind or who == "model"]
+        for i, kind in enumerate(shown):
+            top, slash, finer = kind.partition("/")
+            values = [_cell(kinds[kind].get(key), key) for key in columns.values()]
+            cells.append([who if i == 0 else "", f"- {finer}" if slash else top, *values])
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = [
+        "  ".join([*map(str.ljust, row[:2], widths[:2]), *map(str.rjust, row[2:], widths[2:])]).rstrip()
+        for row in cells
+    ]
     return "\n".join(lines)
 
 
-def split_of(seeds: range) -> str:
-    """The split that holds all the seeds, "train", "validation" or "test"; "mixed" where none does."""
-    return next((name for name, split in SEEDS.items() if seeds[0] in split and seeds[-1] in split), "mixed")
+def _kinds(kind: str) -> tuple[str, ...]:
+    """ "referring/place" -> "referring" and itself."""
+    return (kind.split("/")[0], kind) if "/" in kind else (kind,)
 
 
-def _row(kind: str, scores: dict[str, MaskScores], others: list[str]) -> list[str]:
-    model = scores["model"]
-    own = [str(model.samples), _cell(model.giou), _cell(model.ciou), _cell(model.present_denied)]
-    return [kind, *own, *(_cell(scores[who].giou) if who in scores else "-" for who in others)]
+def _by_kind(records: Sequence[Record]) -> dict[str, MaskMetrics | VideoMetrics]:
+    """Kinds with their finer ones behind them."""
+    tops = {record.kind.split("/")[0]: {} for record in records}
+    for record in records:
+        for kind in _kinds(record.kind):
+            found = tops[kind.split("/")[0]]
+            if kind not in found:
+                found[kind] = MaskMetrics() if isinstance(record.counts, Counts) else VideoMetrics()
+            found[kind].update(record.counts)
+    return {kind: metrics for found in tops.values() for kind, metrics in found.items()}
 
 
-def _cell(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
-
-
-def _rounded(scores: MaskScores) -> dict[str, Any]:
+def _flat(scores: Scores, change: float | None) -> dict[str, Any]:
     values = asdict(scores)
-    return {
-        name: value if isinstance(value, int) else None if math.isnan(value) else round(value, 5)
-        for name, value in values.items()
-    }
+    for threshold, value in zip(THRESHOLDS, values.pop("precision", ()), strict=False):
+        values[f"p{threshold * 100:.0f}"] = value
+    if change is not None:
+        values["change"] = change
+    return {name: value if isinstance(value, int) else _rounded(value) for name, value in values.items()}
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 5)
+
+
+def _cell(value: float | int | None, key: str) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:+.3f}" if key == "change" else f"{value:.3f}"

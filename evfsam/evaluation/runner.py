@@ -1,117 +1,126 @@
-"""Ask about many scenes and keep score by kind of phrase."""
+"""Evaluate a model on a data set: every sample is answered by the model and by the probes beside it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
 
-from evfsam.data.scenes import KINDS_OF_EXPRESSION, REFERRING
-from evfsam.evaluation.answers import Answer, ceiling_answer, exchanged_answer, floor_answer, model_answers
-from evfsam.evaluation.metrics import MaskMetrics, MaskScores
-from evfsam.evaluation.samples import SceneSample, Turn, scene_sample, turns
-from evfsam.evaluation.workers import each
+from evfsam.data.sample import Dataset, Prompt, Sample, VideoSample
+from evfsam.errors import InputError
+from evfsam.evaluation.metrics import Counts, count_as_reference, count_pixels
+from evfsam.evaluation.probes import CLIPS, IMAGES, MODEL, Probe
+from evfsam.evaluation.records import Record, open_records, write_records
+from evfsam.evaluation.report import Report
+from evfsam.evaluation.video_metrics import FrameCounts, count_frames
+from evfsam.evaluation.workers import parallel_map
 from evfsam.predictor import Predictor
 
-SIZE_HW = (320, 320)
-ALL_REFERRING = "referring"
 
-Scores = dict[str, dict[str, MaskScores]]
-Sums = dict[str, dict[str, MaskMetrics]]  # as Scores, of some samples, to be added up
-
-
-@dataclass(frozen=True)
-class SceneEvaluation:
-    """What :func:`evaluate_scenes` found.
-
-    Attributes:
-        seeds: of the scenes, as a range.
-        size_hw: of the pictures, in pixels.
-        scores: kind of phrase -> who answers ("model", "undenied", "exchanged", "floor", "ceiling") -> scores;
-            besides the kinds of ``evfsam.data.scenes`` there is "referring", all phrases that name one thing.
-        seconds: for all of it, rendering included.
-    """
-
-    seeds: range
-    size_hw: tuple[int, int]
-    scores: Scores
-    seconds: float
-
-
-def evaluate_scenes(
+def evaluate(
     predictor: Predictor,
-    seed: int = 900_000,
-    count: int = 500,
-    size_hw: tuple[int, int] = SIZE_HW,
-    exchange: bool = False,
-    floor: bool = False,
-    ceiling: bool = False,
-    on_scene: Callable[[int], None] | None = None,
+    dataset: Dataset,
+    probes: Sequence[Probe] = (),
+    *,
+    limit: int | None = None,
     workers: int = 1,
-) -> SceneEvaluation:
-    """Score a model on scenes ``seed`` to ``seed + count - 1`` of the rendered world, by kind of phrase.
+    records_file: Path | None = None,
+    resume: bool = False,
+    reference_quirks: bool = False,
+    on_sample: Callable[[int], None] | None = None,
+) -> Report:
+    """Score a model on a data set.
 
     Args:
-        size_hw: of the pictures, in pixels; masks are compared at this size.
-        exchange: also with another scene's picture in the multimodal encoder, and with its own, both without
-            denying any phrase: the drop from "undenied" to "exchanged" is what the fusion contributes.
-        floor: also the best constant masks, without any model.
-        ceiling: also the segmenter prompted by the true box and a true point.
-        on_scene: told the number of scenes done after each.
-        workers: processes that share the scenes, see :mod:`evfsam.evaluation.workers`.
+        predictor: the model.
+        dataset: of images or clips, see :mod:`evfsam.data.registry`.
+        probes: what answers beside the model, see :mod:`evfsam.evaluation.probes`.
+        limit: how many samples, from the first on; None for all.
+        workers: processes that share the samples (:func:`evfsam.evaluation.workers.parallel_map`).
+        records_file: where to write one JSON line per prompt and answerer as soon as its sample is done.
+        resume: go on where the records in ``records_file`` end.
+        reference_quirks: text and pixels as in the authors' ``eval.py``: texts are stripped and put in lower case, and
+            overlapping polygons of one annotation are added (:func:`~evfsam.evaluation.metrics.count_as_reference`).
+        on_sample: called with the number of finished samples after each.
 
-    Raises InputError if there are no such scenes.
+    Raises InputError if there is no sample, if a probe cannot be asked about this kind of data, or if the records are
+    those of another run.
     """
     began = time.perf_counter()
-    seeds = range(seed, seed + count)
-    scenes = turns(seeds)
-    start = partial(_start, size_hw, exchange, floor_answer() if floor else None, ceiling)
-    scores = _scores(each(start, predictor, scenes, workers, on_scene))
-    return SceneEvaluation(seeds, size_hw, scores, time.perf_counter() - began)
+    count = len(dataset) if limit is None else min(limit, len(dataset))
+    if count < 1:
+        raise InputError(
+            f"{dataset.name} has {len(dataset)} samples and {limit or 0} are asked for: ask for at least 1."
+        )
+    _require_fit(dataset, probes)
+    everyone = (MODEL, *probes)
+    run = {
+        "model": predictor.info.name,
+        "data": dataset.name,
+        "probes": [probe.name for probe in probes],
+        "reference_quirks": reference_quirks,
+    }
+    kept, file = open_records(records_file, run, resume) if records_file else ([], None)
+    records = [record for record in kept if record.index < count]
+    done = {record.index for record in records}
+    todo = [index for index in range(count) if index not in done]
+    start = partial(_start, dataset, everyone, count, reference_quirks)
+    report = (lambda n: on_sample(len(done) + n)) if on_sample else None
+    with closing(file) if file else nullcontext():
+        for found in parallel_map(start, predictor, todo, workers, report):
+            records += found
+            if file:
+                write_records(file, run, found)
+    runtime = {"device": str(predictor.runtime.device), "precision": predictor.runtime.precision}
+    facts = {**run, **runtime, "samples": count, "seconds": round(time.perf_counter() - began, 1)}
+    return Report(facts, records, {probe.name: probe.compared_with for probe in probes})
+
+
+def _require_fit(dataset: Dataset, probes: Sequence[Probe]) -> None:
+    """Raises InputError for a probe of clips on images, or the other way round."""
+    if probes:
+        kind = CLIPS if isinstance(dataset[0], VideoSample) else IMAGES
+        for probe in probes:
+            if probe.on != kind:
+                raise InputError(f"The probe {probe.name} is for {probe.on}; {dataset.name} has {kind}. Leave it out.")
 
 
 def _start(
-    size_hw: tuple[int, int], exchange: bool, floor: Answer | None, ceiling: bool, predictor: Predictor
-) -> Callable[[Turn], Sums]:
-    own = model_answers(predictor)
-    answers: dict[str, Answer] = {"model": own["model"]}
-    if exchange:
-        answers["undenied"] = own["undenied"]
-        answers["exchanged"] = exchanged_answer(predictor)
-    if floor:
-        answers["floor"] = floor
-    if ceiling:
-        answers["ceiling"] = ceiling_answer(predictor)
-    return lambda turn: _sums(scene_sample(turn, size_hw), answers)
+    dataset: Dataset, probes: Sequence[Probe], count: int, reference_quirks: bool, predictor: Predictor
+) -> Callable[[int], list[Record]]:
+    answerers = {probe.name: probe.make(predictor) for probe in probes}
+
+    @lru_cache(maxsize=2)  # this sample and the one before it
+    def read(index: int) -> Sample | VideoSample:
+        sample = dataset[index]
+        return in_lower_case(sample) if reference_quirks else sample
+
+    def answer(index: int) -> list[Record]:
+        sample, records = read(index), []
+        if not sample.prompts:
+            return records
+        for name, answerer in answerers.items():
+            masks = answerer(sample, lambda: read((index - 1) % count))
+            for number, (prompt, mask) in enumerate(zip(sample.prompts, masks, strict=True)):
+                if mask is not None:
+                    counts = _counts(mask, prompt, reference_quirks)
+                    records.append(Record(index, sample.name, number, prompt.text, prompt.kind, name, counts))
+        return records
+
+    return answer
 
 
-def score(samples: Iterable[SceneSample], answers: dict[str, Answer]) -> Scores:
-    """Kind of phrase -> who answers -> scores; kinds and answers without a sample are left out."""
-    return _scores(_sums(sample, answers) for sample in samples)
+def _counts(mask, prompt: Prompt, reference_quirks: bool) -> Counts | FrameCounts:
+    if prompt.mask.ndim == 3:
+        return count_frames(mask, prompt.mask, prompt.ignore)
+    if reference_quirks:
+        return count_as_reference(mask, prompt.mask, prompt.overlap)
+    return count_pixels(mask, prompt.mask, prompt.ignore)
 
 
-def _sums(sample: SceneSample, answers: dict[str, Answer]) -> Sums:
-    sums: Sums = {}
-    for who, answer in answers.items():
-        for phrase, target, mask in zip(sample.phrases, sample.targets, answer(sample), strict=True):
-            if mask is not None:
-                sums.setdefault(phrase.kind, {}).setdefault(who, MaskMetrics()).update(mask, target)
-    return sums
-
-
-def _scores(samples: Iterable[Sums]) -> Scores:
-    metrics: Sums = {}
-    for sums in samples:
-        for kind, row in sums.items():
-            _merge(metrics.setdefault(kind, {}), row)
-    for kind in REFERRING:
-        if kind in metrics:
-            _merge(metrics.setdefault(ALL_REFERRING, {}), metrics[kind])
-    order = (ALL_REFERRING, *KINDS_OF_EXPRESSION)
-    return {kind: {who: m.compute() for who, m in metrics[kind].items()} for kind in order if kind in metrics}
-
-
-def _merge(row: dict[str, MaskMetrics], other: dict[str, MaskMetrics]) -> None:
-    for who, metrics in other.items():
-        row.setdefault(who, MaskMetrics()).merge(metrics)
+def in_lower_case(sample: Sample | VideoSample) -> Sample | VideoSample:
+    """The sample with its texts as the authors' ``eval.py`` asks them."""
+    return replace(sample, prompts=tuple(replace(p, text=p.text.strip().lower()) for p in sample.prompts))

@@ -9,10 +9,12 @@ from functools import cache
 
 import numpy as np
 
+from evfsam.data.sample import Prompt
 from evfsam.data.scenes import COLOUR, PLACE, RELATION, SIZE, THINGS, Expression, categories, words
 from evfsam.refine.synonyms import SAID_FOR
 
-Reword = Callable[[Expression, np.random.Generator], str | None]  # None: there is no other way to say it
+Phrase = Expression | Prompt
+Reword = Callable[[Phrase, np.random.Generator], str | None]  # None: there is no other way to say it
 
 TEMPLATES = {PLACE: words.PLACES, SIZE: words.SIZES, RELATION: words.RELATIONS}
 SHORTEST_SLIP = 5  # letters, below which a slip may make another word
@@ -27,9 +29,9 @@ class Read:
     fillers: dict[str, str]
 
 
-def read(phrase: Expression) -> Read | None:
+def read(phrase: Phrase) -> Read | None:
     """The template of the phrase's kind, with the most words of its own, that fits it without its article."""
-    fits = list(_fits(phrase.text.removeprefix("the "), TEMPLATES.get(phrase.kind, {})))
+    fits = list(_fits(phrase.text.removeprefix("the "), TEMPLATES.get(_kind(phrase), {})))
     return max(fits, key=lambda fit: len(re.sub(r"\{\w\}", "", fit.template)), default=None)
 
 
@@ -42,7 +44,7 @@ def _fits(text: str, table: dict[str, tuple[str, ...]]) -> Iterator[Read]:
                 yield Read(template, tuple(t for t in plain if t != template), match.groupdict())
 
 
-def paraphrase(phrase: Expression, rng: np.random.Generator) -> str | None:
+def paraphrase(phrase: Phrase, rng: np.random.Generator) -> str | None:
     """ "the car on the left" -> "the left-hand car"."""
     found = read(phrase)
     if found is None or not found.others:
@@ -50,12 +52,12 @@ def paraphrase(phrase: Expression, rng: np.random.Generator) -> str | None:
     return _with_article(phrase.text, found.others[rng.integers(len(found.others))].format(**found.fillers))
 
 
-def word_order(phrase: Expression, rng: np.random.Generator) -> str | None:
+def word_order(phrase: Phrase, rng: np.random.Generator) -> str | None:
     """ "the car on the left" -> "on the left the car"; "the red car" -> "the car red"."""
     found = read(phrase)
     if found is None:
         adjective, _, noun = phrase.text.removeprefix("the ").partition(" ")
-        plain = phrase.kind == COLOUR and noun and " " not in noun
+        plain = _kind(phrase) == COLOUR and noun and " " not in noun
         return _with_article(phrase.text, f"{noun} {adjective}") if plain else None
     before, after = found.template.split("{n}")
     noun = found.fillers["n"]
@@ -64,23 +66,23 @@ def word_order(phrase: Expression, rng: np.random.Generator) -> str | None:
     return f"{after.format(**found.fillers).strip()} {_with_article(phrase.text, noun)}"
 
 
-def first_capital(phrase: Expression, rng: np.random.Generator) -> str:
+def first_capital(phrase: Phrase, rng: np.random.Generator) -> str:
     prefix, text = _prefix(phrase.text)
     return prefix + text[0].upper() + text[1:]
 
 
-def all_capitals(phrase: Expression, rng: np.random.Generator) -> str:
+def all_capitals(phrase: Phrase, rng: np.random.Generator) -> str:
     prefix, text = _prefix(phrase.text)
     return prefix + text.upper()
 
 
-def plural(phrase: Expression, rng: np.random.Generator) -> str | None:
+def plural(phrase: Phrase, rng: np.random.Generator) -> str | None:
     """ "[semantic] car" -> "[semantic] cars"."""
     prefix, text = _prefix(phrase.text)
-    return prefix + words.plural(text) if phrase.kind == THINGS and text in categories() else None
+    return prefix + words.plural(text) if _kind(phrase) == THINGS and text in categories() else None
 
 
-def strange_word(phrase: Expression, rng: np.random.Generator) -> str | None:
+def strange_word(phrase: Phrase, rng: np.random.Generator) -> str | None:
     """ "the red boat" -> "the red ship": one word put as people may and the rendered world never does."""
     prefix, text = _prefix(phrase.text)
     spoken = text.split(" ")
@@ -99,7 +101,7 @@ def _never_said(word: str) -> tuple[str, ...]:
     return tuple(other for other in SAID_FOR.get(word, "").split() if other not in said)
 
 
-def slip(phrase: Expression, rng: np.random.Generator) -> str | None:
+def slip(phrase: Phrase, rng: np.random.Generator) -> str | None:
     """Two neighbouring letters of a longer word exchanged, or one of them left out; the first letter stays."""
     prefix, text = _prefix(phrase.text)
     spoken = text.split(" ")
@@ -116,13 +118,18 @@ def slip(phrase: Expression, rng: np.random.Generator) -> str | None:
 
 WORDINGS: dict[str, Reword] = {
     "paraphrase": paraphrase,
-    "word order": word_order,
-    "first capital": first_capital,
-    "all capitals": all_capitals,
+    "word_order": word_order,
+    "first_capital": first_capital,
+    "all_capitals": all_capitals,
     "plural": plural,
-    "spelling slip": slip,
-    "a word it never learned": strange_word,
+    "misspelling": slip,
+    "unknown_word": strange_word,
 }
+
+
+def _kind(phrase: Phrase) -> str:
+    """ "referring/place", as samples have it, is "place"."""
+    return phrase.kind.rpartition("/")[2]
 
 
 def _prefix(text: str) -> tuple[str, str]:

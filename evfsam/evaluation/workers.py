@@ -1,7 +1,7 @@
-"""The samples of an evaluation, asked one after the other here or shared among processes.
+"""Work on many items with one model: one after the other here, or shared among processes.
 
-Shared, every process loads the model for itself, on the same device. What each sample gives comes back in the samples'
-order, so that an evaluation adds up the same whoever asked.
+Every process loads the model for itself, on the same device. Results come back in the order of the items, so that an
+evaluation adds up to the same numbers with any number of processes.
 """
 
 from __future__ import annotations
@@ -26,66 +26,69 @@ from evfsam.predictor import Predictor
 from evfsam.runtime import Runtime
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
-Ask = Callable[[Item], Found]
+Result = TypeVar("Result")
+Work = Callable[[Item], Result]
 
-SLICES = 4  # a worker, at least, so that all end at about the same time
-LONGEST_SLICE = 8  # items; neighbours stay together, for the exchange test uses each picture for two of them
+SLICES = 4  # at least so many per worker, so that all end at about the same time
+LONGEST_SLICE = 8  # items; neighbours stay together, because an item may need the one before it
 
 _given: list = []  # in a worker: what it is to do
 
 
-def each(
-    start: Callable[[Predictor], Ask],
+def parallel_map(
+    start: Callable[[Predictor], Work],
     predictor: Predictor,
     items: Sequence[Item],
     workers: int = 1,
     on_item: Callable[[int], None] | None = None,
-) -> Iterator[Found]:
-    """What asking gives for each item, in order.
+) -> Iterator[Result]:
+    """The results of all items, in their order.
 
     Args:
-        start: makes of a predictor what is asked about an item; once a process. Two or more processes need it, the
-            items and what they give to be picklable: it is then a ``functools.partial`` of a module's function.
-        workers: processes. One is this one; more are new ones of one thread each. A script that wants more keeps its
-            own work behind ``if __name__ == "__main__"``, for they import it.
-        on_item: told the number of items done after each.
+        start: predictor -> the function that is called with each item. It is called once per process. With two or more
+            processes, it, the items and the results must be picklable: use a ``functools.partial`` of a module's
+            function.
+        predictor: the model.
+        items: what to work on.
+        workers: processes. One is this process; more are new ones with one thread each. A script that uses more keeps
+            its own work behind ``if __name__ == "__main__"``, because they import it.
+        on_item: called with the number of finished items after each.
 
-    Raises what ``start`` and asking raise, and EvfSamError if a worker dies.
+    Raises what ``start`` and its function raise, and EvfSamError if a worker dies.
     """
     alone = workers == 1 or len(items) < 2
-    found = map(start(predictor), items) if alone else _shared(start, predictor, items, workers)
-    for done, one in enumerate(found, start=1):
-        yield one
+    results = map(start(predictor), items) if alone else _shared(start, predictor, items, workers)
+    for done, result in enumerate(results, start=1):
+        yield result
         if on_item:
             on_item(done)
 
 
-def _shared(start: Callable, predictor: Predictor, items: Sequence[Item], workers: int) -> Iterator[Found]:
+def _shared(start: Callable, predictor: Predictor, items: Sequence[Item], workers: int) -> Iterator[Result]:
     spawn = multiprocessing.get_context("spawn")  # neither threads nor CUDA outlive a fork
     checkpoint = predictor.checkpoint
     given = (start, checkpoint.folder, checkpoint.info, predictor.runtime)
     pool = ProcessPoolExecutor(min(workers, len(items)), spawn, _begin, given)
     length = min(LONGEST_SLICE, -(-len(items) // (workers * SLICES)))
     try:
-        yield from pool.map(_answer, items, chunksize=length)
+        yield from pool.map(_work_on, items, chunksize=length)
     except BrokenProcessPool:
         raise EvfSamError(
-            f"One of {workers} workers was ended, perhaps for want of memory; try again with fewer."
+            f"One of {workers} workers was ended, perhaps because memory ran out; try again with fewer."
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _begin(*given) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends them without a word: one process tells of it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends them silently; one process reports it
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     _given[:] = given
 
 
 @cache
-def _ask() -> Ask:
+def _work() -> Work:
     """Not made in :func:`_begin`, whose errors would not reach the process that shares."""
     start, folder, info, runtime = _given
     return start(_load(folder, info, runtime))
@@ -96,5 +99,5 @@ def _load(folder: Path, info: CheckpointInfo, runtime: Runtime) -> Predictor:
     return Predictor(replace(loaded, info=info), runtime)
 
 
-def _answer(item: Item) -> Found:
-    return _ask()(item)
+def _work_on(item: Item) -> Result:
+    return _work()(item)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.data.scenes import VALIDATION
-from evfsam.evaluation.runner import SIZE_HW
-from evfsam.evaluation.samples import Turn, scene_sample, turns
-from evfsam.evaluation.workers import each
+from evfsam.data.scenes.dataset import SceneDataset
+from evfsam.evaluation.workers import parallel_map
 from evfsam.predictor import Predictor
 from evfsam.refine.rejection import presence_logits
 from evfsam.runtime import choose_runtime
@@ -23,7 +23,7 @@ DENIED = 0.035
 
 
 def presence_threshold(checkpoint: Path, scenes: int, workers: int = 1) -> float:
-    """The highest threshold that denies at most :data:`DENIED` of what is there.
+    """The highest threshold that rejects at most :data:`DENIED` of what is there.
 
     Args:
         checkpoint: folder of the published layout.
@@ -31,16 +31,15 @@ def presence_threshold(checkpoint: Path, scenes: int, workers: int = 1) -> float
         workers: processes that share them, see :mod:`evfsam.evaluation.workers`.
     """
     predictor = Predictor(load_checkpoint(checkpoint), choose_runtime("cpu"))
-    presences = [
-        presence for found in each(_start, predictor, turns(VALIDATION[:scenes]), workers) for presence in found
-    ]
+    start = partial(_start, SceneDataset(VALIDATION[:scenes]))
+    presences = [p for found in parallel_map(start, predictor, range(scenes), workers) for p in found]
     return round(float(np.quantile(presences, DENIED)), 4)
 
 
-def _start(predictor: Predictor) -> Callable[[Turn], list[float]]:
-    def presences(turn: Turn) -> list[float]:
-        sample = scene_sample(turn, SIZE_HW)
-        there = [phrase.text for phrase, target in zip(sample.phrases, sample.targets, strict=True) if target.any()]
+def _start(dataset: SceneDataset, predictor: Predictor) -> Callable[[int], list[float]]:
+    def presences(index: int) -> list[float]:
+        sample = dataset[index]
+        there = [prompt.text for prompt in sample.prompts if prompt.mask.any()]
         masks, _ = predictor.decode(predictor.encode(sample.image), there, [None] * len(there))
         return presence_logits(masks).sigmoid().tolist()
 

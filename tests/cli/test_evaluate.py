@@ -1,86 +1,93 @@
-"""The evaluate verb prints and writes the same scores as the library computes."""
+"""The verb evaluate prints and writes what the library computes."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import re
 
 import pytest
+from PIL import Image
 
-from evfsam import Predictor
 from evfsam.__main__ import main
-from evfsam.evaluation.report import to_json
-from evfsam.evaluation.runner import evaluate_scenes
+from evfsam.cli.evaluate import _size_hw
+from evfsam.data.scenes.dataset import SceneDataset
+from evfsam.evaluation.runner import evaluate
+from evfsam.predictor import Predictor
 from tests.data.photographs import make_pack
 
 SCENES = ["evaluate", "--data", "scenes", "--seed", "900000", "--count", "2", "--size", "64"]
 
 
-def test_scores_are_printed_and_written(random_checkpoint, tmp_path, capsys):
+@pytest.fixture
+def model(random_checkpoint):
+    return ["--model", str(random_checkpoint), "--device", "cpu"]
+
+
+def test_scores_are_printed_and_written(model, random_checkpoint, tmp_path, capsys):
     path = tmp_path / "out.json"
-    assert main([*SCENES, "--model", str(random_checkpoint), "--exchange", "--json", str(path)]) == 0
+    assert main([*SCENES, *model, "--probes", "oracle_point", "--json", str(path)]) == 0
     result = json.loads(path.read_text())
-    evaluation = evaluate_scenes(Predictor.from_pretrained(random_checkpoint), 900_000, 2, (64, 64), exchange=True)
-    assert result["scores"] == to_json(evaluation)["scores"]
-    assert (result["model"], result["seed"], result["count"], result["split"]) == (
+    predictor = Predictor.from_pretrained(random_checkpoint, device="cpu")
+    scores = evaluate(predictor, SceneDataset(range(900_000, 900_002), (64, 64))).to_json()["scores"]
+    assert result["scores"]["model"] == scores["model"]
+    assert (result["model"], result["samples"], result["data"]) == (
         "random-sam2",
-        900_000,
         2,
-        "test",
+        "scenes from seed 900000, 64 x 64 px",
     )
     table = capsys.readouterr().out
-    for kind, row in result["scores"].items():
-        line = next(line for line in table.splitlines() if line.startswith(f"{kind} "))
-        assert f"{row['model']['giou']:.3f}" in line and f"{row['exchanged']['giou']:.3f}" in line
+    for kind, row in result["scores"]["oracle_point"].items():
+        assert f"{row['giou']:.3f}" in table and kind.split("/")[-1] in table
 
 
-def test_answered_once_is_what_the_checkpoint_says_without_a_click_of_its_own(tmp_path, capsys):
-    paths = [tmp_path / "twice.json", tmp_path / "once.json"]
-    command = ["evaluate", "--seed", "900000", "--count", "1", "--model", "evf-sam2-tiny"]
-    for path, options in zip(paths, ([], ["--once"]), strict=True):
-        assert main([*command, *options, "--json", str(path)]) == 0
-    twice, once = (json.loads(path.read_text())["scores"] for path in paths)
-    predictor = Predictor.from_pretrained("evf-sam2-tiny")
-    first = predictor.with_refinement(replace(predictor.info.refinement, point_refinement=False))
-    plain = evaluate_scenes(first, 900_000, 1)
-    assert once == to_json(plain)["scores"]
-    assert once["referring"] != twice["referring"] and once["stuff"] == twice["stuff"]
-
-
-def test_json_alone_on_standard_output(random_checkpoint, capsys):
-    assert main([*SCENES, "--model", str(random_checkpoint), "--json", "-"]) == 0
-    assert json.loads(capsys.readouterr().out)["data"] == "scenes"
-
-
-@pytest.mark.parametrize("measure", ["robustness", "clicks"])
-def test_other_measures_are_printed_and_written(random_checkpoint, tmp_path, capsys, monkeypatch, measure):
-    monkeypatch.setattr("evfsam.evaluation.robustness.SIZES", (32,))
-    path = tmp_path / "out.json"
-    command = ["evaluate", f"--{measure}", "--count", "1", "--model", str(random_checkpoint), "--json", str(path)]
+def test_one_command_writes_everything_and_goes_on_where_it_stopped(model, tmp_path, capsys):
+    records, sheet = tmp_path / "records.jsonl", tmp_path / "worst.jpg"
+    command = [*SCENES, *model, "--records", str(records), "--worst", "3", str(sheet), "--json", "-"]
     assert main(command) == 0
-    result = json.loads(path.read_text())
-    table = capsys.readouterr().out
-    assert result["measure"] == measure and all(name in table for name in result["scores"])
+    first = json.loads(capsys.readouterr().out)
+    rows = [json.loads(line) for line in records.read_text().splitlines()]
+    assert {"name", "prompt", "kind", "iou", "intersection", "union"} <= set(rows[0])
+    assert {row["name"] for row in rows} == {"scene 900000", "scene 900001"}
+    assert Image.open(sheet).format == "JPEG"
+    records.write_text(records.read_text()[:-200])
+    assert main([*command, "--resume"]) == 0
+    assert json.loads(capsys.readouterr().out)["scores"] == first["scores"]
+    assert len(records.read_text().splitlines()) == len(rows)
 
 
-def test_photographs_are_scored_from_their_folder(random_checkpoint, tmp_path, capsys):
+def test_photographs_are_scored_from_their_folder(model, tmp_path, capsys):
     folder = make_pack(tmp_path)
-    command = ["evaluate", "--data", "ccp", "--folder", str(folder), "--count", "1", "--composed", "1"]
-    assert main([*command, "--model", str(random_checkpoint), "--json", "-"]) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert result["data"] == "ccp" and result["prompts"]["[semantic] coat"]["samples"] == 1
+    command = ["evaluate", "--data", "ccp:val", "--root", str(folder), "--limit", "1", "--probes", "constant_mask"]
+    assert main([*command, *model, "--json", "-"]) == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    assert scores["model"]["semantic/coat"]["prompts"] == scores["constant_mask"]["semantic/coat"]["prompts"] == 1
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--data", "ccp"], "--folder"),
+        (["--data", "ccp"], "--root"),
+        (["--data", "refcoco2030"], "Known ones: .*scenes"),
+        (["--data", "scenes:best"], "no split 'best'"),
+        (["--data", "ccp", "--root", "nowhere"], "no pack of photographs"),
+        (["--data", "ccp", "--seed", "1"], "--seed is for"),
         (["--workers", "0"], "from 1 to 256"),
         (["--json", "nowhere/scores.json"], "no folder 'nowhere'"),
-        (["--data", "clips", "--clicks"], "measured on scenes"),
-        (["--data", "ccp", "--folder", "nowhere"], "no pack of photographs"),
+        (["--records", "nowhere/x.jsonl"], "no folder 'nowhere'"),
+        (["--size", "wide"], "--size is"),
+        (["--size", "320x"], "--size is"),
+        (["--worst", "no", "x.jpg"], "--worst is"),
+        (["--probes", "magic"], "Known ones: .*oracle_box"),
+        (["--data", "clips", "--probes", "oracle_box"], "oracle_box is for images"),
+        (["--resume"], "--records"),
+        (["--data", "scenes:test", "--limit", "0"], "--limit is 0"),
     ],
 )
-def test_what_cannot_be_measured_is_said(random_checkpoint, capsys, options, told):
-    assert main(["evaluate", *options, "--model", str(random_checkpoint)]) == 2
-    assert told in capsys.readouterr().err
+def test_what_cannot_be_measured_is_said(model, capsys, options, told):
+    assert main(["evaluate", *options, *model]) == 2
+    assert re.search(told, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("size", "size_hw"), [("64", (64, 64)), ("96x32", (32, 96))])
+def test_sizes_are_width_and_height(size, size_hw):
+    assert _size_hw(size) == size_hw

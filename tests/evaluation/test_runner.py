@@ -1,26 +1,28 @@
-"""Who answers what: the truth is perfect, floor and ceiling are what they say, the exchange is one."""
+"""A real model on real samples: images, clips and photographs, with one process or several."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-from evfsam.data.scenes import KINDS_OF_EXPRESSION, REFERRING, SEEDS
+from evfsam.data.registry import open_dataset
+from evfsam.data.scenes.dataset import ClipDataset, SceneDataset
 from evfsam.errors import InputError
-from evfsam.evaluation.answers import exchanged_answer, fit_mean_mask, floor_answer, model_answers, true_clicks
-from evfsam.evaluation.report import split_of, to_json, to_table
-from evfsam.evaluation.runner import ALL_REFERRING, SceneEvaluation, evaluate_scenes, score
-from evfsam.evaluation.samples import scene_samples
+from evfsam.evaluation.contact_sheet import CELL, COLUMNS, GAP, LINE, answer_again, contact_sheet, worst_records
+from evfsam.evaluation.metrics import Counts
+from evfsam.evaluation.probes import PROBES, constant_mask
+from evfsam.evaluation.records import Record
+from evfsam.evaluation.runner import evaluate
+from evfsam.media.images import open_image
 from evfsam.predictor import Predictor
-from evfsam.refine.refinement import Refinement
+from evfsam.processing.inputs import prepare
+from tests.data.photographs import make_pack
+from tests.random_tracker import save_random_tracker
 
-SIZE_HW = (48, 64)
-SEEDS_HERE = range(900_000, 900_004)
-
-
-@pytest.fixture(scope="module")
-def samples():
-    return list(scene_samples(SEEDS_HERE, SIZE_HW))
+SCENES = SceneDataset(range(900_000, 900_005), (48, 64))
+CLIPS = ClipDataset(range(900_000, 900_003), (32, 48), frames=4)
 
 
 @pytest.fixture(scope="module")
@@ -28,133 +30,97 @@ def predictor(random_checkpoint):
     return Predictor.from_pretrained(random_checkpoint, device="cpu")
 
 
-def test_the_truth_is_perfect_and_silence_is_right_only_about_absent_things(samples):
-    answers = {
-        "model": lambda sample: list(sample.targets),
-        "silence": lambda sample: [np.zeros(SIZE_HW, bool) for _ in sample.phrases],
-    }
-    scores = score(samples, answers)
-    assert set(scores) == {ALL_REFERRING, *KINDS_OF_EXPRESSION}
-    for kind, row in scores.items():
-        assert row["model"].giou == row["model"].ciou == 1
-        assert row["silence"].giou == (kind == "absent")
-    assert scores["absent"]["silence"].absent_answered_empty == 1
-    assert scores["stuff"]["silence"].present_denied == 1
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory):
+    return Predictor.from_pretrained(save_random_tracker(tmp_path_factory.mktemp("tracker") / "tracker"), device="cpu")
 
 
-def test_referring_is_all_that_name_one_thing(samples, predictor):
-    scores = score(samples, model_answers(predictor))
-    kinds = [scores[kind]["model"] for kind in REFERRING if kind in scores]
-    whole = scores[ALL_REFERRING]["model"]
-    assert whole.samples == sum(kind.samples for kind in kinds)
-    assert whole.giou == pytest.approx(sum(kind.giou * kind.samples for kind in kinds) / whole.samples)
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory):
+    return make_pack(tmp_path_factory.mktemp("ccp"))
 
 
-def test_scenes_are_the_same_every_time_and_each_has_another_ones_picture(samples):
-    again = list(scene_samples(SEEDS_HERE, SIZE_HW))
-    for one, two in zip(samples, again, strict=True):
-        assert (one.image == two.image).all() and one.phrases == two.phrases
-        assert (one.other_image == two.other_image).all()
-        assert (one.other_image != one.image).any()
-        assert all(target.shape == SIZE_HW for target in one.targets)
-    assert (samples[1].other_image == samples[0].image).all()
+def without_time(report):
+    return {key: value for key, value in report.to_json().items() if key != "seconds"}
 
 
-def test_the_exchange_changes_what_the_encoder_sees_and_nothing_else(samples, predictor, monkeypatch):
-    sample, seen = samples[0], []
-    segment = Predictor.segment
-
-    def watched(self, picture, phrases):
-        seen.append(picture)
-        return segment(self, picture, phrases)
-
-    monkeypatch.setattr(Predictor, "segment", watched)
-    exchanged_answer(predictor)(sample)
-    own, other = predictor.encode(sample.image), predictor.encode(sample.other_image)
-    assert (seen[0].features.image_embeddings == own.features.image_embeddings).all()
-    assert (seen[0].encoder_pixels == other.encoder_pixels).all()
-    assert (own.encoder_pixels != other.encoder_pixels).any()
-
-
-@pytest.mark.parametrize("threshold", [None, 0.5])
-def test_undenied_are_the_same_answers_without_the_threshold(samples, predictor, threshold):
-    """As users get them, and as they would be if nothing were denied; half of the presences lie below the threshold."""
-    sample = samples[0]
-    phrases = [phrase.text for phrase in sample.phrases]
-    if threshold:
-        threshold = float(np.median([result.presence for result in predictor.segment(sample.image, phrases)]))
-    predictor = predictor.with_refinement(Refinement(reject_below=threshold))
-    answers = {who: answer(sample) for who, answer in model_answers(predictor).items()}
-    expected = {"model": predictor, "undenied": predictor.with_refinement(Refinement())}
-    for who, one in expected.items():
-        masks = [result.mask for result in one.segment(sample.image, phrases)]
-        assert all((mask == answer).all() for mask, answer in zip(masks, answers[who], strict=True))
-    differ = [(a != b).any() for a, b in zip(answers["model"], answers["undenied"], strict=True)]
-    assert any(differ) == (threshold is not None)
+@pytest.mark.usefixtures("one_thread")
+def test_several_processes_give_the_numbers_of_one(predictor, tmp_path):
+    probes = [*map(PROBES.get, ("no_rejection", "swapped_image", "oracle_prompt", "noise", "misspelling", "clicks_1"))]
+    probes.append(constant_mask(SceneDataset(range(800_000, 800_005), (32, 32))))
+    one = evaluate(predictor, SCENES, probes, records_file=tmp_path / "1.jsonl")
+    two = evaluate(predictor, SCENES, probes, workers=2, records_file=tmp_path / "2.jsonl")
+    assert without_time(one) == without_time(two) and list(one.records) == list(two.records)
+    assert (tmp_path / "1.jsonl").read_text() == (tmp_path / "2.jsonl").read_text()
+    scores = one.scores()
+    assert list(scores) == ["model", *(probe.name for probe in probes)]
+    assert {"referring", "referring/place", "semantic/stuff", "part", "absent"} <= set(scores["model"])
+    assert "absent" not in scores["oracle_prompt"] and set(scores["clicks_1"]) <= set(scores["model"])
+    assert scores["constant_mask"]["absent"].giou == 1
 
 
-def test_the_floor_is_the_best_constant():
-    """Three masks of the left half and one of the right: the left half it is."""
-    left = np.zeros((4, 8), bool)
-    left[:, :4] = True
-    constant = fit_mean_mask(np.stack([left, left, left, ~left]))
-    assert (constant.at((4, 8)) == left).all()
-    assert constant.at((40, 40)).shape == (40, 40)
-    assert not fit_mean_mask(np.zeros((3, 4, 8), bool)).at((4, 8)).any()
+def test_clips_are_tracked(tracker):
+    probes = [PROBES[name] for name in ("memory_only", "tracked_box", "frame_by_frame")]
+    report = evaluate(tracker, CLIPS, probes)
+    scores = report.scores()
+    assert list(scores) == ["model", "memory_only", "tracked_box", "frame_by_frame"]
+    (kind,) = {kind for row in scores.values() for kind in row if "/" not in kind}
+    assert kind == "referring" and scores["model"][kind].frames == 4 * scores["model"][kind].prompts > 0
+    assert "J&F" in report.to_table()
+    sheet = contact_sheet(list(answer_again(tracker, CLIPS, worst_records(report.records, 1), False)))
+    assert sheet.size == (COLUMNS * (CELL + GAP) + GAP, CELL + 2 * LINE + 2 * GAP)
 
 
-def test_the_floor_knows_where_the_sky_is(samples):
-    """Constants fitted on other scenes overlap stuff better than a filled frame, and deny what is absent."""
-    scores = score(
-        samples,
-        {
-            "model": floor_answer(range(800_000, 800_030)),
-            "all": lambda sample: [np.ones(SIZE_HW, bool) for _ in sample.phrases],
-        },
-    )
-    assert scores["stuff"]["model"].giou > scores["stuff"]["all"].giou + 0.1
-    assert scores["absent"]["model"].giou == 1
+def test_photographs_are_scored_by_prompt(predictor, pack):
+    report = evaluate(predictor, open_dataset("ccp", pack), [constant_mask(open_dataset("ccp:train", pack))])
+    scores = report.scores()
+    assert scores["model"]["semantic/coat"].prompts == 2
+    # The drawn people all stand alike, so that a constant mask is nearly perfect.
+    assert scores["constant_mask"]["semantic/person"].giou > 0.9
+    composed = evaluate(predictor, open_dataset("ccp:composed", pack), limit=4).scores()
+    assert "referring/place" in composed["model"]
 
 
-def test_true_clicks_lie_inside():
-    ring = np.zeros((20, 30), bool)
-    ring[4:17, 5:25] = True
-    ring[7:14, 8:22] = False
-    clicks = true_clicks(ring)
-    x, y = clicks.points.coords[0]
-    assert ring[int(y), int(x)] and clicks.box == (5, 4, 25, 17) and list(clicks.points.labels) == [1]
+def test_the_model_sees_the_pixels_of_the_app(predictor, pack, monkeypatch):
+    """The file of a sample, opened as the page opens it, makes the same model inputs."""
+    dataset = open_dataset("ccp", pack)
+    seen = []
+    encode_image = type(predictor.model).encode_image
+
+    def watched(self, pixels):
+        seen.append(pixels)
+        return encode_image(self, pixels)
+
+    monkeypatch.setattr(type(predictor.model), "encode_image", watched)
+    evaluate(Predictor(predictor.checkpoint, predictor.runtime), dataset, limit=1)
+    image = open_image(dataset.photos[0].picture)
+    assert torch.equal(seen[0], prepare(image, predictor.model.config.pixels).segmenter_pixels)
 
 
-def test_everything_at_once(predictor):
-    told = []
-    evaluation = evaluate_scenes(
-        predictor, 900_000, 2, SIZE_HW, exchange=True, floor=True, ceiling=True, on_scene=told.append
-    )
-    assert told == [1, 2]
-    for kind, row in evaluation.scores.items():
-        expected = {"model", "undenied", "exchanged", "floor"} | ({"ceiling"} if kind != "absent" else set())
-        assert set(row) == expected
-    document = to_json(evaluation)
-    assert document["scores"]["stuff"]["model"]["absent_answered_empty"] is None
-    assert "ceiling gIoU" in to_table(evaluation)
+@pytest.mark.parametrize(("data", "probe"), [(SCENES, "memory_only"), (CLIPS, "oracle_box"), (CLIPS, "noise")])
+def test_probes_of_other_data_are_refused(predictor, data, probe):
+    with pytest.raises(InputError, match=f"{probe} is for"):
+        evaluate(predictor, data, [PROBES[probe]])
 
 
-@pytest.mark.parametrize(
-    ("seeds", "split"),
-    [
-        (SEEDS["test"], "test"),
-        (range(900_000, 900_001), "test"),
-        (range(0, 10), "train"),
-        (range(799_999, 800_001), "mixed"),
-        (range(2_000_000, 2_000_001), "mixed"),
-    ],
-)
-def test_the_report_names_the_split(seeds, split):
-    assert split_of(seeds) == split
-    assert to_json(SceneEvaluation(seeds, SIZE_HW, {}, 1.0))["split"] == split
+def record(index: int, kind: str = "place", iou: float = 0.0, wrong: int = 10) -> Record:
+    inside = round(iou * 100)
+    return Record(index, "", 0, "the car", kind, "model", Counts(inside, max(100, inside + wrong), 50, 50))
 
 
-@pytest.mark.parametrize(("seed", "count", "size_hw"), [(0, 0, SIZE_HW), (-1, 1, SIZE_HW), (0, 1, (8, 64))])
-def test_refused(predictor, seed, count, size_hw):
-    with pytest.raises(InputError, match="count from 1"):
-        evaluate_scenes(predictor, seed, count, size_hw)
+def test_the_worst_come_first_one_per_sample_and_no_kind_takes_the_sheet():
+    records = [record(1, wrong=101), record(2, wrong=300), record(2, "size", wrong=200), record(3, iou=0.9)]
+    assert [r.index for r in worst_records([*records, record(4, "size", 0.5)], 9)] == [2, 1, 4, 3]
+    many = [record(index) for index in range(40)] + [record(99, "colour", 0.8), record(98, "size", 0.8)]
+    chosen = worst_records(many, 9)
+    assert len(chosen) == 8 and {r.kind for r in chosen[6:]} == {"colour", "size"}  # 2 * 9 / 3, and the others
+
+
+def test_the_sheet_shows_what_the_records_tell(predictor):
+    report = evaluate(predictor, SCENES)
+    records = worst_records(report.records, 3)
+    cases = list(answer_again(predictor, SCENES, records, lower_case=False))
+    for case, found in zip(cases, records, strict=True):
+        assert case.text == found.prompt
+        assert np.count_nonzero(case.answer & case.target) == found.counts.intersection
+    assert isinstance(contact_sheet(cases), Image.Image) and contact_sheet([]).height > 0

@@ -12,8 +12,8 @@ import torch
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.checkpoints.registry import BUNDLED_FOLDER
 from evfsam.data.scenes import VALIDATION
+from evfsam.data.scenes.dataset import ClipDataset
 from evfsam.errors import InputError, VideoError
-from evfsam.evaluation.clips import clip_samples
 from evfsam.modeling.segmenters.sam2_memory import Sam2Memory
 from evfsam.predictor import Predictor
 from evfsam.refine.refinement import Refinement
@@ -325,12 +325,13 @@ class TestAskingAgain:
 def test_the_bundled_checkpoint_finds_what_comes_back():
     """A thing that goes out of sight and returns; seeds of the validation clips."""
     tracker = VideoTracker(Predictor(load_checkpoint(BUNDLED_FOLDER / "evf-sam2-tiny"), choose_runtime("cpu")))
-    (sample,) = clip_samples(range(VALIDATION[3], VALIDATION[4]))
-    returned = 1 + np.flatnonzero(~sample.targets.any((1, 2)))[-1]
+    sample = ClipDataset(VALIDATION[3:4])[0]
+    (prompt,) = sample.prompts
+    returned = 1 + np.flatnonzero(~prompt.mask.any((1, 2)))[-1]
 
     def overlap(redetect):
-        frames = list(tracker.track(iter(sample.pictures_rgb), [sample.phrase], redetect=redetect))[returned:]
-        masks, targets = np.stack([f.objects[0].mask for f in frames]), sample.targets[returned:]
+        frames = list(tracker.track(iter(sample.frames), [prompt.text], redetect=redetect))[returned:]
+        masks, targets = np.stack([f.objects[0].mask for f in frames]), prompt.mask[returned:]
         return (masks & targets).sum() / (masks | targets).sum()
 
     assert overlap(True) > overlap(False) + 0.1
