@@ -189,5 +189,5 @@ def slug(text: str, fallback: str) -> str:
 
 def _png(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "png")
+    Image.fromarray(array).save(buffer, "png", compress_level=3)  # over twice as fast as 6, a tenth larger
     return buffer.getvalue()
