@@ -9,6 +9,7 @@ import gradio as gr
 from evfsam.errors import InputError
 from evfsam.ui import api, examples
 from evfsam.ui.blocks import CheckedBlocks
+from evfsam.ui.errors import REQUEST_ERRORS
 from evfsam.ui.files import claim_folder
 from evfsam.ui.guard import guarded
 from evfsam.ui.service import ModelService
@@ -86,7 +87,7 @@ def serve(app: gr.Blocks, settings: Settings, prevent_thread_lock: bool = False)
             state_session_capacity=SESSIONS,
             run_history=False,  # what people upload is not kept in their browser either
             allowed_paths=[str(examples.FOLDER)],
-            app_kwargs={"lifespan": guarded(settings, claim_folder())},
+            app_kwargs={"lifespan": guarded(settings, claim_folder()), "exception_handlers": REQUEST_ERRORS},
         )
     except OSError:
         raise InputError("The port is taken by another program: choose another with --port.") from None

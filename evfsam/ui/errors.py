@@ -8,10 +8,35 @@ import logging
 from collections.abc import Callable
 
 import gradio as gr
+from fastapi import HTTPException, Request, Response
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 
 from evfsam.errors import EvfSamError
 
 LOG = logging.getLogger(__name__)
+UNKNOWN = "This request cannot be read: /gradio_api/info lists the endpoints and the values that each takes."
+
+
+async def unreadable_request(request: Request, error: Exception) -> JSONResponse:
+    """The answer to what never reaches a handler: no JSON, an endpoint that is not there, a value too few."""
+    LOG.info("%s cannot be answered: %s", request.url.path, error)
+    return JSONResponse({"error": UNKNOWN}, 400)
+
+
+async def refused_request(request: Request, error: HTTPException) -> Response:
+    """Gradio's refusals as they are, but for a full queue: that comes with what to do next."""
+    if error.status_code == 503 and str(error.detail).startswith("Queue is full"):
+        error = HTTPException(503, f"{error.detail} Send the request again in a minute.")
+    return await http_exception_handler(request, error)
+
+
+REQUEST_ERRORS = {
+    Exception: unreadable_request,
+    RequestValidationError: unreadable_request,
+    HTTPException: refused_request,
+}
 
 
 def with_user_errors(handler: Callable) -> Callable:

@@ -238,6 +238,29 @@ def test_every_limit_is_documented():
         assert f"{getattr(Limits(), field.name):,}" in DOCUMENT, field.name
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("call/nosuch", '{"data": []}'),
+        ("call/segment", "{"),
+        ("call/segment", '{"data": 5}'),
+        ("call/segment", "{}"),
+        ("call/v2/segment", '{"picture": 5}'),
+        ("call/v2/nosuch", "{}"),
+        ("queue/join", '{"data": [], "fn_index": 9999, "session_hash": "x"}'),
+    ],
+)
+def test_a_request_that_cannot_be_read_gets_a_sentence(app, path, body):
+    sent = httpx.post(f"{app.local_url}gradio_api/{path}", content=body, headers={"Content-Type": "application/json"})
+    assert sent.status_code == 400 and sent.json()["error"].endswith("the values that each takes.")
+
+
+def test_a_full_queue_says_what_to_do(app, uploads, monkeypatch):
+    monkeypatch.setattr(app._queue, "max_size", 0)
+    sent = httpx.post(f"{app.local_url}gradio_api/call/segment", json={"data": [uploads[0], "the sea", "", 0.5]})
+    assert sent.status_code == 503 and sent.json()["detail"].endswith("Send the request again in a minute.")
+
+
 def test_the_queue_is_the_only_way(app):
     sent = httpx.post(f"{app.local_url}gradio_api/run/segment", json={"data": [None, "x", "", 0.5]})
     assert sent.status_code == 404 and "queue" in sent.text

@@ -79,7 +79,7 @@ def refine(
         raise InputError("Ask for something first, then correct its mask by clicks.")
     if row is None and len(answer.masks) > 1:
         raise InputError("Several masks are shown: choose the one to correct by its row below the picture.")
-    row = values.number(row, "row", 0, len(answer.masks) - 1, whole=True, default=0)
+    row = values.number(row, "row", 0, len(answer.masks) - 1, whole=True, default=0, text=True)
     clicks = with_drag(answer.clicks[row], inside, drag, answer.size_hw)
     return with_clicks(service, answer, row, clicks)
 

@@ -225,7 +225,7 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
         if not names or (row is None and len(names) > 1):
             raise InputError("Look at the first mask, then choose the object to correct by its row.")
         frame = values.number(frame, "frame", 0, whole=True)
-        row = values.number(row, "row", 0, len(names) - 1, whole=True, default=0)
+        row = values.number(row, "row", 0, len(names) - 1, whole=True, default=0, text=True)
         clip, object_id = clip_of(path, start, end, side, service.limits), names[row]
         before = video_job.clicks_at(prompts, object_id, frame)
         clicks = with_drag(before, inside == ADD, event._data["index"], clip.open().info.size_hw)
