@@ -17,7 +17,8 @@ FLOORS = (
     ("runtime",),
     ("modeling", "processing"),
     ("refine",),
-    ("media", "checkpoints", "data"),
+    ("media",),
+    ("checkpoints", "data"),  # data sets read images as the app does
     ("predictor",),
     ("video",),
     ("evfsam",),

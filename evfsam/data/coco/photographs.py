@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as coco_mask
 
 from evfsam.data.coco.words import stuff_word
+from evfsam.data.files import read_panoptic_ids
 from evfsam.errors import InputError
 
 ANNOTATION_FILES = ("instances.json", "person_keypoints.json")
@@ -136,8 +137,7 @@ def _read_stuff(root: Path) -> dict[int, dict[str, dict]]:
     words = {c["id"]: stuff_word(c["name"]) for c in facts["categories"] if not c["isthing"]}
     stuff = {}
     for annotation in facts["annotations"]:
-        channels = np.asarray(Image.open(root / "panoptic" / annotation["file_name"])).astype(np.int64)
-        numbers = channels[..., 0] + 256 * channels[..., 1] + 65536 * channels[..., 2]
+        numbers = read_panoptic_ids(root / "panoptic" / annotation["file_name"])
         segments = defaultdict(list)
         for segment in annotation["segments_info"]:
             if word := words.get(segment["category_id"]):

@@ -1,0 +1,76 @@
+"""RefCOCO-M (moondream/refcoco-m): RefCOCO's validation images with masks that follow the edges, in parquet files."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evfsam.data.files import checked, first_of, folder_of
+from evfsam.data.masks import to_mask
+from evfsam.data.sample import REFERRING, Prompt, Sample
+from evfsam.errors import InputError
+from evfsam.media.images import open_image
+
+
+class RefCocoMDataset:
+    """The images, each with the sentences of all its objects."""
+
+    def __init__(self, root: Path):
+        self.name = "refcoco-m:val"
+        base = folder_of(root, "refcoco-m")
+        folder = first_of("RefCOCO-M", base / "data", base)
+        self.rows: list[tuple[Path, int, int]] = []  # file, group of rows, row in the group
+        parquet = _parquet()
+        for path in sorted(folder.glob("*.parquet")):
+            with checked(path), parquet.ParquetFile(path) as file:
+                for group in range(file.num_row_groups):
+                    self.rows += [(path, group, row) for row in range(file.metadata.row_group(group).num_rows)]
+        if not self.rows:
+            raise InputError(f"{folder} holds no .parquet file with rows: lay the files out as docs/data.md shows.")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        path, group, row = self.rows[index]
+        with checked(path):
+            entry = _read_group(path, group)[row]
+            data, name, samples = entry["image"]["bytes"], str(entry["image_id"]), entry["samples"]
+        where = f"image {name} of {path}"
+        try:
+            image = open_image(data or b"")
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        prompts = []
+        for sample in samples:
+            with checked(path):
+                sentences, number, mask = sample["sentences"], sample["id"], sample["mask"]
+            mask = to_mask(mask, image.shape[:2], where)
+            prompts += [Prompt(text, mask, REFERRING, object_id=_number(number)) for text in sentences]
+        return Sample(name, np.ascontiguousarray(image), tuple(prompts))
+
+
+def _number(text: Any) -> int | None:
+    return int(text) if str(text).isdigit() else None
+
+
+@lru_cache(maxsize=2)  # rows are asked for one after the other
+def _read_group(path: Path, group: int) -> list[dict]:
+    with _parquet().ParquetFile(path) as file:
+        return file.read_row_group(group, ["image", "image_id", "samples"]).to_pylist()
+
+
+def _parquet() -> Any:
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError("RefCOCO-M needs the package pyarrow: run pip install pyarrow.") from None
+    return parquet
+
+
+def open_refcoco_m(split: str, root: Path) -> RefCocoMDataset:
+    """Raises InputError if ``root`` holds no parquet file, or pyarrow is not installed."""
+    return RefCocoMDataset(root)
