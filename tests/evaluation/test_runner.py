@@ -18,6 +18,7 @@ from evfsam.evaluation.runner import evaluate
 from evfsam.media.images import open_image
 from evfsam.predictor import Predictor
 from evfsam.processing.inputs import prepare
+from evfsam.refine.refinement import Refinement
 from tests.data.photographs import make_pack
 from tests.random_tracker import save_random_tracker
 
@@ -48,6 +49,7 @@ def without_time(report):
 def test_several_processes_give_the_numbers_of_one(predictor, tmp_path):
     probes = [*map(PROBES.get, ("no_rejection", "swapped_image", "oracle_prompt", "noise", "misspelling", "clicks_1"))]
     probes.append(constant_mask(SceneDataset(range(800_000, 800_005), (32, 32))))
+    predictor = predictor.with_refinement(Refinement(reject_below=0.5, point_refinement=True))  # not the checkpoint's
     one = evaluate(predictor, SCENES, probes, records_file=tmp_path / "1.jsonl")
     two = evaluate(predictor, SCENES, probes, workers=2, records_file=tmp_path / "2.jsonl")
     assert without_time(one) == without_time(two) and list(one.records) == list(two.records)

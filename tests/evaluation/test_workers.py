@@ -36,6 +36,7 @@ def die(predictor):
     return lambda item: os._exit(1)
 
 
+@pytest.mark.slow
 def test_workers_have_the_same_model_and_keep_the_order(predictor):
     done, changed = [], predictor.with_refinement(replace(predictor.info.refinement, reject_below=0.25))
     found = list(parallel_map(look, changed, ITEMS, 2, done.append))
