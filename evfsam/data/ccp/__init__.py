@@ -1,12 +1,12 @@
-"""Photographs of people: the pixel-annotated part of Clothing Co-Parsing (CCP), as phrases with their truth.
+"""Photographs of people with expressions and their masks, from the pixel labels of Clothing Co-Parsing (CCP).
 
     pack = read_pack(Path("ccp"))
     sample = photo_sample(pack, seed=7, size_hw=(256, 256))
     for expression in sample.expressions:
         mask = np.isin(sample.part_map, expression.part_ids)
 
-The folder is made by ``python -m evfsam.data.ccp`` from a clone of the data set. The photographs' own licence is
-not stated; none of them travels with this project.
+``python -m evfsam.data.ccp`` makes the folder from a clone of the data set. The licence of the photographs is not
+stated, so this project contains none of them.
 
 W. Yang, P. Luo, L. Lin: Clothing Co-Parsing by Joint Image Segmentation and Labeling. CVPR 2014.
 """
@@ -41,7 +41,10 @@ COMPOSED = 0.55  # share of training samples that are composed
 
 
 def photo_sample(pack: Pack, seed: int, size_hw: tuple[int, int]) -> PhotoSample:
-    """A sample for training, the same from the same seed: one photograph of the train split, or several people."""
+    """A training sample: one photograph of the split "train", or several people in one image.
+
+    The same seed gives the same sample. ``size_hw`` is in pixels.
+    """
     rng = np.random.default_rng([seed, 0xCC9])
     if rng.random() < COMPOSED:
         count = int(rng.choice([1, 2, 3, MOST_PEOPLE], p=[0.1, 0.45, 0.35, 0.1]))

@@ -1,9 +1,9 @@
-"""The pack from a clone of the public data set bearpaw/clothing-co-parsing: smaller pictures, label maps, prompts.
+"""Makes the pack from a clone of the public data set bearpaw/clothing-co-parsing: small images, label maps, prompts.
 
     git clone https://github.com/bearpaw/clothing-co-parsing
     python -m evfsam.data.ccp clothing-co-parsing ccp
 
-The photographs' own licence is not stated: neither they nor the pack may travel with this project.
+The licence of the photographs is not stated: do not publish them or the pack.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from evfsam.data.ccp.vocabulary import (
     prompt_labels,
 )
 from evfsam.errors import InputError
+from evfsam.geometry import box_of
 
 LONG_SIDE = 448  # pixels
 JPEG_QUALITY = 85
-# Near-duplicates of photographs in other splits (0197, 0223), and an empty annotation of a photograph that a
-# person fills.
+# 0197 and 0223 nearly equal photographs of other splits. 0536 shows a person, but its annotation is empty.
 LEFT_OUT = ("0197", "0223", "0536")
-HALF_ANNOTATED = ("0868",)  # half of the garment is "null": neither person nor clothes can be asked
+HALF_ANNOTATED = ("0868",)  # half of the garment is labelled "null", so "person" and "clothes" would be wrong
 
 
 def build_pack(clone: Path, folder: Path, on_photo: Callable[[str], None] | None = None) -> int:
@@ -40,10 +40,10 @@ def build_pack(clone: Path, folder: Path, on_photo: Callable[[str], None] | None
 
     Args:
         clone: of the data set, with ``photos/`` and ``annotations/pixel-level/``.
-        on_photo: told each id when it is written.
+        on_photo: called with the id of each photograph that was written.
 
-    Returns the number of photographs. Every tenth of the data set is left for others to test on and is not
-    written. Raises InputError if ``clone`` is no such folder.
+    Returns the number of photographs. Every tenth one is kept back for tests and not written. Raises InputError if
+    ``clone`` is no such folder.
     """
     annotations = clone / "annotations" / "pixel-level"
     if not (annotations.is_dir() and (clone / "photos").is_dir() and (clone / "label_list.mat").is_file()):
@@ -67,7 +67,7 @@ def build_pack(clone: Path, folder: Path, on_photo: Callable[[str], None] | None
 
 
 def splits(identities: list[str]) -> Iterator[tuple[str, str]]:
-    """(id, "train" or "val") of sorted ids: of every ten the first is kept back and the sixth is val."""
+    """(id, "train" or "val") for sorted ids. Of every ten, the first is kept back and the sixth is "val"."""
     for position, identity in enumerate(identities):
         if position % 10 and identity not in LEFT_OUT:
             yield identity, "val" if position % 10 == 5 else "train"
@@ -96,24 +96,27 @@ def describe(identity: str, split: str, label_map: np.ndarray, names: list[str],
 
 
 def doubtful_labels(label_map: np.ndarray, names: list[str]) -> list[str]:
-    """Labels whose centre lies where on a body they cannot be."""
-    rows = np.flatnonzero(label_map.any(1))
-    found = []
+    """Names of labels whose centre lies at an impossible height of the body, see ``PLAUSIBLE_HEIGHTS``."""
+    box = box_of(label_map)
+    found: list[str] = []
+    if box is None:
+        return found
+    top, bottom = box[1], box[3]
     for name, (highest, lowest) in PLAUSIBLE_HEIGHTS.items():
         here = np.nonzero(label_map == names.index(name))[0] if name in names else ()
         if len(here) >= SMALLEST_SHARE * label_map.size:
-            height = (here.mean() - rows[0]) / (rows[-1] + 1 - rows[0])
+            height = (here.mean() - top) / (bottom - top)
             if not highest <= height <= lowest:
                 found.append(name)
     return found
 
 
 def _write(photo: Path, label_map: np.ndarray, target: Path) -> np.ndarray:
-    """Both files of a photograph, made smaller; returns the label map, uint8."""
-    picture = Image.open(photo, formats=["JPEG"]).convert("RGB")
-    scale = LONG_SIDE / max(picture.size)
-    size = tuple(round(side * scale) for side in picture.size)
-    picture.resize(size, Image.Resampling.LANCZOS).save(
+    """Write the small photograph and its label map. Returns the label map, uint8."""
+    image = Image.open(photo, formats=["JPEG"]).convert("RGB")
+    scale = LONG_SIDE / max(image.size)
+    size = tuple(round(side * scale) for side in image.size)
+    image.resize(size, Image.Resampling.LANCZOS).save(
         target.with_suffix(".jpg"), quality=JPEG_QUALITY, subsampling="4:2:0"
     )
     small = Image.fromarray(label_map.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)

@@ -1,13 +1,13 @@
-"""Which colour word a garment has, told from its pixels."""
+"""Colour words of garments, from their pixels."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-# Words that may be said. Pixels may also be "grey", "beige" or "dark", which few people agree on.
+# Words that expressions use. Pixels may also be "grey", "beige" or "dark", but few people agree on these.
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "black", "brown")
-# A colour is doubted where somebody else wears one of these.
+# A colour is ambiguous if another person wears one of these.
 NEIGHBOURS = {
     "red": ("pink", "orange", "brown"),
     "orange": ("red", "brown", "yellow"),
@@ -24,7 +24,7 @@ _HUES = ((12, "red"), (38, "orange"), (68, "yellow"), (170, "green"), (258, "blu
 
 
 def colour_shares(pixels_rgb: np.ndarray) -> dict[str, float]:
-    """Colour word -> share of the pixels, uint8 (N, 3); nothing for no pixels."""
+    """Colour word -> share of the pixels, 0..1. ``pixels_rgb`` is uint8 (N, 3); the result is empty if N is 0."""
     if not len(pixels_rgb):
         return {}
     hsv = cv2.cvtColor(pixels_rgb.reshape(1, -1, 3), cv2.COLOR_RGB2HSV)[0].astype(np.float32)
@@ -47,5 +47,5 @@ def colour_shares(pixels_rgb: np.ndarray) -> dict[str, float]:
 
 
 def worn(shares: dict[str, float], colour: str) -> float:
-    """The share of a colour and of what may be called by its name."""
+    """The share of a colour together with those that people may call by the same word."""
     return sum(shares.get(name, 0.0) for name in (colour, *NEIGHBOURS.get(colour, ())))

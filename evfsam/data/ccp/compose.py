@@ -1,31 +1,32 @@
-"""Several people in one picture: cut out and set onto other photographs or onto rendered scenes."""
+"""Several people in one image: cut out, and pasted into other photographs or into rendered scenes."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
+from evfsam.data.ccp.expressions import Person, absent_garments, absent_things, garments_of, people_expressions
 from evfsam.data.ccp.pack import Pack, Photo
-from evfsam.data.ccp.phrases import Person, absent_garments, absent_things, garments_of, people_expressions
-from evfsam.data.ccp.sample import HELD, LABELS_A_PERSON, MOST_PEOPLE, Cutout, PhotoSample, ids_of, read_cutout
+from evfsam.data.ccp.sample import HELD, LABELS_PER_PERSON, MOST_PEOPLE, Cutout, PhotoSample, ids_of, read_cutout
 from evfsam.data.ccp.vocabulary import CLOTHES, PERSON
 from evfsam.data.scenes import TRAIN, VALIDATION, make_scene, render
+from evfsam.geometry import box_of
 
-RENDERED = 0.5  # share of samples on a drawn ground
-SMALL_GAP = 0.005  # of a person's area: a hole of that size belongs to the person
-MOST_HIDDEN = 0.4  # of somebody, by one who stands in front
+RENDERED = 0.5  # share of samples whose background is a rendered scene
+SMALL_GAP = 0.005  # of a person's area: smaller holes belong to the person
+MOST_HIDDEN = 0.4  # share of a person that another may cover
 TRIES = 20
 
 
 def composed_sample(
     pack: Pack, split: str, rng: np.random.Generator, size_hw: tuple[int, int], aspect: float = 1.0, count: int = 2
 ) -> PhotoSample:
-    """Up to ``count`` people of a split in one picture; fewer where they find no room.
+    """Up to ``count`` people of a split in one image; fewer if there is no room.
 
     Args:
         split: "train", whose people vary in light, or "val".
-        size_hw: of the picture.
-        aspect: the width over the height that the picture stands for; people are squeezed to fit ``size_hw``.
+        size_hw: of the image, in pixels.
+        aspect: width / height before the image was stretched to ``size_hw``.
     """
     vary = split == "train"
     photos = [photo for photo in pack.photos[split] if PERSON in photo.targets and CLOTHES in photo.targets]
@@ -57,18 +58,18 @@ def composed_sample(
         expressions += absent_garments(image, part_map, people, pack.vocabulary, rng)
     else:
         expressions += absent_things(rng)
-    everyone = tuple(ids_of(person.number, range(1, LABELS_A_PERSON)) for person in people)
+    everyone = tuple(ids_of(person.number, range(1, LABELS_PER_PERSON)) for person in people)
     return PhotoSample(image, part_map, tuple(expressions), everyone)
 
 
 def _person(number: int, photo: Photo, whole: np.ndarray) -> Person:
-    rows = np.flatnonzero(whole.any(1))
-    height = (rows[-1] + 1 - rows[0]) / len(whole) if len(rows) else 0.0
+    box = box_of(whole)
+    height = (box[3] - box[1]) / len(whole) if box else 0.0
     return Person(number, float(whole.mean()), height, garments_of(photo.targets))
 
 
 def _drawn_ground(rng: np.random.Generator, split: str, size_hw: tuple[int, int], aspect: float) -> np.ndarray:
-    """A scene without people in it."""
+    """A rendered scene without people, uint8 (H, W, 3)."""
     seeds = TRAIN if split == "train" else VALIDATION
     while True:
         scene = make_scene(seeds[int(rng.integers(len(seeds)))], aspect)
@@ -77,7 +78,7 @@ def _drawn_ground(rng: np.random.Generator, split: str, size_hw: tuple[int, int]
 
 
 def _covering(cutout: Cutout, size_hw: tuple[int, int], squeeze: float, rng: np.random.Generator) -> Cutout:
-    """A photograph that fills the picture: what is too long is cut off."""
+    """A photograph resized to fill the image, and cut where it is too long."""
     height, width = cutout.label_map.shape
     scale = max(size_hw[0] / height, size_hw[1] / (width * squeeze))
     resized = cutout.resized((max(size_hw[0], round(height * scale)), max(size_hw[1], round(width * squeeze * scale))))
@@ -86,9 +87,9 @@ def _covering(cutout: Cutout, size_hw: tuple[int, int], squeeze: float, rng: np.
 
 
 def _cut_out(cutout: Cutout) -> Cutout:
-    """The person alone: the window around, and small holes filled, for they are straps and cups."""
-    rows, columns = np.flatnonzero(cutout.label_map.any(1)), np.flatnonzero(cutout.label_map.any(0))
-    window = cutout.window(rows[0], columns[0], rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0])
+    """The window around the person. Small holes, such as straps and cups, become part of the person."""
+    left, top, right, bottom = box_of(cutout.label_map)
+    window = cutout.window(top, left, bottom - top, right - left)
     holes = (window.label_map == 0).astype(np.uint8)
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(np.pad(holes, 1, constant_values=1), connectivity=4)
     small = stats[:, cv2.CC_STAT_AREA] < SMALL_GAP * (window.label_map.size - holes.sum())
@@ -99,10 +100,10 @@ def _cut_out(cutout: Cutout) -> Cutout:
 
 
 def room(part_map: np.ndarray, cutout: Cutout, rng: np.random.Generator) -> tuple[int, int] | None:
-    """Top and left for a person such that nobody is mostly covered; None if there is no room."""
+    """Top and left, in pixels, of a place where the person covers nobody for the most part; None if there is none."""
     height, width = part_map.shape
     tall, wide = cutout.label_map.shape
-    owners = np.where(part_map > 0, part_map.astype(np.int64) // LABELS_A_PERSON, -1)
+    owners = np.where(part_map > 0, part_map.astype(np.int64) // LABELS_PER_PERSON, -1)
     for _ in range(TRIES):
         top = int(height * rng.uniform(0.85, 1.05)) - tall
         left = int(width * rng.uniform(0.04, 0.96)) - wide // 2
@@ -119,7 +120,7 @@ def room(part_map: np.ndarray, cutout: Cutout, rng: np.random.Generator) -> tupl
 
 
 def _overlap(size_hw, cutout_hw, top: int, left: int):
-    """Slices of the picture and of the cutout where the two meet."""
+    """The slices of the image and of the cutout that overlap."""
     target, source = [], []
     for side, length, start in zip(size_hw, cutout_hw, (top, left), strict=True):
         first, last = max(0, start), max(0, min(side, start + length))
@@ -129,14 +130,14 @@ def _overlap(size_hw, cutout_hw, top: int, left: int):
 
 
 def _paste(image, part_map, cutout: Cutout, place: tuple[int, int], number: int) -> np.ndarray:
-    """Put a person into the picture, with a soft edge; returns the person's whole mask, bool (H, W)."""
+    """Paste a person into the image, with soft edges. Returns the whole mask of the person, bool (H, W)."""
     target, source = _overlap(part_map.shape, cutout.label_map.shape, *place)
     labels = cutout.label_map[source]
     inside = labels > 0
     alpha = cv2.GaussianBlur(inside.astype(np.float32), (3, 3), 0)[..., None]
     ground = image[target]
     image[target] = (ground + (cutout.image[source].astype(np.float32) - ground) * alpha).astype(np.uint8)
-    part_map[target][inside] = number * LABELS_A_PERSON + labels[inside]
+    part_map[target][inside] = number * LABELS_PER_PERSON + labels[inside]
     whole = np.zeros(part_map.shape, bool)
     whole[target] = inside
     return whole

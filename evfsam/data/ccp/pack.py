@@ -1,4 +1,4 @@
-"""Reading the pack: which photographs there are, their label maps, and what may be asked of each."""
+"""Reads the pack: its photographs, their label maps and their prompts."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ SPLITS = ("train", "val")
 
 @dataclass(frozen=True)
 class Photo:
-    """One photograph's entry.
+    """One photograph of the pack.
 
     Attributes:
-        identity: the data set's number, "0001" to "1004".
-        targets: prompt -> label ids whose union is meant. What is not listed may be there all the same.
-        doubtful: names of labels that are probably another garment's.
+        identity: its number in the data set, "0001" to "1004".
+        image: JPEG file.
+        labels: PNG file with the label of each pixel.
+        targets: prompt -> ids of the labels that it names together. The photograph may show more than is listed.
+        doubtful: names of labels that probably belong to another garment.
     """
 
     identity: str
-    picture: Path
+    image: Path
     labels: Path
     targets: dict[str, tuple[int, ...]]
     doubtful: tuple[str, ...]
@@ -37,7 +39,7 @@ class Pack:
 
     Attributes:
         vocabulary: prompt -> label ids.
-        aliases: prompt without its prefix -> wordings that mean the same.
+        aliases: prompt without its prefix -> other wordings.
         names: label id -> name.
     """
 
@@ -48,7 +50,7 @@ class Pack:
 
 
 def read_pack(folder: Path) -> Pack:
-    """Read the lists of a pack. Raises InputError if ``folder`` holds none."""
+    """The pack in a folder. Raises InputError if the folder holds none."""
     try:
         facts = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))
         names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
@@ -78,13 +80,13 @@ def read_pack(folder: Path) -> Pack:
 
 
 def read_photo(photo: Photo) -> tuple[np.ndarray, np.ndarray]:
-    """Picture, uint8 RGB (H, W, 3), and label map, uint8 (H, W). Raises InputError if a file cannot be read."""
+    """Image, uint8 (H, W, 3), RGB, and label map, uint8 (H, W). Raises InputError if a file cannot be read."""
     try:
-        image = np.asarray(Image.open(photo.picture, formats=["JPEG"]).convert("RGB"))
+        image = np.asarray(Image.open(photo.image, formats=["JPEG"]).convert("RGB"))
         label_map = np.asarray(Image.open(photo.labels, formats=["PNG"]))
     except (OSError, UnidentifiedImageError):
-        place = photo.picture.parent
+        place = photo.image.parent
         raise InputError(f"Photograph {photo.identity} cannot be read from {place}: make the pack again.") from None
     if label_map.shape != image.shape[:2]:
-        raise InputError(f"{photo.labels} is not of its picture's size: make the pack again.")
+        raise InputError(f"{photo.labels} and its image have different sizes: make the pack again.")
     return image, label_map

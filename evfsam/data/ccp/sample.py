@@ -1,4 +1,4 @@
-"""A sample: a picture, whose pixel is what of whom, and phrases with their truth."""
+"""A sample: an image, its map of persons and labels, and expressions with their truth."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy as np
 from evfsam.data.ccp.pack import Photo, read_photo
 from evfsam.data.scenes import Expression
 
-# Part ids: person p's label l is p * LABELS_A_PERSON + l; label 0 is the ground.
-LABELS_A_PERSON = 60
+# Part ids: label l of person p is p * LABELS_PER_PERSON + l; label 0 is the background.
+LABELS_PER_PERSON = 60
 HELD = 59  # a part of a person that has no label
 MOST_PEOPLE = 4
 
 
 @dataclass(frozen=True)
 class PhotoSample:
-    """One picture made of photographs.
+    """One image made of photographs.
 
     Attributes:
-        image: uint8 (H, W, 3).
-        part_map: uint8 (H, W): whose label each pixel has; 0 is the ground.
-        expressions: phrases with the part ids they mean.
+        image: uint8 (H, W, 3), RGB.
+        part_map: uint8 (H, W), the part id of each pixel; 0 is the background.
+        expressions: texts with the part ids that they name.
         people: the part ids of each person.
     """
 
@@ -36,12 +36,13 @@ class PhotoSample:
 
 @dataclass(frozen=True)
 class Cutout:
-    """A photograph's part that is put somewhere: picture, uint8 (h, w, 3), and label map, uint8 (h, w)."""
+    """A part of a photograph: image, uint8 (h, w, 3), RGB, and label map, uint8 (h, w)."""
 
     image: np.ndarray
     label_map: np.ndarray
 
     def resized(self, size_hw: tuple[int, int]) -> Cutout:
+        """The same at another size, in pixels."""
         height, width = size_hw
         shrinks = height * width < self.label_map.size
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
@@ -51,12 +52,13 @@ class Cutout:
         )
 
     def window(self, y: int, x: int, height: int, width: int) -> Cutout:
+        """The part from (y, x), the top left pixel; views, not copies."""
         view = np.s_[y : y + height, x : x + width]
         return Cutout(self.image[view], self.label_map[view])
 
 
 def read_cutout(photo: Photo, rng: np.random.Generator, vary: bool) -> Cutout:
-    """A whole photograph; mirrored half of the time and in other light if it may ``vary``."""
+    """A whole photograph. ``vary``: change its light, and mirror it half of the time."""
     image, label_map = read_photo(photo)
     if vary:
         if rng.random() < 0.5:
@@ -66,7 +68,7 @@ def read_cutout(photo: Photo, rng: np.random.Generator, vary: bool) -> Cutout:
 
 
 def other_light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Brightness, contrast, saturation and the light's colour, each a little."""
+    """A copy with small random changes of brightness, contrast, saturation and colour balance."""
     values = image.astype(np.float32)
     grey = values.mean(-1, keepdims=True)
     values = grey + (values - grey) * rng.uniform(0.7, 1.3)
@@ -75,4 +77,5 @@ def other_light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def ids_of(person: int, labels: Sequence[int]) -> tuple[int, ...]:
-    return tuple(person * LABELS_A_PERSON + label for label in labels)
+    """The part ids of labels of one person."""
+    return tuple(person * LABELS_PER_PERSON + label for label in labels)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from evfsam.data.ccp.expressions import absent_things, semantic
 from evfsam.data.ccp.pack import Pack, Photo
-from evfsam.data.ccp.phrases import absent_things, semantic
 from evfsam.data.ccp.sample import HELD, Cutout, PhotoSample, ids_of, read_cutout
 from evfsam.data.ccp.vocabulary import PERSON, SMALLEST_SHARE
 from evfsam.data.scenes import NAME, Expression
 
-WHOLE = 0.4  # share of samples that are not cut
+WHOLE = 0.4  # share of samples that show the whole photograph
 
 
 def single_sample(pack: Pack, photo: Photo, rng: np.random.Generator, size_hw: tuple[int, int]) -> PhotoSample:
-    """A photograph as training sees it: varied, stretched to ``size_hw``, asked for what it is annotated with."""
+    """A photograph for training: varied, whole or a window, stretched to ``size_hw``, with expressions."""
     cutout = read_cutout(photo, rng, vary=True)
     if rng.random() > WHOLE:
         cutout = _window(cutout, rng)
@@ -33,7 +33,7 @@ def single_sample(pack: Pack, photo: Photo, rng: np.random.Generator, size_hw: t
 
 
 def _window(cutout: Cutout, rng: np.random.Generator) -> Cutout:
-    """A part of at least a third of the height, around some pixel of the person."""
+    """A random window of at least 0.35 of the height, around a random pixel of the person."""
     height, width = cutout.label_map.shape
     window_h = int(height * rng.uniform(0.35, 1.0))
     window_w = int(min(width, window_h * rng.uniform(0.6, 1.5)))

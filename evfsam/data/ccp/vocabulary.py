@@ -1,14 +1,14 @@
-"""What is asked of the photographs: prompts over the data set's label names, other wordings, and what to doubt."""
+"""Prompts for the photographs: label names of the data set, other wordings, and doubtful labels."""
 
 from __future__ import annotations
 
 SEMANTIC = "[semantic] "
 NULL = "null"
-SMALLEST_SHARE = 0.003  # of the picture; what is smaller is no target
+SMALLEST_SHARE = 0.003  # of the image: smaller areas are no targets
 
 PERSON, CLOTHES = SEMANTIC + "person", SEMANTIC + "clothes"
 
-# Everything a person wears and carries makes the person; None stands for all labels but "null".
+# "person" is everything that a person wears and carries: None stands for all labels except "null".
 GROUPS: dict[str, tuple[str, ...] | None] = {
     "person": None,
     "clothes": (
@@ -27,7 +27,7 @@ GROUPS: dict[str, tuple[str, ...] | None] = {
     "shoes": (*("boots", "clogs", "flats", "heels", "loafers", "pumps", "sandals", "shoes", "sneakers", "wedges"),),
     "legwear": ("leggings", "socks", "stockings"),
 }
-# One label a prompt unless the annotators used several names for one thing, or one name for another.
+# One label per prompt, except if the annotators used several names for one thing, or one name for another thing.
 CLASSES: dict[str, tuple[str, ...]] = {
     "skin": ("skin",),
     "hair": ("hair",),
@@ -93,8 +93,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "glasses": ("eyewear",),
 }
 
-# Where on a body a garment's centre can lie, from the head (0) to the feet (1). Outside of it the label is another
-# garment's ("jeans" on a denim jacket), and what rests on it is not asked.
+# Where the centre of a garment can lie on a body, from the head (0) to the feet (1). Elsewhere the label is wrong
+# ("jeans" on a denim jacket), so the prompts that use it are left out.
 PLAUSIBLE_HEIGHTS: dict[str, tuple[float, float]] = {
     "cape": (0.20, 0.60),
     "jeans": (0.51, 1.00),
@@ -107,16 +107,16 @@ PLAUSIBLE_HEIGHTS: dict[str, tuple[float, float]] = {
 }
 DOUBTFUL_GROUPS = ("upper clothes", "lower clothes", "outerwear", "legwear")
 
-# Wordings that are true of several people at once whoever annotated them; a garment's finer name is not: one
-# annotator's coat is another's jacket.
+# Words on which all annotators agree, so they hold for several people at once. Finer names differ: one annotator's
+# coat is another annotator's jacket.
 CLEAN = ("person", "clothes", "hair", "skin", "shoes")
 
-# Of what at least four in ten of the photographs show of a person, the words that people use; from head to feet.
+# Words that people use, for things that at least 40 per cent of the photographs show; from head to feet.
 COMMON = ("hair", "skin", "clothes", "upper clothes", "lower clothes", "pants", "shoes")
 
 
 def prompt_labels(names: list[str]) -> dict[str, dict]:
-    """The prompts over a list of label names (the position is the id), as ``prompts.json`` keeps them.
+    """The prompts for a list of label names, in the form of ``prompts.json``. The position of a name is its id.
 
     Returns prompt -> {"labels": ids, "kind": "group", "class" or "merged"}.
     """
@@ -132,5 +132,5 @@ def prompt_labels(names: list[str]) -> dict[str, dict]:
 
 def words() -> list[str]:
     """Every word of the prompts and their aliases, sorted."""
-    phrases = [*GROUPS, *CLASSES, *(alias for aliases in ALIASES.values() for alias in aliases)]
-    return sorted({word for phrase in phrases for word in phrase.split()})
+    texts = [*GROUPS, *CLASSES, *(alias for aliases in ALIASES.values() for alias in aliases)]
+    return sorted({word for text in texts for word in text.split()})

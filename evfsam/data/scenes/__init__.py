@@ -1,4 +1,4 @@
-"""The rendered world: seed -> scene -> picture, exact masks of visible parts, and phrases with their truth.
+"""The rendered world: a seed gives a scene. A scene gives an image, exact masks of visible parts, and expressions.
 
     scene = make_scene(seed)
     drawn = render(scene, (256, 256))
@@ -8,9 +8,9 @@
 A clip is a scene in motion, with the same part numbers on every frame:
 
     clip = make_clip(seed)
-    pictures = [render(clip.frame(t), (256, 256)).image for t in range(clip.frames)]
+    images = [render(clip.frame(t), (256, 256)).image for t in range(clip.frames)]
 
-Needs numpy and OpenCV only. The same seed gives the same scene, picture and phrases every time.
+Needs numpy and OpenCV only. The same seed always gives the same scene, image and expressions.
 """
 
 from evfsam.data.scenes.clips import Clip, ClipExpression, clip_expressions, make_clip

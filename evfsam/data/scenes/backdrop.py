@@ -1,4 +1,4 @@
-"""Stuff: what lies behind and under the things, as bodies in frame coordinates."""
+"""Stuff: sky, ground and water behind and under the things, as bodies in frame coordinates."""
 
 from __future__ import annotations
 
@@ -37,10 +37,12 @@ WEATHERS = (
 
 @dataclass(frozen=True)
 class Backdrop:
-    """Stuff from back to front, the light, and where things may stand: zone -> (v at the far end, at the
-    near).
+    """Stuff, light, and where things may stand.
 
-    The zones are "ground", "road" and "sea"; ``soil`` is the stuff the ground is made of.
+    Attributes:
+        stuff: from back to front.
+        zones: "ground", "road" and "sea" -> (v of the far end, v of the near end).
+        soil: the stuff that the ground is made of.
     """
 
     stuff: tuple[Body, ...]
@@ -52,6 +54,7 @@ class Backdrop:
 
 
 def make_backdrop(rng: Rng) -> Backdrop:
+    """Draw the weather, the sky, the ground and the light."""
     weather = rng.pick(WEATHERS)
     horizon = rng.uniform(0.34, 0.52)
     sun_uv = (rng.uniform(0.08, 0.92), rng.uniform(0.08, horizon - 0.16))

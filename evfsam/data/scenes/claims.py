@@ -1,4 +1,4 @@
-"""What could be said of a scene: noun phrases, and claims of colour, place, size and relation."""
+"""Everything true that could be said of a scene: noun phrases, and claims of colour, place, size and relation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evfsam.data.scenes import meaning, words
 from evfsam.data.scenes.measure import Seen, View
 from evfsam.data.scenes.model import Scene
 
-TARGET_AREA = 0.003  # of the picture, visible
+TARGET_AREA = 0.003  # of the image, visible
 PART_AREA = 0.001
 OTHER_LARGE_PARTS = {"house": ("roof",), "boat": ("sail",), "person": ("trousers",)}
 TELLING_PARTS = {
@@ -24,7 +24,7 @@ TELLING_PARTS = {
 
 @dataclass(frozen=True)
 class Noun:
-    """A noun phrase without article and the things it covers."""
+    """A noun phrase without article, and the things that it covers."""
 
     text: str
     kind: str
@@ -33,7 +33,15 @@ class Noun:
 
 @dataclass(frozen=True)
 class Claim:
-    """A phrase that could be said: wordings, what they are filled with, the thing meant (None: nothing)."""
+    """A possible expression.
+
+    Attributes:
+        templates: its wordings.
+        noun: fills ``{n}`` and ``{N}`` of a template.
+        target: the thing that the expression names, or None for nothing.
+        landmarks: fill ``{l}`` and ``{m}``.
+        hard: the noun alone does not single out the target.
+    """
 
     templates: tuple[str, ...]
     noun: Noun
@@ -43,7 +51,7 @@ class Claim:
 
 
 def noun_phrases(view: View, scene: Scene) -> list[Noun]:
-    """All noun phrases whose members are beyond doubt: kind, colour and kind, size and kind, all three."""
+    """Noun phrases whose members are beyond doubt: kind, colour and kind, size and kind, or all three."""
     nouns = []
     for kind in _clear_kinds(view, scene):
         group = [seen for seen in view.things if seen.kind == kind]
@@ -61,18 +69,19 @@ def noun_phrases(view: View, scene: Scene) -> list[Noun]:
 
 
 def coloured(kind: str, colour: str) -> str:
+    """ "red car", but "person in red"."""
     return f"{kind} in {colour}" if kind == "person" else f"{colour} {kind}"
 
 
 def _clear_kinds(view: View, scene: Scene) -> list[str]:
-    """Kinds of which no thing is wholly hidden: what hides might show a sliver at another size."""
+    """Kinds without a wholly hidden thing. At another size of the image a hidden thing might become visible."""
     visible = {seen.thing for seen in view.things}
     hidden = {body.kind for number, body in enumerate(scene.things) if number not in visible}
     return sorted({seen.kind for seen in view.things} - hidden)
 
 
 def _colour_is_clear(scene: Scene, kind: str, colour: str) -> bool:
-    """False where a thing of the kind and another colour has a second large part of this colour."""
+    """False if a thing of this kind, but of another colour, has a second large part of this colour."""
     return not any(
         body.kind == kind and body.colour != colour and (name, colour) in body.parts
         for body in scene.things
@@ -81,7 +90,7 @@ def _colour_is_clear(scene: Scene, kind: str, colour: str) -> bool:
 
 
 def colour_claims(view: View, scene: Scene) -> Iterator[Claim]:
-    """The only one of its colour, or with a part of that colour, among several of the kind."""
+    """Among several things of a kind, the only one that has this colour, or a part of this colour."""
     for kind in _clear_kinds(view, scene):
         group = tuple(seen for seen in view.things if seen.kind == kind)
         if len(group) < 2:
@@ -108,6 +117,7 @@ def _fill(templates: tuple[str, ...], **slots: str) -> tuple[str, ...]:
 
 
 def place_claims(nouns: list[Noun]) -> Iterator[Claim]:
+    """Places in the image and orders from side to side: left, at the top, second from the right, nearest."""
     for noun in nouns:
         group = noun.members
         found = {
@@ -133,6 +143,7 @@ def place_claims(nouns: list[Noun]) -> Iterator[Claim]:
 
 
 def size_claims(nouns: list[Noun]) -> Iterator[Claim]:
+    """Sizes: the only small one, the only large one, the largest, the smaller of two."""
     for noun in nouns:
         if noun.text.startswith(("small ", "large ")):
             if len(noun.members) == 1:
@@ -148,7 +159,7 @@ def size_claims(nouns: list[Noun]) -> Iterator[Claim]:
 
 
 def _both_words(text: str) -> tuple[str, ...]:
-    """ "small red car" in all its size words."""
+    """The wordings of "small red car", one per word for the size."""
     size, rest = text.split(" ", 1)
     return tuple(template.format(n=rest) for template in words.SIZES[size])
 
@@ -165,7 +176,7 @@ PAIRWISE = {
 
 
 def _landmarks(nouns: list[Noun]) -> list[Noun]:
-    """Things that a plain noun phrase singles out, each by its shortest one."""
+    """Things that a noun phrase singles out, each with its shortest noun phrase."""
     shortest: dict[int, Noun] = {}
     for noun in nouns:
         if len(noun.members) == 1 and noun.members[0].area >= TARGET_AREA:
@@ -176,7 +187,7 @@ def _landmarks(nouns: list[Noun]) -> list[Noun]:
 
 
 def relation_claims(nouns: list[Noun], scene: Scene) -> Iterator[Claim]:
-    """Claims to one landmark, to two, to the stuff underneath. Hard: others of the noun are elsewhere."""
+    """Relations to one landmark, to two landmarks, and to the stuff underneath."""
     marks = _landmarks(nouns)
     for noun in nouns:
         for mark in marks:
@@ -210,6 +221,7 @@ def _support_claims(noun: Noun, scene: Scene) -> Iterator[Claim]:
 
 
 def absent_relations(nouns: list[Noun]) -> Iterator[Claim]:
+    """Relations to a landmark that clearly no member of the noun has."""
     for noun in nouns:
         for mark in _landmarks(nouns):
             group = _without(noun, mark)

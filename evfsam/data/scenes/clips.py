@@ -1,4 +1,4 @@
-"""Clips: the same scenes in motion, with the same part numbers on every frame."""
+"""Clips: scenes in motion, with the same part numbers on every frame."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ from evfsam.data.scenes.render import render_parts
 from evfsam.data.scenes.rng import Rng
 
 CLIP_STREAM = 3
-# Of clips in which a hiding is planned; what is said of it is measured afterwards.
-OCCLUSION_SHARE = 0.8
+OCCLUSION_SHARE = 0.8  # of clips: one thing is sent behind another; whether it was hidden is measured afterwards
 MOVED, GROWN = 0.10, 1.25  # a target moves by this much of the frame, or changes its size by this factor
 SEEN_SHARE = 0.55  # of the frames on which a target has to be visible
-SEEN_AREA = 0.0015  # of the picture, for a frame to count
+SEEN_AREA = 0.0015  # of the image, for a frame to count
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A scene and the motions of its things; ``pan_uv`` is the camera's way over the whole clip."""
+    """A scene and the motions of its things.
+
+    Attributes:
+        pan_uv: the way of the camera from the first frame to the last.
+        eased: the motion starts and stops gently.
+    """
 
     scene: Scene
     motions: tuple[Motion, ...]
@@ -35,15 +39,12 @@ class Clip:
     eased: bool
 
     def progress(self, t: int) -> float:
-        """0 at the first frame, 1 at the last; an eased clip starts and stops gently."""
+        """0 at the first frame, 1 at the last."""
         p = t / max(1, self.frames - 1)
         return p * p * (3 - 2 * p) if self.eased else p
 
     def frame(self, t: int) -> Scene:
-        """The scene on frame ``t`` (0 <= t < frames). Its parts are numbered as on every other frame.
-
-        Raises IndexError beyond the clip.
-        """
+        """The scene on frame ``t``, 0 <= t < frames. Raises IndexError beyond the clip."""
         if not 0 <= t < self.frames:
             raise IndexError(f"frame {t} of a clip of {self.frames} frames")
         p = self.progress(t)
@@ -54,9 +55,12 @@ class Clip:
 
 @dataclass(frozen=True)
 class ClipExpression:
-    """A phrase for the first frame, and the frames on which no pixel of its target is visible.
+    """A referring expression for the first frame of a clip.
 
-    ``part_ids`` hold on every frame; ``kind`` and ``target`` are those of Expression.
+    Attributes:
+        part_ids: valid on every frame.
+        kind, target: as in :class:`~evfsam.data.scenes.language.Expression`.
+        hidden_frames: frames on which no pixel of the target is visible.
     """
 
     text: str
@@ -67,15 +71,15 @@ class ClipExpression:
 
     @property
     def returns(self) -> bool:
-        """True where the target goes out of sight at least once; it is always back at the end."""
+        """True if the target is hidden at least once. It is always visible again at the end."""
         return bool(self.hidden_frames)
 
 
 def make_clip(seed: int, frames: int = 48, aspect: float = 1.0) -> Clip:
     """The clip of a seed: things move, turn, grow and overlap, and the camera may pan.
 
-    In a good part of the clips one thing passes behind another, out of sight, and comes out again. Seeds are
-    divided for training and test as those of scenes are.
+    In many clips one thing passes behind another, is hidden for a while, and comes out again. The seeds for training
+    and test are those of scenes.
     """
     rng = Rng(seed, CLIP_STREAM)
     scene = make_scene(seed, aspect)
@@ -89,7 +93,7 @@ def make_clip(seed: int, frames: int = 48, aspect: float = 1.0) -> Clip:
 
 
 def visible_areas(clip: Clip) -> np.ndarray:
-    """(frames, things) float64: the share of the picture that each thing visibly covers."""
+    """The visible share of the image, 0..1, of each thing on each frame: float64 (frames, things)."""
     thing_of_part = np.array([-1 if part.thing is None else part.thing for part in clip.scene.parts])
     rows = []
     for t in range(clip.frames):
@@ -100,7 +104,7 @@ def visible_areas(clip: Clip) -> np.ndarray:
 
 
 def clip_expressions(clip: Clip) -> list[ClipExpression]:
-    """The referring phrases of the first frame whose targets move and stay mostly in view, to the end."""
+    """Referring expressions of the first frame whose targets move, are visible on most frames, and on the last."""
     areas = visible_areas(clip)
     found = []
     for expression in expressions(clip.frame(0)):

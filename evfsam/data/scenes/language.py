@@ -1,4 +1,4 @@
-"""Expressions: phrases with the parts they mean. Each referring phrase names exactly one thing."""
+"""Expressions: texts with the parts that they name. Each referring expression names exactly one thing."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ QUOTA = {COLOUR: 6, PLACE: 7, RELATION: 9, SIZE: 4, NAME: 2, STUFF: 3, THINGS: 3
 
 @dataclass(frozen=True)
 class Expression:
-    """A phrase and its truth: the mask is ``np.isin(part_map, part_ids)``.
+    """A text and its truth: the mask is ``np.isin(part_map, part_ids)``.
 
-    ``kind`` is one of KINDS_OF_EXPRESSION; ``target`` is the number of the thing that a referring phrase
-    names and None for all others; ``part_ids`` is empty where the phrase names nothing that is there.
+    Attributes:
+        text: "[semantic] " stands before stuff, categories and parts.
+        kind: one of :data:`KINDS_OF_EXPRESSION`.
+        part_ids: empty if the scene does not show what the text names.
+        target: the number of the thing that a referring expression names; None for other kinds.
     """
 
     text: str
@@ -33,13 +36,8 @@ class Expression:
 
 
 def expressions(scene: Scene) -> list[Expression]:
-    """About 20 to 40 phrases of a scene, the same for every size it is drawn at."""
-    return phrase(scene, measure(scene))
-
-
-def phrase(scene: Scene, view: View) -> list[Expression]:
-    """The phrases of a scene of which the view is known."""
-    rng = Rng(scene.seed, WORDS_STREAM)
+    """About 20 to 40 expressions of a scene. They do not depend on the size at which it is rendered."""
+    view, rng = measure(scene), Rng(scene.seed, WORDS_STREAM)
     nouns = claims.noun_phrases(view, scene)
     options = {
         COLOUR: list(claims.colour_claims(view, scene)),
@@ -61,7 +59,7 @@ def phrase(scene: Scene, view: View) -> list[Expression]:
 
 
 def _say(kind: str, options: list[claims.Claim], said: dict[str, Expression], rng: Rng) -> None:
-    """Words for as many claims as the quota allows, hard ones first, no target more than three times."""
+    """Put claims into words: as many as :data:`QUOTA` allows, hard ones first, at most three per target."""
     count, uses = 0, {}
     for claim in sorted(rng.shuffled(options), key=lambda claim: not claim.hard):
         text = _wording(claim, rng)
@@ -81,7 +79,7 @@ def _wording(claim: claims.Claim, rng: Rng) -> str:
 
 
 def _say_semantic(scene: Scene, view: View, said: dict[str, Expression], rng: Rng) -> None:
-    """All of a stuff, all of a category, all of a part, and all of a part of one category."""
+    """Add expressions for all of a stuff, of a category, of a part, and of a part of one category."""
     found: dict[str, dict[str, list[int]]] = {STUFF: {}, THINGS: {}, PARTS: {}}
     for part in scene.parts:
         if part.thing is None:
@@ -101,7 +99,7 @@ def _say_semantic(scene: Scene, view: View, said: dict[str, Expression], rng: Rn
 
 
 def _say_absent(scene: Scene, nouns: list[Noun], said: dict[str, Expression], rng: Rng) -> None:
-    """Phrases of things that are not there: another colour, another kind, another place beside a landmark."""
+    """Add expressions that name nothing: another colour, another kind, another place beside a landmark."""
     kinds = {body.kind for body in scene.things}
     stuff = {body.kind for body in scene.stuff}
     parts = {(part.kind, part.name) for part in scene.parts}
@@ -122,7 +120,7 @@ def _say_absent(scene: Scene, nouns: list[Noun], said: dict[str, Expression], rn
 
 
 def _absent_colours(scene: Scene, rng: Rng) -> list[str]:
-    """Kinds that are there, in colours that no part of theirs has, preferring colours that others wear."""
+    """Kinds of the scene in colours that none of their parts has; mostly in colours that other kinds have."""
     worn = sorted({body.colour for body in scene.things})
     kinds = sorted({body.kind for body in scene.things})
     for options in (worn, words.colours()) if rng.chance(0.7) else (words.colours(),):
@@ -136,4 +134,4 @@ def _absent_colours(scene: Scene, rng: Rng) -> list[str]:
             ]
         if texts:
             return texts
-    return [kind for kind in words.categories() if kind not in kinds]  # every colour there is, is worn
+    return [kind for kind in words.categories() if kind not in kinds]  # these kinds have all the colours

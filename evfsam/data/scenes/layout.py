@@ -1,4 +1,4 @@
-"""A scene from a seed: which things, in which colours, where."""
+"""Makes a scene from a seed: chooses its things, their colours and their places."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ BIG = ("house", "bus", "tree")
 
 
 def make_scene(seed: int, aspect: float = 1.0) -> Scene:
-    """The scene of a seed, laid out for pictures of width / height = ``aspect``.
+    """The scene of a seed, laid out for images of width / height = ``aspect``.
 
-    The same seed and aspect give the same scene, bit for bit. A thing's colour word is the colour of its
-    main part (``Kind.main``: the wall of a house, the shirt of a person, the hull of a boat).
+    The same seed and aspect give the same scene, bit for bit. The colour word of a thing is that of its main part
+    (``Kind.main``): the wall of a house, the shirt of a person.
     """
     rng = Rng(seed, LAYOUT_STREAM)
     backdrop = make_backdrop(rng)
@@ -38,7 +38,7 @@ def make_scene(seed: int, aspect: float = 1.0) -> Scene:
 
 
 def _cast(backdrop: Backdrop, rng: Rng) -> list[tuple[Kind, str]]:
-    """Kinds and colours: two groups of the same kind with distractors, then singles to serve as landmarks."""
+    """Kinds and colours: up to three groups of one kind each, then single things that serve as landmarks."""
     total = rng.weighted({4: 1, 5: 2, 6: 3, 7: 3, 8: 2, 9: 1})
     odds = {name: 1.0 for name in KINDS} | {"boat": 2.2 if "sea" in backdrop.zones else 0.5}
     if "road" in backdrop.zones:
@@ -57,7 +57,7 @@ def _cast(backdrop: Backdrop, rng: Rng) -> list[tuple[Kind, str]]:
 
 
 def _colour(kind: Kind, palette: list[str], rng: Rng) -> str:
-    """Mostly from the scene's own few colours, so that one colour is worn by several kinds."""
+    """Mostly one of the scene's own few colours, so that several kinds share a colour."""
     shared = [colour for colour in kind.colours if colour in palette]
     return rng.pick(shared if shared and rng.chance(0.8) else kind.colours)
 
@@ -65,7 +65,7 @@ def _colour(kind: Kind, palette: list[str], rng: Rng) -> str:
 def _place(
     kind: Kind, colour: str, boxes: list[Box], backdrop: Backdrop, aspect: float, crowd: float, rng: Rng
 ) -> Body:
-    """The best of several poses among the boxes already taken: overlap is allowed, but little of it."""
+    """The pose, of several random ones, that overlaps the boxes already taken the least."""
     places = {place: odds for place, odds in kind.places.items() if place in backdrop.zones or place == "air"}
     place = rng.weighted(places)
     draw = kind.draw_aloft if place == "air" and kind.draw_aloft else kind.draw
@@ -105,7 +105,7 @@ def _pose(kind: Kind, place: str, size: float, backdrop: Backdrop, rng: Rng) -> 
 
 
 def _off_road(v: float, road: tuple[float, float]) -> float:
-    """Feet that would stand on the road or its edge move to the nearer side of it."""
+    """A foot on the road or its edge is moved to the nearer side of the road."""
     far, near = road[0] - 0.08, road[1] + 0.06
     if not far < v < near:
         return v
@@ -113,7 +113,7 @@ def _off_road(v: float, road: tuple[float, float]) -> float:
 
 
 def to_frame(pose: Pose | None, points: np.ndarray, aspect: float) -> np.ndarray:
-    """(n, 2) body coordinates -> frame coordinates, in a picture of that aspect and without a camera."""
+    """Body coordinates (n, 2) -> frame coordinates (n, 2), for width / height = ``aspect``, without the camera."""
     if pose is None:
         return points
     short = np.array([min(1.0, 1.0 / aspect), min(1.0, aspect)]) * pose.scale
@@ -122,7 +122,7 @@ def to_frame(pose: Pose | None, points: np.ndarray, aspect: float) -> np.ndarray
 
 
 def frame_box(body: Body, aspect: float) -> Box:
-    """(u0, v0, u1, v1) around all of a body, hidden or not."""
+    """The box (u0, v0, u1, v1) around the whole body, with its hidden parts."""
     return _box_of(to_frame(body.pose, _all_points(body), aspect))
 
 
@@ -136,7 +136,7 @@ def _box_of(points: np.ndarray) -> Box:
 
 
 def overlap(a: Box, b: Box) -> float:
-    """The shared area of two boxes over that of the smaller."""
+    """The shared area of two boxes, divided by the area of the smaller one."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:

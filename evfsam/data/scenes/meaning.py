@@ -1,8 +1,7 @@
-"""What words about place, size and relation mean, with a margin: a thing is named only beyond doubt.
+"""The meaning of words for place, size and relation, with margins: a doubtful case gets no expression.
 
-Places are told by the centroids of what is visible, in fractions of the picture (v down); near and far by
-where things stand. Every selector takes the things that the noun covers and returns the only one meant, or
-None.
+Places depend on the centroids of visible pixels, as fractions of the image, v down. Near and far depend on where
+things stand. Each selector takes the things that a noun covers. It returns the only one that the word fits, or None.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from collections.abc import Callable, Sequence
 from evfsam.data.scenes.measure import Seen
 
 SIDE_GAP = 0.10  # between the centroids of the outermost thing and the next
-STEP_GAP = 0.07  # between neighbours that are counted off ("the second from the left")
-FOOT_GAP = 0.08  # between where the nearest thing stands and the next
-QUARTER_GAP = 0.05  # from a quarter's borders, for the one inside and for all outside
+STEP_GAP = 0.07  # between neighbours, for "the second from the left"
+FOOT_GAP = 0.08  # between the places where the nearest thing and the next stand
+QUARTER_GAP = 0.05  # from the borders of a quarter, for the thing inside and for all others outside
 AREA_FACTOR = 1.5  # between the largest thing and the next
-SIZE_FACTOR = 1.12  # the same in length, so that what is merely hidden does not count as small
-SPLIT_FACTOR = 1.8  # in area, between the small ones and the large ones
+SIZE_FACTOR = 1.12  # the same in length, so that a partly hidden thing does not count as small
+SPLIT_FACTOR = 1.8  # in area, between the small things and the large ones
 
 Box = tuple[float, float, float, float]
 Group = Sequence[Seen]
@@ -32,7 +31,7 @@ def _v(seen: Seen) -> float:
 
 
 def _extreme(group: Group, key: Callable[[Seen], float], gap: float) -> Seen | None:
-    """The one with the lowest key, if the next is at least ``gap`` higher."""
+    """The thing with the lowest key, if the next key is higher by at least ``gap``."""
     if len(group) < 2:
         return None
     first, second = sorted(group, key=key)[:2]
@@ -56,7 +55,7 @@ def lowest(group: Group) -> Seen | None:
 
 
 def on_side(group: Group, axis: int, side: int) -> Seen | None:
-    """The outermost along an axis (0 = u, 1 = v) that also lies in that half, alone there."""
+    """The outermost thing along an axis (0 = u, 1 = v), if it is the only one in that half of the image."""
 
     def inward(seen: Seen) -> float:
         return (seen.centroid[axis] - 0.5) * -side
@@ -68,7 +67,7 @@ def on_side(group: Group, axis: int, side: int) -> Seen | None:
 
 
 def in_quarter(group: Group, side_u: int, side_v: int) -> Seen | None:
-    """The only one in a quarter of the picture (-1 = left or top), others clearly outside."""
+    """The only thing in a quarter of the image (-1 = left or top), if all others are clearly outside."""
 
     def inside(seen: Seen) -> float:
         return min((_u(seen) - 0.5) * side_u, (_v(seen) - 0.5) * side_v)
@@ -78,7 +77,7 @@ def in_quarter(group: Group, side_u: int, side_v: int) -> Seen | None:
 
 
 def middle_of_three(group: Group) -> Seen | None:
-    """The one in the middle of exactly three that stand side by side rather than one above the other."""
+    """The middle one of exactly three things that are spread more sideways than up and down."""
     if len(group) != 3:
         return None
     a, b, c = sorted(group, key=_u)
@@ -87,7 +86,7 @@ def middle_of_three(group: Group) -> Seen | None:
 
 
 def second_from(group: Group, side: int) -> Seen | None:
-    """The second from the left (-1) or from the right (1) of at least three."""
+    """The second from the left (-1) or from the right (1) of at least three things."""
     if len(group) < 3:
         return None
     a, b, c = sorted(group, key=lambda s: _u(s) * -side)[:3]
@@ -119,12 +118,12 @@ def smallest(group: Group) -> Seen | None:
 
 
 def _clearly_larger(a: Seen, b: Seen) -> bool:
-    """By what is visible and by true size alike, neither of them mostly hidden."""
+    """Whether a is larger than b in visible area and in true size, and b is not mostly hidden."""
     return a.area >= AREA_FACTOR * b.area and a.size >= SIZE_FACTOR * b.size and b.shown > 0.6
 
 
 def split_by_size(group: Group) -> tuple[list[Seen], list[Seen]] | None:
-    """The small ones and the large ones, if a wide gap parts them half-way, and none is mostly hidden."""
+    """The small and the large things, if a wide gap lies between them and none is mostly hidden; else None."""
     ordered = sorted(group, key=lambda s: s.area)
     if len(ordered) < 2 or any(seen.shown < 0.7 for seen in ordered):
         return None
@@ -139,7 +138,7 @@ def split_by_size(group: Group) -> tuple[list[Seen], list[Seen]] | None:
     return small, large
 
 
-Verdict = bool | None  # None: one could argue
+Verdict = bool | None  # None: doubtful
 
 
 def left_of(t: Seen, landmark: Seen) -> Verdict:
@@ -157,7 +156,7 @@ def _beyond(distance: float, aside: float) -> Verdict:
 
 
 def above(t: Seen, landmark: Seen) -> Verdict:
-    """Higher in the picture and over it; said only where one of the two is in the air."""
+    """Higher in the image and roughly in one column; None unless one of the two is in the air."""
     if t.support and landmark.support:
         return None
     return _over(_v(landmark) - _v(t), abs(_u(landmark) - _u(t)))
@@ -176,7 +175,7 @@ def _over(distance: float, aside: float) -> Verdict:
 
 
 def next_to(t: Seen, landmark: Seen) -> Verdict:
-    """Nearly touching in what is visible; not so if even their hidden parts are far from each other."""
+    """True if the visible boxes nearly touch; False if even the whole boxes are far apart."""
     if box_gap(t.extent, landmark.extent) >= 0.16:
         return False
     level = min(t.box[3], landmark.box[3]) - max(t.box[1], landmark.box[1]) > 0
@@ -184,7 +183,7 @@ def next_to(t: Seen, landmark: Seen) -> Verdict:
 
 
 def box_gap(a: Box, b: Box) -> float:
-    """Distance between two boxes, 0 where they touch."""
+    """Distance between two boxes; 0 if they touch."""
     du = max(a[0] - b[2], b[0] - a[2], 0.0)
     dv = max(a[1] - b[3], b[1] - a[3], 0.0)
     return (du * du + dv * dv) ** 0.5
@@ -199,7 +198,7 @@ def behind(t: Seen, landmark: Seen) -> Verdict:
 
 
 def _nearer(t: Seen, landmark: Seen, step: float) -> Verdict:
-    """Both stand on something, their boxes overlap, and one stands a clear step before the other."""
+    """True if both stand on something, their boxes overlap, and t stands clearly nearer."""
     if not t.support or not landmark.support:
         return None
     aside = max(t.extent[0] - landmark.extent[2], landmark.extent[0] - t.extent[2])
@@ -212,7 +211,7 @@ def _nearer(t: Seen, landmark: Seen, step: float) -> Verdict:
 
 
 def between(t: Seen, a: Seen, b: Seen) -> Verdict:
-    """Inside the span of two landmarks in u, and not far above or below them."""
+    """Between two landmarks in u, and not far above or below them."""
     left, right = sorted((_u(a), _u(b)))
     if _u(t) <= left - 0.02 or _u(t) >= right + 0.02:
         return False
@@ -221,7 +220,7 @@ def between(t: Seen, a: Seen, b: Seen) -> Verdict:
 
 
 def stands_on(t: Seen, stuff: str, horizon_v: float) -> Verdict:
-    """On that stuff; for what hangs so low that it might seem to stand somewhere, one could argue."""
+    """Whether it stands on that stuff; None for a flying thing so low that it may seem to stand."""
     if not t.support and t.box[3] > horizon_v - 0.01:
         return None
     return t.support == stuff
@@ -234,7 +233,7 @@ def in_the_sky(t: Seen, horizon_v: float) -> Verdict:
 
 
 def only(group: Group, verdict: Callable[..., Verdict], *about: object) -> Seen | None:
-    """The single member whose ``verdict(member, *about)`` is yes while it is a clear no for all others."""
+    """The only member for which ``verdict(member, *about)`` is True, if it is False for all others; else None."""
     verdicts = [verdict(seen, *about) for seen in group]
     if None in verdicts or verdicts.count(True) != 1:
         return None
@@ -242,5 +241,5 @@ def only(group: Group, verdict: Callable[..., Verdict], *about: object) -> Seen 
 
 
 def none(group: Group, verdict: Callable[..., Verdict], *about: object) -> bool:
-    """True where ``verdict(member, *about)`` is a clear no for everything in the group."""
+    """Whether ``verdict(member, *about)`` is False for every member."""
     return all(verdict(seen, *about) is False for seen in group)

@@ -1,4 +1,4 @@
-"""What can be seen of each thing, measured on one fixed rendering, whatever size is drawn."""
+"""Measures the visible part of each thing on one rendering of fixed size."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ CANONICAL_LONG_SIDE = 256
 
 @dataclass(frozen=True)
 class Seen:
-    """A thing of which something is visible. Positions are fractions of the picture's width and height.
+    """A thing that is at least partly visible. Positions are fractions of the image's width and height.
 
-    ``area`` is the visible share of the picture; ``box`` (u0, v0, u1, v1) and ``centroid`` (u, v) are those
-    of the visible pixels; ``extent`` is the box of all of it, hidden or not, within the picture; ``shown``
-    is the share of its whole box that the visible box covers; ``foot`` is the v where it stands or hangs,
-    ``size`` its pose's scale. ``looks`` maps a part name to (colour word, visible area).
+    Attributes:
+        thing: its number in ``Scene.things``.
+        area: visible share of the image.
+        box, centroid: (u0, v0, u1, v1) and (u, v) of the visible pixels.
+        extent: box of the whole thing with its hidden parts, cut at the image's border.
+        shown: area of the visible box divided by that of the whole box.
+        foot: v of the place where it stands or hangs.
+        size: scale of its pose.
+        support: the stuff that it stands on; empty for flying things.
+        looks: part name -> (colour word, visible area).
     """
 
     thing: int
@@ -40,7 +46,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class View:
-    """All that is visible in a scene: its things, and the area of each part-instance (by its index)."""
+    """Everything visible in a scene: its things, and the area of each part by its index."""
 
     things: tuple[Seen, ...]
     part_areas: tuple[float, ...]
@@ -48,14 +54,14 @@ class View:
 
 
 def canonical_size_hw(aspect: float) -> tuple[int, int]:
-    """Pixels of the fixed rendering of a scene of that aspect."""
+    """(height, width) in pixels of the fixed rendering of a scene of width / height = ``aspect``."""
     if aspect >= 1:
         return max(1, round(CANONICAL_LONG_SIDE / aspect)), CANONICAL_LONG_SIDE
     return CANONICAL_LONG_SIDE, max(1, round(CANONICAL_LONG_SIDE * aspect))
 
 
 def measure(scene: Scene) -> View:
-    """Renders the part map at the fixed size and measures it."""
+    """Render the part map at the fixed size and measure it."""
     part_map = render_parts(scene, canonical_size_hw(scene.aspect))
     height, width = part_map.shape
     areas = np.bincount(part_map.ravel(), minlength=len(scene.parts)) / part_map.size

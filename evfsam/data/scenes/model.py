@@ -1,9 +1,8 @@
-"""What a scene is: frozen descriptions without any resolution.
+"""A scene as frozen dataclasses, independent of resolution.
 
-Two spaces. *Frame* coordinates: (0, 0) is the top left corner and (1, 1) the bottom right one. *Body*
-coordinates: x to the right, y down, (0, 0) where the body stands, and 1 = the body's own unit, usually its
-height. A pose puts a body's origin at a point of the frame and scales it by a fraction of the picture's
-short side, so that things keep their proportions in a picture of any shape.
+*Frame* coordinates: (0, 0) is the top left corner, (1, 1) the bottom right one. *Body* coordinates: x to the right,
+y down, (0, 0) where the body stands; 1 is the body's own unit, usually its height. A pose puts the origin of a body at
+a point of the frame. It scales the body by a fraction of the image's short side, so things keep their proportions.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from evfsam.data.scenes.palette import Rgb
 
 @dataclass(frozen=True)
 class Style:
-    """How a patch takes light. All values are fractions, 0 = none."""
+    """How light changes the colour of a patch. All values are fractions; 0 is none."""
 
     gradient: float = 0.10  # lighter towards the light, darker away from it
     roundness: float = 0.0  # darker towards the rim, as on a ball
@@ -32,10 +31,12 @@ class Style:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """One filled outline, (n, 2) float64; ``part`` counts within its body.
+    """One filled outline.
 
-    The colour runs from ``rgb`` at the top of the outline's box to ``rgb_below`` at its bottom, where that
-    is given.
+    Attributes:
+        part: number of the part within its body.
+        outline: float64 (n, 2).
+        rgb: its colour, or the colour at the top of its box if ``rgb_below`` gives the one at the bottom.
     """
 
     part: int
@@ -47,7 +48,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a body stands: frame position, size in short sides per unit, turn in degrees, mirrored or not."""
+    """Where a body stands: frame position, scale in short sides of the image per unit, turn in degrees."""
 
     u: float
     v: float
@@ -58,11 +59,16 @@ class Pose:
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A piece of stuff or a thing: named parts and the patches that draw them, back to front.
+    """A piece of stuff or a thing.
 
-    ``pose`` is None for stuff whose outlines are in frame coordinates. ``depth`` is 0 at the horizon and 1
-    at the viewer's feet; ``support`` is the stuff it stands on, empty for what flies. ``parallax`` is how
-    much of the camera's way it follows.
+    Attributes:
+        colour: colour word of the main part; may be empty.
+        parts: (name, colour word) of each part.
+        patches: draw the parts, from back to front.
+        pose: None for stuff whose outlines are in frame coordinates.
+        depth: 0 at the horizon, 1 at the viewer's feet.
+        support: the stuff that it stands on; empty for flying things.
+        parallax: how much of the camera's way it follows, 0..1.
     """
 
     kind: str
@@ -77,7 +83,13 @@ class Body:
 
 @dataclass(frozen=True)
 class Part:
-    """A row of the part table: ``thing`` counts ``Scene.things``, None for stuff; ``colour`` may be empty."""
+    """A row of the part table.
+
+    Attributes:
+        index: value of its pixels in the part map.
+        thing: number in ``Scene.things``; None for stuff.
+        colour: colour word; may be empty.
+    """
 
     index: int
     thing: int | None
@@ -88,7 +100,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Light:
-    """Where the light comes from, a unit vector on screen (y down), and the sun's halo in the frame."""
+    """The direction to the light, a unit vector on screen with y down, and the halo of the sun in the frame."""
 
     direction: tuple[float, float]
     sun_uv: tuple[float, float]
@@ -99,7 +111,7 @@ class Light:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A picture before it has pixels, laid out for width / height = ``aspect``; sky ends at ``horizon_v``."""
+    """Stuff, things and light, laid out for width / height = ``aspect``. The sky ends at ``horizon_v``."""
 
     seed: int
     aspect: float
@@ -143,7 +155,7 @@ class Sketch:
         style: Style = Style(),
         rgb_below: Rgb | None = None,
     ) -> int:
-        """Begins a new part-instance and returns its number, for details added later."""
+        """Begin a new part. Returns its number, for details that are added later."""
         self._parts.append((name, colour))
         return self.detail(outline, rgb, len(self._parts) - 1, style, rgb_below)
 
@@ -155,7 +167,7 @@ class Sketch:
         style: Style = Style(),
         rgb_below: Rgb | None = None,
     ) -> int:
-        """More paint on a part (the last one begun, unless told): same label, another colour or outline."""
+        """Add a patch to a part, by default the last one begun. Returns the number of the part."""
         part = len(self._parts) - 1 if part is None else part
         self._patches.append(Patch(part, outline, rgb, style, rgb_below))
         return part

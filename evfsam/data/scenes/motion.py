@@ -1,4 +1,4 @@
-"""How things move through a clip: a straight way with sway, rocking and rolling on top."""
+"""How things move through a clip: along a straight line, with sway, rocking and rolling on top."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ ROLLING = ("ball",)
 
 @dataclass(frozen=True)
 class Motion:
-    """A thing's way over the whole clip. Distances are fractions of the frame, turns are in degrees.
+    """The motion of one thing over the whole clip. Distances are fractions of the frame; angles are degrees.
 
-    ``growth`` is the size at the end over the size at the start; ``sway_uv`` and ``rock`` are amplitudes of
-    ``cycles`` swings; ``roll`` is how far it turns in all; ``nearer`` is added to its depth.
+    Attributes:
+        travel_uv: from the first frame to the last.
+        growth: size at the end divided by size at the start.
+        nearer: change of depth.
+        sway_uv, rock: amplitudes of ``cycles`` swings.
+        roll: total rotation.
     """
 
     travel_uv: tuple[float, float] = (0.0, 0.0)
@@ -31,7 +35,7 @@ class Motion:
 
 
 def moved(body: Body, motion: Motion, progress: float) -> Body:
-    """The body at ``progress`` (0 at the first frame, 1 at the last) of its motion."""
+    """The body at ``progress`` of its motion, 0 at the first frame, 1 at the last."""
     swing = math.sin(2 * math.pi * motion.cycles * progress)
     pose = body.pose
     placed = replace(
@@ -45,14 +49,14 @@ def moved(body: Body, motion: Motion, progress: float) -> Body:
 
 
 def facing(body: Body, travel_u: float) -> Body:
-    """The body mirrored, if need be, so that it looks where it goes."""
+    """The body, mirrored if necessary, so that it faces the direction of its motion."""
     if body.kind not in FACING or travel_u == 0:
         return body
     return replace(body, pose=replace(body.pose, mirrored=travel_u < 0))
 
 
 def along(body: Body, travel_uv: tuple[float, float], growth: float, nearer: float, rng: Rng) -> Motion:
-    """That way, in the manner of the body's kind: balls roll, boats rock, walkers bob, what flies sways."""
+    """A motion that suits the body's kind: balls roll, boats rock, walkers bob, flying things sway."""
     if body.kind in ROLLING and body.support:
         roll = math.degrees(travel_uv[0] / (body.pose.scale / 2))
         return Motion(travel_uv, growth, nearer, roll=roll)
@@ -67,7 +71,7 @@ def along(body: Body, travel_uv: tuple[float, float], growth: float, nearer: flo
 
 
 def wander(body: Body, horizon_v: float, rng: Rng) -> Motion:
-    """Any motion that the body's kind and place allow."""
+    """A random motion that suits the body's kind and place."""
     if body.kind in ROOTED or rng.chance(0.15):
         return Motion()
     u = rng.sign() * rng.uniform(0.05, 0.4)
@@ -80,7 +84,7 @@ def wander(body: Body, horizon_v: float, rng: Rng) -> Motion:
 
 
 def approach(body: Body, u: float, v: float, horizon_v: float) -> tuple[tuple[float, float], float, float]:
-    """Travel, growth and change of depth of a walk over the ground: what comes nearer grows."""
+    """Travel, growth and change of depth of a motion over the ground; nearer things are larger."""
     lowest = horizon_v + 0.12
     v = min(max(body.pose.v + v, min(lowest, body.pose.v)), max(1.0, body.pose.v)) - body.pose.v
     nearer = v / (1.0 - horizon_v)

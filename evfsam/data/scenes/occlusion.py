@@ -1,4 +1,4 @@
-"""Arranges that one thing of a clip passes behind another, wholly out of sight for a while."""
+"""Makes one thing of a clip pass behind another, so that it is wholly hidden for a while."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TARGET_HEIGHT = (
 
 @dataclass(frozen=True)
 class Screen:
-    """The part of a kind that surely covers what is behind it, in body units, and its largest scale."""
+    """The opaque rectangle inside a kind, in body units, and the largest scale that the kind may have."""
 
     half_width: float
     top: float
@@ -40,10 +40,9 @@ DRIFT = {"bus": 0.8, "balloon": 0.3}  # how fast they come, as a fraction of the
 def plan_occlusion(
     things: list[Body], motions: list[Motion], scene: Scene, pan_uv: tuple[float, float], rng: Rng
 ) -> None:
-    """Sends one thing across the picture and stands or drives another in its way, in place in both lists.
+    """Move one thing across the image and put a screen in front of its way. Changes both lists in place.
 
-    Does nothing where the scene has nothing to send. The screen is one of the scene's own things if it can
-    be, or else one more.
+    The screen is a thing of the scene if one fits, else a new thing. Nothing changes if no thing can move across.
     """
     candidates = [i for i, body in enumerate(things) if body.kind in FOLLOWED and body.support != "sea"]
     if not candidates:
@@ -71,7 +70,7 @@ def _cross(
     pan_uv: tuple[float, float],
     rng: Rng,
 ) -> tuple[Body, Motion]:
-    """The target small enough to hide, on the clearest of some ways from side to side of the picture."""
+    """The target, made small enough to hide, on the least blocked of several ways across the image."""
     body = things[target]
     _, v0, _, v1 = frame_box(body, scene.aspect)
     shrink = min(1.0, rng.uniform(*TARGET_HEIGHT) * _short_sides(scene.aspect)[1] / (v1 - v0))
@@ -96,7 +95,7 @@ def _blocked(
     progress: float,
     aspect: float,
 ) -> float:
-    """How much of the body's box nearer things cover, at that point of its way, summed over them."""
+    """How much of the body's box nearer things cover at ``progress``, summed over these things."""
     at = moved(body, way, progress)
     others = [moved(*pair, progress) for i, pair in enumerate(zip(things, motions, strict=True)) if i != target]
     box = frame_box(at, aspect)
@@ -104,7 +103,7 @@ def _blocked(
 
 
 def _choose_screen(things: list[Body], target: int, scene: Scene, rng: Rng) -> tuple[int | None, Body] | None:
-    """A thing of the scene that can hide the target (its number and body at the right size), or a new one."""
+    """Number and body, scaled, of a thing that can hide the target; the number is None for a new thing."""
     in_air = not things[target].support
     kinds = ["balloon", "tree"] if in_air else ["house", "bus", "tree"]
     own = [(i, body) for i, body in enumerate(things) if i != target and body.kind in kinds]
@@ -119,7 +118,7 @@ def _choose_screen(things: list[Body], target: int, scene: Scene, rng: Rng) -> t
 
 
 def _covering_scale(kind: str, target: Body, scene: Scene, rng: Rng) -> float | None:
-    """The screen's scale that hides the target for some frames, or None where that would be too large."""
+    """The scale at which the screen hides the target for some frames; None if that is too large."""
     screen = SCREENS[kind]
     short_u, short_v = _short_sides(scene.aspect)
     u0, v0, u1, v1 = frame_box(target, scene.aspect)
@@ -130,12 +129,12 @@ def _covering_scale(kind: str, target: Body, scene: Scene, rng: Rng) -> float | 
 
 
 def _short_sides(aspect: float) -> tuple[float, float]:
-    """A short side as fractions of the width and of the height."""
+    """The short side of the image as a fraction of the width, and of the height."""
     return min(1.0, 1.0 / aspect), min(1.0, aspect)
 
 
 def _in_the_way(body: Body, target: Body, way: Motion, meeting: float, scene: Scene) -> tuple[Body, Motion]:
-    """The screen where the target will be at ``meeting``; a bus or a balloon comes towards it."""
+    """The screen at the place where the target is at ``meeting``; a bus or a balloon moves towards it."""
     screen = SCREENS[body.kind]
     u0, v0, u1, v1 = frame_box(target, scene.aspect)
     short_v = _short_sides(scene.aspect)[1]

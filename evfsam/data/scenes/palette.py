@@ -26,7 +26,7 @@ SKIN: tuple[Rgb, ...] = ((250, 214, 184), (233, 184, 148), (198, 140, 102), (146
 
 @dataclass(frozen=True)
 class Paint:
-    """A colour word and one shade of it; the word is empty where no phrase may name the colour."""
+    """A colour word and one shade of it. The word is empty if no expression may name the colour."""
 
     word: str
     rgb: Rgb
@@ -39,17 +39,17 @@ class Paint:
 
 
 def mix(a: Rgb, b: Rgb, amount: float) -> Rgb:
-    """``a`` where amount is 0, ``b`` where it is 1."""
+    """Between ``a``, at amount 0, and ``b``, at amount 1."""
     return tuple(x + (y - x) * amount for x, y in zip(a, b, strict=True))
 
 
 def paint(word: str, rng: Rng) -> Paint:
-    """A shade of a colour word, jittered so little that it is still called by that word."""
+    """A shade of a colour word, jittered so little that the word still fits."""
     return Paint(word, jitter(SHADES[word], rng))
 
 
 def plain(rgb: Rgb, rng: Rng) -> Paint:
-    """A jittered shade that no phrase names."""
+    """A jittered shade that no expression names."""
     return Paint("", jitter(rgb, rng))
 
 

@@ -1,4 +1,4 @@
-"""Geometry of a rendering: outlines in pixels, the supersampled labels, and what each pixel sees of them."""
+"""Outlines -> pixels: which patches each pixel shows, by supersampling, and which part it belongs to."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """Tables over the P patches of a scene in drawing order. ``points`` (n, 2) and ``box`` are in pixels.
+    """The P patches of a scene in drawing order, as arrays.
 
-    Outline i is ``points[starts[i]:starts[i + 1]]``; ``box`` (P, 4) holds centre x, y and half width, half
-    height; ``rgb`` (P, 2, 3) the colour at the top and at the bottom of the box; ``style`` (P, 6) the
-    fields of Style. ``caster`` (P,) is True for things that stand on something.
+    Attributes:
+        points: (n, 2) in pixels; outline i is ``points[starts[i]:starts[i + 1]]``.
+        starts: (P + 1,).
+        part: uint16 (P,), index in the part table.
+        box: float32 (P, 4), centre x, centre y, half width and half height in pixels.
+        rgb: float32 (P, 2, 3), the colours at the top and at the bottom of the box.
+        style: float32 (P, 6), the fields of Style.
+        caster: bool (P,), True for things that stand on something: they cast a shadow.
+        foot: (P,), y in pixels of the place where the thing stands.
     """
 
     points: np.ndarray
@@ -32,7 +38,13 @@ class Patches:
     foot: np.ndarray
 
     def fill(self, canvas: np.ndarray, points: np.ndarray, which: np.ndarray, values: np.ndarray) -> None:
-        """Fills the outlines ``which`` (indices), their ``points`` moved or scaled, with their values."""
+        """Fill outlines of a canvas with values.
+
+        Args:
+            points: as the attribute, moved or scaled.
+            which: indices of the outlines.
+            values: (P,), one value per outline.
+        """
         fixed = np.rint((points - 0.5) * (1 << SHIFT)).astype(np.int32)
         for i in which:
             cv2.fillPoly(canvas, [fixed[self.starts[i] : self.starts[i + 1]]], int(values[i]), shift=SHIFT)
@@ -40,12 +52,14 @@ class Patches:
 
 @dataclass(frozen=True, eq=False)
 class Mixed:
-    """The M pixels that see more than one patch, as K runs (pixel, patch): pixels in order, runs of one
-    together.
+    """The M pixels that show more than one patch, as K pairs of pixel and patch in the order of pixels.
 
-    ``rows``, ``columns`` (M,) name the pixels; ``first`` (M,) is where each one's runs begin; ``pixel``
-    (K,) counts 0 to M - 1; ``patch`` (K,); ``share`` (K,) float32 is the patch's share of the pixel's
-    samples.
+    Attributes:
+        rows, columns: (M,), where the pixels are.
+        first: (M,), the first pair of each pixel.
+        pixel: (K,), 0 to M - 1.
+        patch: (K,), index of the patch.
+        share: float32 (K,), the patch's share of the pixel's samples.
     """
 
     rows: np.ndarray
@@ -58,7 +72,13 @@ class Mixed:
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """``centre`` (H, W): the patch at each pixel's middle; ``mixed``: the pixels where that is not all."""
+    """A scene in pixels.
+
+    Attributes:
+        centre: (H, W), the patch at the middle of each pixel.
+        mixed: the pixels that show several patches.
+        part_map: uint16 (H, W), the part that each pixel belongs to.
+    """
 
     patches: Patches
     centre: np.ndarray
@@ -67,7 +87,7 @@ class Raster:
 
 
 def rasterise(scene: Scene, size_hw: tuple[int, int]) -> Raster:
-    """Draws all outlines back to front with k x k samples a pixel and resolves them."""
+    """Draw all outlines from back to front with k x k samples per pixel."""
     k = _samples_per_side(size_hw)
     patches = _patches(scene, size_hw)
     samples = np.zeros((size_hw[0] * k, size_hw[1] * k), np.uint16)
@@ -81,7 +101,7 @@ def rasterise(scene: Scene, size_hw: tuple[int, int]) -> Raster:
 
 
 def _samples_per_side(size_hw: tuple[int, int]) -> int:
-    """More samples where pictures are small, fewer where they are large."""
+    """Small images get more samples per pixel than large ones."""
     longest = max(size_hw)
     return 8 if longest <= 128 else 4 if longest <= 800 else 3 if longest <= 1400 else 2
 
@@ -126,7 +146,7 @@ def _patches(scene: Scene, size_hw: tuple[int, int]) -> Patches:
 def _mixed_keys(
     samples: np.ndarray, centre: np.ndarray, part_of_patch: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(M, k * k) sorted keys part << 16 | patch of the mixed pixels, and their rows and columns."""
+    """Sorted keys, part << 16 | patch, uint32 (M, k * k), of the M mixed pixels, and their rows and columns."""
     mixed = np.zeros(centre.shape, bool)
     for i in range(k):
         for j in range(k):
@@ -139,7 +159,7 @@ def _mixed_keys(
 
 
 def _runs(keys: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[Mixed, np.ndarray]:
-    """Equal keys become runs; the part with most samples wins the pixel, of equals the later in the table."""
+    """The mixed pixels, and the part with most samples in each, uint16 (M,); of equal parts the later one."""
     count = keys.shape[1]
     starts_run = np.ones(keys.shape, bool)
     starts_run[:, 1:] = keys[:, 1:] != keys[:, :-1]

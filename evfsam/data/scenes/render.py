@@ -1,4 +1,4 @@
-"""Scene -> pixels: the picture and, from the same samples, the map of visible parts."""
+"""Scene -> the image and, from the same samples, the map of visible parts."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from evfsam.data.scenes.shading import paint
 
 @dataclass(frozen=True, eq=False)
 class Rendering:
-    """``image`` (H, W, 3) uint8 and ``part_map`` (H, W) uint16, each pixel's row of ``Scene.parts``.
+    """A rendered scene.
 
-    A pixel belongs to the visible part that covers most of it, by the same samples that give it its colour.
+    Attributes:
+        image: uint8 (H, W, 3), RGB.
+        part_map: uint16 (H, W), the index in ``Scene.parts`` of the visible part that covers most of the pixel.
     """
 
     image: np.ndarray
@@ -23,15 +25,14 @@ class Rendering:
 
 
 def render(scene: Scene, size_hw: tuple[int, int]) -> Rendering:
-    """Draws a scene at any size, in pixels.
+    """Render a scene at any size, in pixels.
 
-    What is visible was arranged for ``scene.aspect``: at another shape of picture things move apart or
-    together, so make the scene for the shape that will be drawn.
+    Make the scene for the same ``aspect``, width / height: at another one, things move apart or together.
     """
     raster = rasterise(scene, size_hw)
     return Rendering(paint(scene, raster), raster.part_map)
 
 
 def render_parts(scene: Scene, size_hw: tuple[int, int]) -> np.ndarray:
-    """Only the part map, (H, W) uint16: that of ``render``, for less work."""
+    """Only the part map of :func:`render`, uint16 (H, W); faster."""
     return rasterise(scene, size_hw).part_map

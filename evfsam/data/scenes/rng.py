@@ -11,11 +11,10 @@ T = TypeVar("T")
 
 
 class Rng:
-    """Draws that are the same on every machine for the same seed and stream.
+    """Random numbers that are the same on every machine for the same seed and stream.
 
-    Only ``Generator(PCG64).random()`` is used: it is one multiplication of the bit stream, while numpy may
-    change how its other distributions consume bits. ``stream`` keeps layout, wording and motion apart, so
-    that a new template does not change any picture.
+    Only ``Generator(PCG64).random()`` is used, because numpy may change how its other distributions consume bits.
+    Layout, texture, wording and motion each have a stream: a new wording changes no image.
     """
 
     def __init__(self, seed: int, stream: int = 0) -> None:
@@ -38,7 +37,7 @@ class Rng:
         return options[self.integer(0, len(options) - 1)]
 
     def weighted(self, options: dict[T, float]) -> T:
-        """One key, with odds in proportion to its value."""
+        """One key, with a probability in proportion to its value."""
         mark = self.uniform(0.0, sum(options.values()))
         for option, weight in options.items():
             mark -= weight

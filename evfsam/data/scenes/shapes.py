@@ -1,4 +1,4 @@
-"""Closed outlines as (n, 2) float64 arrays of x, y with y down."""
+"""Closed outlines: float64 (n, 2), x and y with y down."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def _unit_arc(start: float, stop: float, count: int) -> np.ndarray:
 
 
 def ellipse(cx: float, cy: float, rx: float, ry: float | None = None, turn: float = 0.0) -> np.ndarray:
-    """A full ellipse (a circle without ``ry``), turned about its centre by ``turn`` degrees."""
+    """An ellipse, turned about its centre by ``turn`` degrees; a circle if ``ry`` is None."""
     outline = arc(0.0, 0.0, rx, rx if ry is None else ry, 0, 360 - 7.5, 47)
     return (rotated(outline, turn) if turn else outline) + (cx, cy)
 
 
 def rotated(outline: np.ndarray, degrees: float) -> np.ndarray:
-    """Turned about the origin, clockwise on screen."""
+    """The outline turned about the origin, clockwise on screen."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return outline @ np.array([[c, s], [-s, c]])
 
@@ -69,7 +69,7 @@ def curve(points: Points, steps: int = 8) -> np.ndarray:
 
 
 def ribbon(points: Points, width: float, end_width: float | None = None) -> np.ndarray:
-    """A band along the open curve through the points, rounded at its ends."""
+    """A band along the open curve through the points, with round ends."""
     line = curve(points)
     along = np.concatenate([line[1:2] - line[:1], line[2:] - line[:-2], line[-1:] - line[-2:-1]])
     along /= np.maximum(np.hypot(along[:, :1], along[:, 1:]), 1e-9)
@@ -81,7 +81,7 @@ def ribbon(points: Points, width: float, end_width: float | None = None) -> np.n
 
 
 def _cap(centre: np.ndarray, direction: np.ndarray, radius: float) -> np.ndarray:
-    """Half a circle on the far side of an end, as seen along a unit direction."""
+    """Half a circle around an end of a ribbon, on the side of the unit vector ``direction``."""
     ahead = np.array([direction, (-direction[1], direction[0])])
     return _unit_arc(-90, 90, 8) @ ahead * radius + centre
 

@@ -1,4 +1,4 @@
-"""Which seeds are for training and which are never trained on."""
+"""Seeds for training, validation and test."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SEEDS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 def require_training_seeds(start: int, count: int) -> range:
     """The seeds ``start`` to ``start + count - 1``.
 
-    Raises InputError when there are none or when any of them is kept for validation or test.
+    Raises InputError if there are none, or if one of them is kept for validation or test.
     """
     if count < 1 or start not in TRAIN or start + count - 1 not in TRAIN:
         raise InputError(
             f"Training may only use scene seeds from {TRAIN.start} to {TRAIN.stop - 1}, "
-            f"but {count} from {start} were asked for: choose a smaller start or count."
+            f"not {count} from {start}: choose a smaller start or count."
         )
     return range(start, start + count)

@@ -1,4 +1,4 @@
-"""The wordings: ``{n}`` is the noun phrase, ``{N}`` its plural, ``{l}`` and ``{m}`` are landmarks."""
+"""Wordings of expressions: ``{n}`` is the noun phrase, ``{N}`` its plural, ``{l}`` and ``{m}`` are landmarks."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ WITH_MASS = ("{k} with {c} {p}", "{k} with the {c} {p}")  # hair and trousers ta
 MASS = ("hair", "trousers")
 
 SUPPORTS = {"sea": "in", "road": "on", "grass": "on", "sand": "on"}
-BARE_PARTS_EXCLUDED = ("body", "ball")  # a body means little without its kind
+BARE_PARTS_EXCLUDED = ("body", "ball")  # unclear without the kind
 
 
 def categories() -> tuple[str, ...]:
@@ -67,7 +67,7 @@ def categories() -> tuple[str, ...]:
 
 
 def part_names(kind: str) -> tuple[str, ...]:
-    """The parts a kind may have; none for a kind that is one piece."""
+    """The parts that a kind may have; none for a kind of one piece."""
     parts = KINDS[kind].parts
     return parts if len(parts) > 1 else ()
 
@@ -81,12 +81,12 @@ def colours() -> tuple[str, ...]:
 
 
 def colours_of(kind: str) -> tuple[str, ...]:
-    """The colour words that a kind's main part may have."""
+    """The colour words of a kind's main part."""
     return tuple(dict.fromkeys(KINDS[kind].colours))
 
 
 def vocabulary() -> list[str]:
-    """Every word that a base text can hold, sorted; "[semantic]" counts as one word."""
+    """Every word of the expressions, sorted; "[semantic]" counts as one word."""
     templates = [text for table in (PLACES, SIZES, RELATIONS) for texts in table.values() for text in texts]
     templates += [*COLOUR_ADJECTIVE, *PERSON_IN, *PERSON_SHIRT, *WITH_PART, *WITH_MASS]
     words = {word for text in templates for word in re.sub(r"\{\w\}", " ", text).split()}

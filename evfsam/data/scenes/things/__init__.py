@@ -1,4 +1,4 @@
-"""The kinds of things and how each likes to be placed."""
+"""The kinds of things, and where each may be placed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,18 @@ from evfsam.data.scenes.things import built, living, toys
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of thing. ``main`` is the part whose colour is the thing's colour word.
+    """A kind of thing.
 
-    ``height`` is in short sides of the picture at full size; ``places`` are odds for road, ground, sea and
-    air: most kinds may turn up in several, so that a place does not tell the kind; ``tilt`` is in degrees.
+    Attributes:
+        draw: draws one in body coordinates.
+        main: the part whose colour is the thing's colour word.
+        parts: all parts that it may have.
+        colours: colour words of the main part; repeated words are likelier.
+        height: in short sides of the image.
+        places: odds of "road", "ground", "sea" and "air". Most kinds have several, so that a place does not give
+            away the kind.
+        tilt: the largest turn, in degrees.
+        draw_aloft: draws one in the air, where it looks different.
     """
 
     name: str
@@ -27,7 +35,7 @@ class Kind:
     height: float
     places: dict[str, float]
     tilt: float = 4.0
-    draw_aloft: Callable[[Paint, Rng], Sketch] | None = None  # where it looks otherwise in the air
+    draw_aloft: Callable[[Paint, Rng], Sketch] | None = None
 
 
 _EARTH = {"ground": 0.9, "road": 0.1}

@@ -14,7 +14,7 @@ ROOF_COLOURS = ("red", "brown", "blue", "green", "purple", "orange", "black")
 
 
 def other_colour(word: str, options: tuple[str, ...], rng: Rng) -> Paint:
-    """A paint that is not called ``word``."""
+    """A paint of one of the colour words, but not of ``word``."""
     return paint(rng.pick([option for option in options if option != word]), rng)
 
 

@@ -17,7 +17,7 @@ ROUND = Style(gradient=0.16, roundness=0.30)
 
 
 def contrast(coat: Paint, amount: float) -> Rgb:
-    """A second tone of the same colour word: lighter, or greyer where white cannot be lightened."""
+    """A second tone of the same colour word: lighter, but darker for white."""
     return coat.lighter(amount) if coat.word != "white" else coat.darker(amount * 0.45)
 
 
@@ -39,7 +39,7 @@ def ball(skin: Paint, rng: Rng) -> Sketch:
 
 
 def _ball_band(top: float, bottom: float) -> np.ndarray:
-    """The part of the circle between two heights, its edges bowed like a seam seen from the front."""
+    """The part of the circle between two heights, with curved edges."""
     low, high = math.degrees(math.asin(bottom / 0.5)), math.degrees(math.asin(top / 0.5))
     right = arc(0, -0.5, 0.5, 0.5, high, low)
     left = arc(0, -0.5, 0.5, 0.5, 180 - low, 180 - high)
@@ -80,7 +80,7 @@ def balloon(envelope: Paint, rng: Rng) -> Sketch:
     sketch.detail(box(-0.088, -0.085, 0.088, -0.07), (120, 78, 46), style=FLAT)
 
     def lune(left: float, right: float) -> np.ndarray:
-        """The strip of the envelope between two meridians, each a fraction of the half width."""
+        """The strip of the envelope between two meridians, given as fractions of the half width."""
         edge = [(0.0, -1.0), (0.3, -0.93), (0.4, -0.72), (0.36, -0.56), (0.2, -0.36), (0.115, -0.27)]
         meridian = curve(edge)
         return np.concatenate([meridian * (right, 1), (meridian * (left, 1))[::-1]])

@@ -1,4 +1,4 @@
-"""Phrases about people in a picture; places, sizes and sides mean what they mean in the rendered world."""
+"""Expressions about people in an image. Words for place, size and side mean the same as in rendered scenes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from evfsam.data.ccp.colours import COLOURS, colour_shares, worn
-from evfsam.data.ccp.sample import HELD, LABELS_A_PERSON, ids_of
+from evfsam.data.ccp.sample import HELD, LABELS_PER_PERSON, ids_of
 from evfsam.data.ccp.vocabulary import CLEAN, GROUPS, SEMANTIC, SMALLEST_SHARE
 from evfsam.data.scenes import ABSENT, COLOUR, PARTS, PLACE, RELATION, SIZE, THINGS, Expression, meaning, words
 from evfsam.data.scenes.measure import Seen
 
-# Things of the rendered world that no street photograph of the pack shows.
+# Things of rendered scenes that no photograph of the pack shows.
 NEVER_THERE = ("boat", "kite", "balloon", "sea", "sand")
 GARMENTS = (
     *("coat", "jacket", "blazer", "cardigan", "cape", "vest", "shirt", "blouse", "top", "t-shirt", "sweater"),
@@ -21,21 +21,21 @@ GARMENTS = (
 )
 CARRIED = ("bag", "hat", "scarf")
 WITHOUT_ARTICLE = ("pants", "jeans", "shorts")
-MOSTLY, HARDLY = 0.55, 0.1  # shares of pixels: a garment is of a colour; nobody else wears it
-GARMENT_SHARE = 0.004  # of the picture, below which nobody would name a garment
-PERSON_SHARE = 0.01  # of the picture, below which nobody would name a person
+MOSTLY, HARDLY = 0.55, 0.1  # shares of pixels: above, a garment has a colour; below, a person does not wear it
+GARMENT_SHARE = 0.004  # of the image: smaller garments get no expression
+PERSON_SHARE = 0.01  # of the image: smaller persons get no expression
 WHOLES = ("person", *(name for name in GROUPS if name not in ("shoes", "legwear")))
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody in a picture.
+    """A person in an image.
 
     Attributes:
-        number: of the person, as in the part map.
-        whole_area: the share of the picture that the person would cover with nobody in front.
-        height: of the whole person, as a share of the picture's height.
-        garments: the words that the annotation allows -> label ids.
+        number: in the part map.
+        whole_area: share of the image that the person covers, hidden parts included.
+        height: of the whole person, as a share of the image's height.
+        garments: word -> label ids, for each garment that is annotated.
     """
 
     number: int
@@ -45,7 +45,7 @@ class Person:
 
 
 def semantic(prompt: str, ids: Sequence[int], rng: np.random.Generator, aliases: dict) -> Expression:
-    """ "[semantic] ..." in its own words, or in others now and then."""
+    """An expression for a semantic prompt, sometimes in other words from ``aliases``."""
     word = prompt.removeprefix(SEMANTIC)
     kind = THINGS if word in WHOLES else PARTS
     others = [alias for alias in aliases.get(word, ()) if "photo" not in alias]
@@ -55,7 +55,7 @@ def semantic(prompt: str, ids: Sequence[int], rng: np.random.Generator, aliases:
 
 
 def absent_things(rng: np.random.Generator, names: Sequence[str] = NEVER_THERE) -> list[Expression]:
-    """Two phrases of things that are not there."""
+    """Two expressions for things that the image does not show."""
     chosen = rng.permutation(list(names))[:2]
     colour = COLOURS[rng.integers(len(COLOURS))]
     texts = [SEMANTIC + str(name) for name in chosen[:1]] + [f"the {colour} {name}" for name in chosen[1:]]
@@ -70,7 +70,7 @@ def people_expressions(
     aliases: dict,
     rng: np.random.Generator,
 ) -> list[Expression]:
-    """Phrases about people: all of them, and each by colour, place, size and relation."""
+    """Expressions for all people together, and for each by colour, place, size and relation."""
     found = []
     areas = np.bincount(part_map.ravel(), minlength=256) / part_map.size
     for word in CLEAN:
@@ -78,7 +78,7 @@ def people_expressions(
         ids = [i for person in people for i in ids_of(person.number, labels)]
         if areas[ids].sum() >= SMALLEST_SHARE:
             found.append(semantic(SEMANTIC + word, ids, rng, aliases))
-    seen = [_seen(part_map, person) for person in people if (part_map // LABELS_A_PERSON == person.number).any()]
+    seen = [_seen(part_map, person) for person in people if (part_map // LABELS_PER_PERSON == person.number).any()]
     seen = [one for one in seen if one.area > 0]
     if len(seen) < 2:
         return found
@@ -104,7 +104,7 @@ def absent_garments(
     vocabulary: dict[str, tuple[int, ...]],
     rng: np.random.Generator,
 ) -> list[Expression]:
-    """People in a colour that nobody here wears; only for pictures without bystanders."""
+    """An expression for a garment in a colour that nobody wears; only for images without other people."""
     labels = _worn_labels(vocabulary)
     shares = [_colours_of(image, part_map, person.number, labels) for person in people]
     free = [colour for colour in COLOURS if all(worn(one, colour) < 0.01 for one in shares)]
@@ -119,8 +119,8 @@ def _expression(text: str, kind: str, one: Seen, rng: np.random.Generator) -> Ex
 
 
 def _seen(part_map: np.ndarray, person: Person) -> Seen:
-    """A person as the rendered world's words of place and size read it."""
-    ids = ids_of(person.number, range(1, LABELS_A_PERSON))
+    """A person in the form that words for place and size are defined on."""
+    ids = ids_of(person.number, range(1, LABELS_PER_PERSON))
     mask = (part_map >= ids[0]) & (part_map <= ids[-1])
     height, width = mask.shape
     rows, columns = np.nonzero(mask)
@@ -171,7 +171,7 @@ def _sizes(group: Sequence[Seen]) -> Iterator[tuple[Seen, tuple[str, ...]]]:
 
 
 def _relations(group: Sequence[Seen], coloured: dict[int, list[str]]) -> Iterator[tuple[Seen, tuple[str, ...]]]:
-    """Left and right of somebody whose clothes single them out."""
+    """Left and right of a person who is identified by clothes."""
     for landmark in group:
         if landmark.thing not in coloured:
             continue
@@ -185,7 +185,7 @@ def _relations(group: Sequence[Seen], coloured: dict[int, list[str]]) -> Iterato
 
 
 def _worn_labels(vocabulary: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """All that is worn or carried: skin and hair have colours too, but nobody is said to be in them."""
+    """Labels of everything worn or carried, without skin and hair: nobody is "in" them."""
     bare = {*vocabulary[SEMANTIC + "skin"], *vocabulary[SEMANTIC + "hair"]}
     return tuple(label for label in vocabulary[SEMANTIC + "person"] if label not in bare)
 
@@ -201,7 +201,7 @@ def _coloured(
     worn_labels: Sequence[int],
     rng: np.random.Generator,
 ) -> Iterator[tuple[int, list[str]]]:
-    """Number of a person -> phrases by the colour of what is worn, true of nobody else."""
+    """Number of a person, and texts that name the person by the colour of a garment that nobody else wears."""
     shares = {person.number: _colours_of(image, part_map, person.number, worn_labels) for person in people}
     for person in people:
         texts = []
@@ -226,5 +226,5 @@ def _wording(garment: str, colour: str, rng: np.random.Generator) -> str:
 
 
 def garments_of(targets: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """The garments among a photograph's targets that phrases name."""
+    """The garments among a photograph's targets that expressions name: word -> label ids."""
     return {word: targets[SEMANTIC + word] for word in (*GARMENTS, *CARRIED) if SEMANTIC + word in targets}
