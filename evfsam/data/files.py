@@ -40,6 +40,13 @@ def checked(path: Path) -> Iterator[None]:
         ) from error
 
 
+def as_text(value: Any) -> str:
+    """A prompt from a file. Raises TypeError, for :func:`checked`, if it is no text."""
+    if not isinstance(value, str):
+        raise TypeError(f"a prompt is {value!r}, which is no text")
+    return value
+
+
 def read_json(path: Path) -> Any:
     """Raises InputError if the file is missing or no JSON."""
     with checked(path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evfsam.data.files import checked, first_of, folder_of, read_image, read_json_lines
+from evfsam.data.files import as_text, checked, first_of, folder_of, read_image, read_json_lines
 from evfsam.data.masks import to_mask
 from evfsam.data.sample import REFERRING, Prompt, Sample
 from evfsam.errors import InputError
@@ -46,7 +46,7 @@ class GSEvalDataset:
 
     def _prompt(self, where: str, row: dict, image: np.ndarray) -> Prompt:
         with checked(self.path):
-            text, segmentation, kind = row["caption"], row["segmentation"], KINDS[row["class_id"]]
+            text, segmentation, kind = as_text(row["caption"]), row["segmentation"], KINDS[row["class_id"]]
         return Prompt(text, to_mask(segmentation, image.shape[:2], where), f"{REFERRING}/{kind}")
 
 

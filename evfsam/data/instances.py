@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evfsam.data.files import checked, first_of, folder_of, read_image, read_json
+from evfsam.data.files import as_text, checked, first_of, folder_of, read_image, read_json
 from evfsam.data.masks import to_mask
 from evfsam.data.sample import PART, REFERRING, SEMANTIC, Prompt, Sample
 from evfsam.errors import InputError
@@ -95,9 +95,7 @@ class InstancesDataset:
         for field in PHRASES:
             if phrases := annotation.get(field):
                 phrases = [phrases] if isinstance(phrases, str) else phrases
-                if not all(isinstance(text, str) for text in phrases):
-                    raise TypeError(f"{field} must be a text or a list of texts")
-                return [(text, REFERRING) for text in phrases]
+                return [(as_text(phrase), REFERRING) for phrase in phrases]
         category = self.categories[annotation["category_id"]]
         kind = self.kind if self.kind == REFERRING else f"{self.kind}/{category}"
         return [(self.prompt_of(category), kind)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evfsam.data.files import checked, first_of, folder_of
+from evfsam.data.files import as_text, checked, first_of, folder_of
 from evfsam.data.masks import to_mask
 from evfsam.data.sample import REFERRING, Prompt, Sample
 from evfsam.errors import InputError
@@ -47,7 +47,8 @@ class RefCocoMDataset:
         prompts = []
         for sample in samples:
             with checked(path):
-                sentences, number, mask = sample["sentences"], sample["id"], sample["mask"]
+                number, mask = sample["id"], sample["mask"]
+                sentences = [as_text(sentence) for sentence in sample["sentences"]]
             mask = to_mask(mask, image.shape[:2], where)
             prompts += [Prompt(text, mask, REFERRING, object_id=_number(number)) for text in sentences]
         return Sample(name, np.ascontiguousarray(image), tuple(prompts))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from evfsam.data.files import checked, first_of, folder_of, read_image, read_json
+from evfsam.data.files import as_text, checked, first_of, folder_of, read_image, read_json
 from evfsam.data.masks import count_cover
 from evfsam.data.sample import ABSENT, REFERRING, Prompt, Sample
 from evfsam.errors import InputError
@@ -134,7 +134,7 @@ def _expressions(ref: dict) -> list[Expression]:
     ids = ref["ann_id"] if isinstance(ref["ann_id"], list) else [ref["ann_id"]]
     nothing = ref.get("source") == "zero"  # Ref-ZOM: ann_id must not be looked up
     named = () if nothing else tuple(i for i in dict.fromkeys(ids) if i != NO_TARGET)
-    return [Expression(sentence["sent"], named) for sentence in ref["sentences"]]
+    return [Expression(as_text(sentence["sent"]), named) for sentence in ref["sentences"]]
 
 
 def in_split(own: str, split: str) -> bool:

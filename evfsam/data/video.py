@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from evfsam.data.files import checked, first_of, folder_of, read_image, read_json, read_label_map
+from evfsam.data.files import as_text, checked, first_of, folder_of, read_image, read_json, read_label_map
 from evfsam.data.masks import to_mask
 from evfsam.data.sample import REFERRING, Prompt, VideoSample
 from evfsam.errors import InputError
@@ -151,7 +151,9 @@ def _davis_clip(folder: Path, phrase: str | dict[str, str]) -> Clip:
     if not frames:
         raise InputError(f"{folder} holds no frames: lay the files out as docs/data.md shows.")
     said = {ANYTHING: phrase} if isinstance(phrase, str) else phrase
-    return Clip(folder.name, frames, tuple(Expression(text, (number,)) for number, text in said.items()))
+    if not isinstance(phrase, str) and not all(number.isdecimal() for number in said):
+        raise ValueError(f"the object ids of {folder.name} must be numbers")
+    return Clip(folder.name, frames, tuple(Expression(as_text(text), (number,)) for number, text in said.items()))
 
 
 def open_ref_davis(split: str, root: Path) -> ClipsDataset:
@@ -190,7 +192,7 @@ def _read_clips(path: Path, ids_field: str) -> list[Clip]:
             for expression in video["expressions"].values():
                 ids = expression[ids_field]
                 ids = ids if isinstance(ids, list) else [ids]
-                said.append(Expression(expression["exp"], tuple(str(int(i)) for i in ids)))
+                said.append(Expression(as_text(expression["exp"]), tuple(str(int(i)) for i in ids)))
             clips.append(Clip(name, tuple(sorted(video["frames"])), tuple(said)))
         if not any(clip.expressions and clip.frames for clip in clips):
             raise ValueError("no clip has expressions and frames")
