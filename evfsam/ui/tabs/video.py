@@ -274,11 +274,10 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
     def on_model(model):
         return notice_html(service, model)
 
-    def on_end():
-        return gr.update(visible=False), gr.update(interactive=True)
-
-    def on_cancel():
-        return CANCELLED, *on_end()
+    def on_end(job):
+        # Only now: progress that was still under way would have replaced it.
+        told = gr.skip() if job else CANCELLED
+        return told, gr.update(visible=False), gr.update(interactive=True)
 
     quick = {"show_progress": "minimal", **common.ON_GPU}
     slow = {"show_progress": "minimal", **common.ON_CLIP}
@@ -304,6 +303,6 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
     )
     outputs = [view, status, result, plot, *kept.outputs]
     followed = started.success(with_user_errors(on_go), running, outputs, **slow)
-    followed.then(on_end, None, [cancel, go], queue=False, **common.FREE)
-    cancel.click(on_cancel, None, [status, cancel, go], cancels=[followed], queue=False, **common.FREE)
+    followed.then(on_end, running, [status, cancel, go], queue=False, **common.FREE)
+    cancel.click(lambda: None, None, running, cancels=[followed], queue=False, **common.FREE)
     return common.Linked(TAB, [phrases], lambda query: [query.get("ask", "")])
