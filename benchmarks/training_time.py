@@ -32,10 +32,7 @@ def measure(name: str, steps: int, scenes: int, processes: int, batch: int) -> d
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "name",
-        choices=[name for name, recipe in RECIPES.items() if all(s.name != "photographs" for s in recipe.sources)],
-    )
+    parser.add_argument("name", choices=[name for name, recipe in RECIPES.items() if recipe.renders_all])
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--scenes", type=int, default=64)
     parser.add_argument("--processes", type=int, default=2)

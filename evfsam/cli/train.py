@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evfsam.cli.options import number
+from evfsam.errors import InputError
+
+if TYPE_CHECKING:
+    from evfsam.training.config import Recipe
+
+PARTS = ("encoder", "projector", "image_encoder", "prompt_encoder", "decoder", "memory")
 
 
 def add_parser(subparsers) -> None:
@@ -19,35 +27,74 @@ def add_parser(subparsers) -> None:
         description="Train a recipe, stage by stage. The same command again resumes where it stopped.",
     )
     parser.add_argument("--recipe", metavar="NAME", default="evf-sam2-tiny", help="(default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="of the run (default: runs/RECIPE)")
+    parser.add_argument("--out", "-o", type=Path, metavar="FOLDER", help="of the run (default: runs/RECIPE)")
     parser.add_argument("--stages", nargs="+", default=(), metavar="STAGE", help="some of the recipe's, or save")
-    parser.add_argument("--root", "--photos", type=Path, metavar="FOLDER", help="data, for a recipe that reads any")
-    parser.add_argument("--base", metavar="NAME", help="checkpoint to start from, instead of the recipe's")
-    parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
-    parser.add_argument("--workers", **count("--workers"), default=2, help="processes that prepare data (default: 2)")
-    parser.add_argument("--batch", **count("--batch"), default=1, help="multiplies the recipe's images in a batch")
-    parser.add_argument(
-        "--seed", type=number("--seed", 0, 2**32 - 1, whole=True), metavar="N", help="instead of the recipe's"
+    parser.add_argument("--model", "--base", dest="base", metavar="NAME", help="checkpoint that the recipe continues")
+    seed = number("--seed", 0, 2**32 - 1, whole=True)
+    parser.add_argument("--seed", type=seed, metavar="N", help="of initialisation and sampling")
+    parser.add_argument("--tensorboard", action="store_true", help="write the metrics for TensorBoard as well")
+
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", nargs="+", metavar="NAME[=WEIGHT]", help="data sets such as refcoco:train")
+    data.add_argument("--root", "--photos", type=Path, metavar="FOLDER", help="that holds the data sets")
+    data.add_argument("--scenes", **count("--scenes"), help="at most so many samples of each kind: for a quick trial")
+
+    steps = parser.add_argument_group("how long and how much")
+    steps.add_argument("--steps", **count("--steps"), help="of every stage, instead of the recipe's")
+    steps.add_argument("--images", **count("--images"), help="that one process reads at a time")
+    steps.add_argument("--accumulate", **count("--accumulate"), help="readings, of all processes, in a step")
+    steps.add_argument("--batch", **count("--batch"), default=1, help="multiplies the recipe's images")
+    steps.add_argument("--learning-rate", type=number("--learning-rate", 1e-8, 1), metavar="X", help="the recipe's")
+    steps.add_argument("--trains", nargs="+", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}")
+
+    machine = parser.add_argument_group("machine")
+    machine.add_argument("--device", choices=("auto", "cpu"), default="auto")
+    machine.add_argument("--workers", **count("--workers"), default=2, help="processes that prepare data (default: 2)")
+
+    files = parser.add_argument_group("foundation models, for paper-sam and paper-sam2")
+    files.add_argument(
+        "--segmenter-weights", type=Path, metavar="FILE", help="sam_vit_h_4b8939.pth, sam2_hiera_large.pt"
     )
-    parser.add_argument("--steps", **count("--steps"), help="per stage, instead of the recipe's: for a quick trial")
-    parser.add_argument("--scenes", **count("--scenes"), help="at most so many samples of each kind: for a quick trial")
+    files.add_argument("--encoder-weights", type=Path, metavar="FILE", help="beit3_large_indomain_patch16_224.pth")
+    files.add_argument("--tokenizer", type=Path, metavar="FILE", help="beit3.spm")
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from dataclasses import replace
-
-    from evfsam.errors import InputError
-    from evfsam.training.recipes import RECIPES
+    from evfsam.training.foundation import Foundation
     from evfsam.training.run import run as run_recipe
+
+    recipe = chosen_recipe(args)
+    files = (args.segmenter_weights, args.encoder_weights, args.tokenizer)
+    foundation = Foundation(*files) if all(files) else None
+    folder = args.out or Path("runs") / recipe.name
+    device = None if args.device == "auto" else args.device
+    how = (args.root, args.base, foundation, args.tensorboard)
+    run_recipe(recipe, folder, args.stages, device, args.workers, *how)
+    print(f"done: {folder}")
+    return 0
+
+
+def chosen_recipe(args: argparse.Namespace) -> Recipe:
+    """The recipe of that name with what the options change. Raises InputError."""
+    from evfsam.training.config import Source
+    from evfsam.training.recipes import RECIPES
 
     if args.recipe not in RECIPES:
         raise InputError(f"There is no recipe {args.recipe!r}; choose one of {', '.join(RECIPES)}.")
-    recipe = RECIPES[args.recipe].shortened(args.steps, args.scenes).scaled(args.batch)
-    if args.seed is not None:
-        recipe = replace(recipe, seed=args.seed)
-    folder = args.out or Path("runs") / recipe.name
-    device = None if args.device == "auto" else args.device
-    run_recipe(recipe, folder, args.stages, device, args.workers, args.root, args.base)
-    print(f"done: {folder}")
-    return 0
+    recipe = RECIPES[args.recipe]
+    if args.data:
+        sources = []
+        for said in args.data:
+            name, _, weight = said.partition("=")
+            sources.append(Source(name, weight=number("the weight in --data", 1e-6, 1e6)(weight) if weight else None))
+        recipe = replace(recipe, sources=tuple(sources))
+    if not recipe.sources:
+        raise InputError(f"{recipe.name} needs data: name data sets by --data, for example refcoco:train.")
+    recipe = recipe.shortened(args.steps, args.scenes).scaled(args.batch)
+    changes = {"images": args.images, "learning_rate": args.learning_rate, "trains": args.trains and tuple(args.trains)}
+    recipe = recipe.each_stage(**{name: value for name, value in changes.items() if value})
+    if args.accumulate:
+        stages = tuple(replace(stage, batch=stage.images * args.accumulate) for stage in recipe.stages)
+        recipe = replace(recipe, stages=stages)
+    return recipe if args.seed is None else replace(recipe, seed=args.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import cv2
 import torch
 from accelerate import Accelerator
-from accelerate.utils import send_to_device
+from accelerate.utils import gather_object, send_to_device
 from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -26,16 +27,22 @@ def train(module: nn.Module, folder: Path, accelerator: Accelerator, workers: in
     """Run a stage to its end, from where an earlier run left off.
 
     Args:
-        module: its ``stage`` is the row of the recipe; ``batch(step)`` needs neither weights nor a GPU and always gives
-            the same; its forward turns a batch into scalar losses by name, of which "loss" is minimised.
+        module: its ``stage`` is the row of the recipe; ``batch(number)`` needs neither weights nor a GPU and always
+            gives the same; its forward turns a batch into scalar losses by name, of which "loss" is minimised.
         workers: processes that prepare batches ahead; 0 to prepare them between the steps.
 
-    Writes ``folder/<stage>/`` (state to resume from) and appends to ``folder/metrics.jsonl``: one line every
-    50 steps and one at the end, with means of all losses, the learning rate and prompts per second.
+    Processes take batches in turn, and gradients are accumulated until ``stage.batch`` images were read. So N
+    processes learn the same as one that accumulates N times as often.
+
+    Writes ``folder/<stage>/`` (state to resume from) and appends to ``folder/metrics.jsonl``: one line every 50 steps
+    and one at the end, with means of all losses over all processes, the learning rate and prompts per second.
     """
     stage, on_gpu = module.stage, accelerator.device.type == "cuda"
+    processes, main = accelerator.num_processes, accelerator.is_main_process
+    every = stage.accumulation(processes)
+    accelerator.gradient_accumulation_steps, accelerator.step = every, 0
     module.to(accelerator.device)  # before, because the fused optimizer asks where its parameters are
-    how = {"lr": stage.learning_rate, "weight_decay": stage.weight_decay, "betas": (0.9, 0.98)}
+    how = {"lr": stage.learning_rate, "weight_decay": stage.weight_decay, "betas": stage.betas}
     groups = parameter_groups(module, stage)
     rates = [group["lr"] for group in groups]
     prepared, optimizer = accelerator.prepare(module, torch.optim.AdamW(groups, **how, fused=on_gpu))
@@ -44,31 +51,38 @@ def train(module: nn.Module, folder: Path, accelerator: Accelerator, workers: in
         accelerator.load_state(state_folder)
         start = json.loads((state_folder / "step.json").read_text())["step"]
     prepared.train()
-    processes, main = accelerator.num_processes, accelerator.is_main_process
-    sums, since, logged = defaultdict(float), time.monotonic(), start
-    numbers = range(start * processes, stage.steps * processes)
+    sums, since, logged, step = defaultdict(list), time.monotonic(), start, start
+    numbers = range(start * every * processes, stage.steps * every * processes)
     batches = _batches(module, numbers[accelerator.process_index :: processes], workers)
     with tqdm(total=stage.steps, initial=start, desc=stage.name, disable=not main) as bar:
-        for step, batch in enumerate(batches, start + 1):
-            rate = schedule(stage, step - 1)
+        for batch in batches:
+            rate = schedule(stage, step)
             for group, highest in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * highest
-            losses = prepared(send_to_device(batch, accelerator.device))
-            accelerator.backward(losses["loss"])
-            accelerator.clip_grad_norm_(prepared.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
+            with accelerator.accumulate(prepared):
+                losses = prepared(send_to_device(batch, accelerator.device))
+                accelerator.backward(losses["loss"])
+                if accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(prepared.parameters(), 1.0)
+                optimizer.step()
+                optimizer.zero_grad()
             for key, value in losses.items():
-                sums[key] += value.detach()
+                sums[key].append(value.detach())
+            if not accelerator.sync_gradients:
+                continue
+            step += 1
             bar.update()
             last = step == stage.steps
-            if (step % LOG_EVERY == 0 or last) and main:
+            if step % LOG_EVERY == 0 or last:
+                means = mean_over_processes({key: torch.stack(values).mean().item() for key, values in sums.items()})
                 seconds, since = time.monotonic() - since, time.monotonic()
-                means = {key: value.item() / (step - logged) for key, value in sums.items()}
-                row = report(stage, step, step - logged, seconds, processes, rate * rates[0], means)
-                with (folder / "metrics.jsonl").open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                bar.set_postfix({key: row[key] for key in ("loss", "iou", "cls_hit") if key in row})
+                if main:
+                    readings = (step - logged) * every * processes
+                    row = report(stage, step, readings, seconds, processes, rate * rates[0], means)
+                    with (folder / "metrics.jsonl").open("a") as file:
+                        file.write(json.dumps(row) + "\n")
+                    bar.set_postfix({key: row[key] for key in ("loss", "iou", "cls_hit") if key in row})
+                accelerator.log({f"{stage.name}/{key}": value for key, value in means.items()}, step=step)
                 sums.clear()
                 logged = step
             if step % SAVE_EVERY == 0 or last:
@@ -78,16 +92,26 @@ def train(module: nn.Module, folder: Path, accelerator: Accelerator, workers: in
     accelerator.free_memory()
 
 
+def mean_over_processes(means: dict[str, float]) -> dict[str, float]:
+    """Each value's mean over the processes that have it; some losses are not there for every batch."""
+    every = gather_object([means])
+    names = sorted({name for one in every for name in one})
+    return {name: statistics.fmean(one[name] for one in every if name in one) for name in names}
+
+
 def schedule(stage: Stage, step: int) -> float:
     """The share of its learning rate with which a stage takes this step, counted from 0."""
     return min((step + 1) / stage.warmup, max(0.0, 1 - step / stage.steps))
 
 
 def report(
-    stage: Stage, step: int, steps: int, seconds: float, processes: int, rate: float, means: dict[str, float]
+    stage: Stage, step: int, readings: int, seconds: float, processes: int, rate: float, means: dict[str, float]
 ) -> dict[str, object]:
-    """A line of the run's metrics: ``means`` of all losses over the last ``steps``, which took ``seconds``."""
-    prompts = steps * stage.images * stage.prompts * processes
+    """A line of the run's metrics: ``means`` of all losses over the last ``readings``, which took ``seconds``.
+
+    Prompts are counted as if every image had as many as the stage asks for.
+    """
+    prompts = readings * stage.images * stage.prompts
     return {key: round(value, 4) for key, value in means.items()} | {
         "stage": stage.name,
         "step": step,

@@ -19,7 +19,7 @@ from evfsam.processing.text import PAD_ID
 from evfsam.training.cache import CachedFeatures
 from evfsam.training.config import Stage
 from evfsam.training.grounding import GroundingHeads
-from evfsam.training.losses import kept_loss, mask_losses
+from evfsam.training.losses import full_size_losses, kept_loss, mask_losses
 from evfsam.training.point_prompts import (
     MOST_CORRECTIONS,
     PointPrompts,
@@ -113,8 +113,8 @@ class PhraseStage(nn.Module):
             parts["grounding"] = losses.pop("loss")
         if "masks" in weights:
             prompt_tokens, features = self.model.project(tokens), self._image_features(batch)
-            decoded = self.model.decode(features.select(rows), prompt_tokens, multimask=False)
-            losses |= mask_losses(decoded, words.coverage, self.stage.mask_losses)
+            decoded = self.model.decode(features.select(rows), prompt_tokens)
+            losses |= self._mask_losses(decoded, words)
             parts["masks"] = losses["loss"]
             if "kept" in weights and self.teach:
                 before = self.teach(words)
@@ -127,6 +127,12 @@ class PhraseStage(nn.Module):
                 pointed = point_losses(self.model.visual_model, features, batch.point_prompts, simulator)
                 losses["pointed_iou"], parts["points"] = pointed["iou"], pointed["loss"]
         return losses | {"loss": sum(weights[name] * part for name, part in parts.items())}
+
+    def _mask_losses(self, decoded: MaskLogits, words: PhraseBatch) -> dict[str, torch.Tensor]:
+        weights = self.stage.mask_losses
+        if self.stage.full_size:
+            return full_size_losses(decoded, words.image_of_row, words.masks, words.geometry, weights)
+        return mask_losses(decoded, words.coverage, weights, words.ignored)
 
     def _image_features(self, batch: JointBatch) -> ImageFeatures:
         if batch.features:
@@ -145,7 +151,8 @@ class PhraseStage(nn.Module):
 
         first = partial(simulator.second_points, words.one_thing[chosen])
         rules = [first, *[simulator.corrections] * batch.corrections]
-        return mask_losses(corrected(decode, rules, coverage, decoded.low_res_masks[chosen]), coverage)["loss"]
+        again = corrected(decode, rules, coverage, decoded.low_res_masks[chosen])
+        return mask_losses(again, coverage, ignored=words.ignored[chosen])["loss"]
 
 
 def answers_of(model: EvfSam) -> Callable:

@@ -54,7 +54,7 @@ class PointStage(nn.Module):
 
     def batch(self, step: int) -> PointBatch:
         rng, losses = generator(self.seed, self.stage.name, step), self.stage.losses
-        _, samples = self.sampler.samples(self.stage.images, rng)
+        _, samples = self.sampler.samples(self.stage, rng)
         unchanged = [self._pixels([sample.image for sample in samples])] if "features" in losses else []
         targets = self.sampler.point_targets(samples, self.stage.prompts, rng) if "points" in losses else None
         pixels = self._pixels(self.sampler.images(samples, rng))

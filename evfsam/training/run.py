@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -16,18 +18,15 @@ from torch import nn
 from evfsam.checkpoints.fetch import fetch
 from evfsam.checkpoints.load import build_and_fill
 from evfsam.checkpoints.registry import find
-from evfsam.checkpoints.save import save_checkpoint
-from evfsam.checkpoints.tokenizer import copy_tokenizer, load_tokenizer, train_tokenizer
-from evfsam.data.ccp import read_pack
-from evfsam.data.ccp import words as photo_words
-from evfsam.data.scenes import vocabulary
+from evfsam.checkpoints.tokenizer import load_tokenizer
 from evfsam.errors import InputError
 from evfsam.modeling.build import build_model
 from evfsam.modeling.config import EvfConfig
 from evfsam.modeling.evf_sam import EvfSam
-from evfsam.training.cache import open_clips, open_features, open_photographs, open_scenes
-from evfsam.training.calibration import presence_threshold
-from evfsam.training.config import SAVE, Recipe, Source, Stage
+from evfsam.training.cache import open_clips, open_features
+from evfsam.training.config import SAVE, Recipe, Stage
+from evfsam.training.export import save
+from evfsam.training.foundation import Foundation, load_foundation
 from evfsam.training.grounding import GroundingHeads
 from evfsam.training.init import continue_from, fit_state, initialise
 from evfsam.training.loop import train
@@ -36,6 +35,7 @@ from evfsam.training.parts import part_of
 from evfsam.training.phrase_stage import PhraseStage, answers_of
 from evfsam.training.point_stage import PointStage
 from evfsam.training.sampler import Mixture, Sampler
+from evfsam.training.sources import open_source, prepare_run
 
 
 def run(
@@ -46,81 +46,73 @@ def run(
     workers: int = 2,
     root: Path | None = None,
     base: str | Path | None = None,
+    foundation: Foundation | None = None,
+    tensorboard: bool = False,
 ) -> None:
     """Run the stages of a recipe.
 
-    Started by ``torchrun --nproc_per_node N -m evfsam train``, N processes share the work: N times the batch.
+    Started by ``torchrun --nproc_per_node N -m evfsam train``, N processes share the work: N times the batch, or, where
+    the stage fixes its batch, less accumulation.
 
     Args:
         folder: of the run: rendered data, tokenizer, states, metrics, and in the end ``checkpoint/``.
         stages: names, in the recipe's order, or "save"; all of them by default.
         device: "cpu" to keep off a GPU; else accelerate chooses.
-        workers: processes that render, choose the presence threshold and, for a GPU, prepare batches.
-        root: folder of the data set that the recipe reads, see :mod:`evfsam.data.ccp`.
+        workers: processes that render and, for a GPU, prepare batches.
+        root: folder of the data sets that the recipe reads.
         base: the checkpoint, by name or folder, that a recipe continues instead of its own choice.
+        foundation: files of the foundation models, for a recipe that starts from them.
+        tensorboard: also write the metrics for TensorBoard.
 
-    Raises InputError if a stage is unknown or starts from one that was not run, or if the data set is not there;
-    CheckpointError if the checkpoint to continue is not there.
+    Raises InputError if a stage is unknown or starts from one that was not run, or if a data set is not there;
+    CheckpointError if the checkpoint to continue or a file of a foundation model is not there.
     """
     names = stages or [*(stage.name for stage in recipe.stages), SAVE]
     chosen = [recipe.stage(name) for name in names if name != SAVE]
+    if recipe.foundation and foundation is None:
+        raise InputError(
+            f"{recipe.name} starts from foundation models: name their files by --segmenter-weights, "
+            "--encoder-weights and --tokenizer."
+        )
     base = base or recipe.continues
     base = base and fetch(find(base))
-    if any(source.name == "photographs" for source in recipe.sources):
-        check_photographs(recipe, root)  # before anything is rendered
-    accelerator = make_accelerator(device)
+    if recipe.model is None:
+        if base is None:
+            raise InputError(f"{recipe.name} continues a checkpoint: name it by --model.")
+        recipe = replace(recipe, model=build_and_fill(base).config)
+    sources = [open_source(source, recipe, folder, root, workers) for source in recipe.sources]
+    accelerator = make_accelerator(device, folder if tensorboard else None)
     with accelerator.main_process_first():
-        data = prepare_run(recipe, folder, workers, root, base)
+        data = prepare_run(recipe, folder, [make() for make in sources], base or foundation)
+    start = base or foundation
     for stage in chosen:
-        run_stage(stage, recipe, folder, data, accelerator, base, workers)
+        run_stage(stage, recipe, folder, data, accelerator, start, workers)
         accelerator.wait_for_everyone()
     if SAVE in names and accelerator.is_main_process:
-        save(recipe, folder, workers)
+        save(recipe, folder, data, base)
     accelerator.wait_for_everyone()
+    accelerator.end_training()
 
 
-def make_accelerator(device: str | None = None) -> Accelerator:
-    """The device, the processes and the precision of a run: bfloat16 on a GPU that has it."""
+def make_accelerator(device: str | None = None, tensorboard: Path | None = None) -> Accelerator:
+    """The device, the processes and the precision of a run: bfloat16 on a GPU that has it, unless accelerate's own
+    configuration says otherwise.
+    """
     # A pre-training-only token and, in some steps, a kind of point prompt get no gradient.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     # Said explicitly: without a GPU, accelerate would not connect torchrun's processes.
     on_cpu = device == "cpu" or not torch.accelerator.is_available()
     # Not on a processor, even one that has it: the small products of the tiny recipes are slower with it.
     half = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if half else "no", kwargs_handlers=[unused])
-
-
-def prepare_run(recipe: Recipe, folder: Path, workers: int, root: Path | None, base: Path | None) -> Mixture:
-    """The recipe's data and its tokenizer, made unless they are there."""
-    size = recipe.model.segmenter.image_size
-    datasets = [open_source(source, recipe, folder, size, workers, root) for source in recipe.sources]
-    tokenizer_folder = folder / "tokenizer"
-    tokenizer_folder.mkdir(parents=True, exist_ok=True)
-    if base:
-        copy_tokenizer(base, tokenizer_folder)
-    elif not (tokenizer_folder / "tokenizer_config.json").exists():
-        texts = [text for dataset in datasets for text in dataset.texts()]
-        train_tokenizer([*vocabulary(), *texts[:100_000]], tokenizer_folder, recipe.vocabulary, fold_case=True)
-    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
-    return Mixture(tuple(datasets), tuple(source.known for source in recipe.sources))
-
-
-def open_source(source: Source, recipe: Recipe, folder: Path, size: int, workers: int, root: Path | None):
-    """The data set of that name."""
-    if source.name != "photographs":
-        how = (recipe.first_seed, source.count, size, workers, recipe.aspects)
-        return open_scenes(folder / "data" / source.name, *how, moving=source.name == "clip_frames")
-    return open_photographs(folder / "data" / source.name, root, source.count, size, workers)
-
-
-def check_photographs(recipe: Recipe, root: Path | None) -> None:
-    """Raises InputError if the pack of photographs is not there."""
-    if root is None:
-        raise InputError(
-            f"{recipe.name} learns from photographs: name the folder of the pack (--root), which "
-            "python -m evfsam.data.ccp makes from a clone of bearpaw/clothing-co-parsing."
-        )
-    read_pack(root)
+    how = {"mixed_precision": os.environ.get("ACCELERATE_MIXED_PRECISION", "bf16" if half else "no")}
+    if tensorboard:
+        if find_spec("tensorboard") is None:
+            raise InputError("--tensorboard needs the package: python -m pip install tensorboard.")
+        how |= {"log_with": "tensorboard", "project_dir": str(tensorboard)}
+    accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=[unused], **how)
+    if tensorboard:
+        accelerator.init_trackers("tensorboard")
+    return accelerator
 
 
 def run_stage(
@@ -129,13 +121,16 @@ def run_stage(
     folder: Path,
     data: Mixture,
     accelerator: Accelerator,
-    base: Path | None,
+    start: Path | Foundation | None,
     workers: int = 0,
 ) -> None:
     """Train one stage and write its weights to ``folder/<stage>.safetensors``."""
     config = recipe.model_of(stage)
+    if _finished(folder, stage):
+        return
+    base = start if isinstance(start, Path) else None
     origin = build_and_fill(base).eval().to(accelerator.device) if base else None
-    model = new_model(config, recipe.seed)
+    model = new_model(config, recipe.seed, start if isinstance(start, Foundation) else None)
     heads = GroundingHeads(config.encoder)
     if origin:
         continue_from(model, origin)
@@ -165,7 +160,7 @@ def run_stage(
         save_file(state, folder / f"{stage.name}.safetensors")
 
 
-def features_of(model: EvfSam):
+def features_of(model: EvfSam) -> Callable:
     """A checkpoint's image features without gradients, as :class:`PointStage` wants them from its teacher."""
 
     @torch.no_grad()
@@ -191,43 +186,18 @@ def load_stages(stage: Stage, recipe: Recipe, folder: Path, model: EvfSam, heads
         model.load_state_dict(model.state_dict() | fit_state(of_model, model.config))
 
 
-def new_model(config: EvfConfig, seed: int) -> EvfSam:
+def new_model(config: EvfConfig, seed: int, foundation: Foundation | None = None) -> EvfSam:
     """A model with its initial weights, the same from the same seed."""
     set_seed(seed)
     model = build_model(config)
-    initialise(model)
+    if foundation:
+        load_foundation(model, foundation)  # and the projector as the package makes it, as in the official code
+    else:
+        initialise(model)
     return model
 
 
-def save(recipe: Recipe, folder: Path, workers: int = 1) -> Path:
-    """Write the last stage that was run as a checkpoint in the published layout to ``folder/checkpoint``.
-
-    Without a trained memory the checkpoint is for images only and leaves those modules out.
-
-    Args:
-        workers: processes that share the scenes on which the presence threshold is chosen.
-    """
-    done = [stage for stage in recipe.stages if (folder / f"{stage.name}.safetensors").exists()]
-    if not done:
-        raise InputError(f"No stage of {recipe.name} was run in {folder}: leave --stages out to run all of them.")
-    last, config = done[-1], recipe.model_of(done[-1])
-    if last.kind != "memory" and config.segmenter.kind == "sam2":
-        config = replace(config, segmenter=replace(config.segmenter, memory=False))
-    model = build_model(config)
-    state = load_file(folder / f"{last.name}.safetensors")
-    model.load_state_dict({name: state[f"model.{name}"] for name in model.state_dict()})
-    photographs = any(source.name == "photographs" for source in recipe.sources)
-    seen = "rendered scenes and street photographs" if photographs else "rendered scenes"
-    facts = {
-        "capabilities": ["referring", "semantic", "parts", *(["video"] if last.kind == "memory" else [])],
-        "vocabulary": sorted({*vocabulary(), *(photo_words() if photographs else ())}),
-        "licence": "Apache-2.0",
-        "description": f"A small model trained on {seen}; bundled with the project.",
-        "refinement": recipe.refinement.to_config(),
-    }
-    target = folder / "checkpoint"
-    save_checkpoint(target, model, folder / "tokenizer", torch.float16, facts)
-    threshold = presence_threshold(target, recipe.calibration_scenes, workers)
-    facts["refinement"] = replace(recipe.refinement, reject_below=threshold).to_config()
-    save_checkpoint(target, model, folder / "tokenizer", torch.float16, facts)
-    return target
+def _finished(folder: Path, stage: Stage) -> bool:
+    path = folder / stage.name / "step.json"
+    done = path.exists() and json.loads(path.read_text())["step"] == stage.steps
+    return done and (folder / f"{stage.name}.safetensors").exists()

@@ -15,14 +15,17 @@ import torch
 from torch import nn
 
 from evfsam.data.sample import PART, Dataset, Prompt, Sample
+from evfsam.errors import InputError
 from evfsam.modeling.config import EvfConfig
 from evfsam.processing.inputs import prepare
-from evfsam.processing.text import PAD_ID, SEMANTIC_PREFIX, tokenize
-from evfsam.training.augment import vary_image, vary_prompt
+from evfsam.processing.text import PAD_ID, SEMANTIC_PREFIX, clean_prompt, tokenize
+from evfsam.training.augment import mirrored, vary_image, vary_prompt
 from evfsam.training.cache import OUTSIDE, mask_of
 from evfsam.training.config import Stage
+from evfsam.types import Geometry
 
 SMALLEST_TARGET = 0.002  # of the image; a click could hardly hit a smaller thing
+MOST_DRAWS = 100  # until an image has prompts
 PART_TARGETS = 0.3  # share of point targets that are parts, where there are any
 
 
@@ -40,6 +43,9 @@ class PhraseBatch(NamedTuple):
         coverage: float32 (P, g, g), 0..1: the share of each of S / 4 cells a side, over the segmenter's square.
         token_coverage: float32 (P, t, t), 0..1: the same for the encoder's t x t image tokens, over the image itself,
             which the encoder's copy stretches to a square.
+        ignored: float32 (P, g, g), 0..1, the share of each cell whose pixels no loss counts.
+        masks: for a stage of full size: of each image bool (2, p, H, W), its prompts' masks and ignored pixels.
+        geometry: of each image.
     """
 
     indices: torch.Tensor
@@ -51,6 +57,9 @@ class PhraseBatch(NamedTuple):
     one_thing: torch.Tensor
     coverage: torch.Tensor
     token_coverage: torch.Tensor
+    ignored: torch.Tensor
+    masks: list[torch.Tensor]
+    geometry: list[Geometry]
 
 
 @dataclass(frozen=True)
@@ -72,14 +81,28 @@ class PointTargets:
 class Mixture:
     """Several data sets as one, the samples of the first before those of the second.
 
-    ``known`` says of each whether the checkpoint that a recipe continues has learned it.
+    Attributes:
+        datasets: of images.
+        known: of each, whether the checkpoint that a recipe continues has learned it.
+        weights: how often each is drawn from, relative to the others; None to draw every sample equally often.
+        counts: at most so many samples of each; None for all.
     """
 
     datasets: tuple[Dataset, ...]
     known: tuple[bool, ...]
+    weights: tuple[float, ...] | None = None
+    counts: tuple[int | None, ...] | None = None
 
     def __len__(self) -> int:
-        return sum(map(len, self.datasets))
+        return sum(self.lengths)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Samples of each data set."""
+        most = self.counts or [None] * len(self.datasets)
+        return [
+            min(len(one), len(one) if count is None else count) for one, count in zip(self.datasets, most, strict=True)
+        ]
 
     def __getitem__(self, index: int) -> Sample:
         dataset, row = self._place(index)
@@ -89,14 +112,18 @@ class Mixture:
         return self.known[self._place(index)[0]]
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """int64 (count,): indices, each sample equally often."""
-        return rng.integers(len(self), size=count)
+        """int64 (count,): indices."""
+        if self.weights is None:
+            return rng.integers(len(self), size=count)
+        shares, lengths = np.array(self.weights) / sum(self.weights), np.array(self.lengths)
+        chosen = rng.choice(len(lengths), size=count, p=shares)
+        return (lengths.cumsum() - lengths)[chosen] + rng.integers(lengths[chosen])
 
     def _place(self, index: int) -> tuple[int, int]:
-        for number, dataset in enumerate(self.datasets):
-            if index < len(dataset):
+        for number, length in enumerate(self.lengths):
+            if index < length:
                 return number, index
-            index -= len(dataset)
+            index -= length
         raise IndexError(index)
 
 
@@ -121,12 +148,26 @@ class Sampler:
         self.tokens = config.encoder.image_size // config.encoder.patch_size
         positions = config.encoder.text_positions
         # int64 (L,) of a text, not padded.
-        self.token_ids = lru_cache(maxsize=500_000)(lambda text: tokenize(tokenizer, [text], positions).token_ids[0])
+        self.token_ids = lru_cache(maxsize=500_000)(
+            lambda text: tokenize(tokenizer, [clean_prompt(text)], positions).token_ids[0]
+        )
 
-    def samples(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, list[Sample]]:
-        """``count`` samples and their indices."""
-        indices = self.data.draw(count, rng)
-        return indices, [self.data[index] for index in indices]
+    def samples(self, stage: Stage, rng: np.random.Generator) -> tuple[np.ndarray, list[Sample]]:
+        """``stage.images`` samples that have prompts, and their indices.
+
+        Raises InputError if the data have hardly any prompts.
+        """
+        indices, samples = self.data.draw(stage.images, rng), []
+        for number in range(stage.images):
+            for _ in range(MOST_DRAWS):
+                sample = self.data[indices[number]]
+                if sample.prompts:
+                    break
+                indices[number] = self.data.draw(1, rng)[0]
+            else:
+                raise InputError("The data have hardly any prompts: name a data set in which images have prompts.")
+            samples.append(mirrored(sample) if stage.mirror and rng.random() < stage.mirror else sample)
+        return indices, samples
 
     def images(self, samples: Sequence[Sample], rng: np.random.Generator) -> list[np.ndarray]:
         """uint8 (H, W, 3) each; a share of them in other light or quality."""
@@ -137,14 +178,15 @@ class Sampler:
 
     def phrases(self, stage: Stage, rng: np.random.Generator) -> tuple[PhraseBatch, list[Sample]]:
         """``stage.images`` images, ``stage.prompts`` prompts of each, and their samples."""
-        indices, samples = self.samples(stage.images, rng)
-        rows, texts, masks = [], [], []
+        indices, samples = self.samples(stage, rng)
+        rows, texts, masks, ignored = [], [], [], []
         for number, sample in enumerate(samples):
             for prompt in choose_prompts(sample.prompts, stage, rng):
                 reworded = self.varied and rng.random() < self.varied / 2
                 rows.append(number)
                 texts.append(vary_prompt(prompt, rng) if reworded else prompt.text)
                 masks.append(prompt.mask)
+                ignored.append(np.zeros_like(prompt.mask) if prompt.ignore is None else prompt.ignore)
         inputs = [prepare(image, self.spec) for image in self.images(samples, rng)]
         ids = [self.token_ids(text) for text in texts]
         batch = PhraseBatch(
@@ -157,6 +199,9 @@ class Sampler:
             torch.tensor([not text.startswith(SEMANTIC_PREFIX) for text in texts]),
             torch.from_numpy(np.stack([coverage_of(self.square(mask), self.grid) for mask in masks])),
             torch.from_numpy(np.stack([coverage_of(mask, self.tokens) for mask in masks])),
+            torch.from_numpy(np.stack([coverage_of(self.square(mask), self.grid) for mask in ignored])),
+            [_stacked(masks, ignored, np.equal(rows, i)) for i in range(len(samples))] if stage.full_size else [],
+            [one.geometry for one in inputs],
         )
         return batch, samples
 
@@ -187,8 +232,8 @@ class Sampler:
         """Masks that are large enough to be pointed at. Rendered scenes know all their things; others their prompts."""
         if "things" not in sample.facts:
             large = [prompt for prompt in sample.prompts if prompt.mask.mean() > SMALLEST_TARGET]
-            wholes = [self.square(prompt.mask) for prompt in large if prompt.kind != PART]
-            return wholes, [self.square(prompt.mask) for prompt in large if prompt.kind == PART]
+            wholes = [self.square(prompt.mask) for prompt in large if prompt.kind.split("/")[0] != PART]
+            return wholes, [self.square(prompt.mask) for prompt in large if prompt.kind.split("/")[0] == PART]
         part_map = self.square(sample.facts["part_map"], OUTSIDE)
         wholes, parts = wholes_and_parts(part_map, sample.facts["things"])
         return [mask_of(part_map, ids) for ids in wholes], [mask_of(part_map, ids) for ids in parts]
@@ -222,6 +267,11 @@ def choose_prompts(prompts: Sequence[Prompt], stage: Stage, rng: np.random.Gener
     shares = np.array([stage.shares[kind] for kind in kinds])
     for kind in rng.choice(kinds, size=stage.prompts, p=shares / shares.sum()):
         yield by_kind[kind][rng.integers(len(by_kind[kind]))]
+
+
+def _stacked(masks: list[np.ndarray], ignored: list[np.ndarray], chosen: np.ndarray) -> torch.Tensor:
+    rows = np.flatnonzero(chosen)
+    return torch.from_numpy(np.stack([[masks[i] for i in rows], [ignored[i] for i in rows]]))
 
 
 def coverage_of(mask: np.ndarray, grid: int) -> np.ndarray:

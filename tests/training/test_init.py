@@ -12,8 +12,9 @@ from evfsam.data.scenes import make_scene, render
 from evfsam.modeling.build import build_model
 from evfsam.modeling.segmenters.sam2_memory import Sam2Memory
 from evfsam.processing.inputs import prepare
+from evfsam.training.bundled_recipes import TINY_SAM
 from evfsam.training.init import continue_from, deepen, initialise_memory, resize_positions, resize_vit
-from evfsam.training.recipes import RECIPES, TINY_SAM
+from evfsam.training.recipes import RECIPES
 from evfsam.training.run import new_model
 from tests.training.small import small
 

@@ -1,0 +1,57 @@
+"""The data sets and the tokenizer of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from evfsam.checkpoints.tokenizer import copy_tokenizer, train_tokenizer
+from evfsam.data.ccp import read_pack
+from evfsam.data.registry import open_dataset
+from evfsam.data.sample import Dataset
+from evfsam.data.scenes import vocabulary
+from evfsam.errors import InputError
+from evfsam.training.cache import open_photographs, open_scenes
+from evfsam.training.config import Recipe, Source
+from evfsam.training.foundation import Foundation, write_tokenizer
+from evfsam.training.sampler import Mixture
+
+
+def open_source(source: Source, recipe: Recipe, folder: Path, root: Path | None, workers: int) -> Callable[[], Dataset]:
+    """Check that a data set is there, and return what opens it: rendering takes long and is done after all checks."""
+    if source.name == "photographs":
+        if root is None:
+            raise InputError(
+                f"{recipe.name} learns from photographs: name the folder of the pack (--root), which "
+                "python -m evfsam.data.ccp makes from a clone of bearpaw/clothing-co-parsing."
+            )
+        read_pack(root)
+    size, target = recipe.model.segmenter.image_size, folder / "data" / source.name
+    if source.name == "photographs":
+        return partial(open_photographs, target, root, source.count, size, workers)
+    if source.made_here:
+        moving = source.name == "clip_frames"
+        return partial(open_scenes, target, recipe.first_seed, source.count, size, workers, recipe.aspects, moving)
+    dataset = open_dataset(source.name, root)
+    return lambda: dataset
+
+
+def prepare_run(recipe: Recipe, folder: Path, datasets: list[Dataset], start: Path | Foundation | None) -> Mixture:
+    """The recipe's data, and its tokenizer, made unless it is there."""
+    tokenizer_folder = folder / "tokenizer"
+    tokenizer_folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(start, Foundation):
+        write_tokenizer(start, tokenizer_folder)
+    elif start:
+        copy_tokenizer(start, tokenizer_folder)
+    elif not (tokenizer_folder / "tokenizer_config.json").exists():
+        texts = [text for dataset in datasets for text in dataset.texts()]
+        train_tokenizer([*vocabulary(), *texts[:100_000]], tokenizer_folder, recipe.vocabulary, fold_case=True)
+    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
+    known, weights, counts = zip(*((one.known, one.weight, one.count) for one in recipe.sources), strict=True)
+    if any(weight is not None for weight in weights):
+        weights = tuple(1.0 if weight is None else weight for weight in weights)
+    return Mixture(tuple(datasets), known, weights if None not in weights else None, counts)
