@@ -82,7 +82,7 @@ def checkpoint_facts(recipe: Recipe, data: Mixture, base: Path | None) -> tuple[
         facts |= {"capabilities": list(info.capabilities), "licence": info.licence}
         facts["description"] = f"{info.name}, fine-tuned on {', '.join(names)}"
         if info.vocabulary:
-            said = {word.lower() for sample in data for prompt in sample.prompts for word in WORD.findall(prompt.text)}
+            said = {word.lower() for text in data.texts() for word in WORD.findall(text)}
             facts["vocabulary"] = sorted({*info.vocabulary, *said} - {"semantic"})
         return facts, info.refinement
     photographs = "photographs" in names

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -108,6 +108,12 @@ class Mixture:
         dataset, row = self._place(index)
         return self.datasets[dataset][row]
 
+    def texts(self) -> Iterator[str]:
+        """All prompts; without reading an image where a data set can."""
+        for dataset in self.datasets:
+            quick = getattr(dataset, "texts", None)
+            yield from quick() if quick else (prompt.text for sample in dataset for prompt in sample.prompts)
+
     def is_known(self, index: int) -> bool:
         return self.known[self._place(index)[0]]
 
@@ -130,6 +136,15 @@ class Mixture:
 def generator(seed: int, stage: str, step: int) -> np.random.Generator:
     """The random numbers of one step."""
     return np.random.default_rng([seed, zlib.crc32(stage.encode()), step])
+
+
+@lru_cache(maxsize=500_000)
+def readable(text: str) -> bool:
+    """Whether a prompt has words. Real data sets hold a few that users are told to type again, such as "?"."""
+    try:
+        return bool(clean_prompt(text))
+    except InputError:
+        return False
 
 
 class Sampler:
@@ -161,6 +176,7 @@ class Sampler:
         for number in range(stage.images):
             for _ in range(MOST_DRAWS):
                 sample = self.data[indices[number]]
+                sample = replace(sample, prompts=tuple(prompt for prompt in sample.prompts if readable(prompt.text)))
                 if sample.prompts:
                     break
                 indices[number] = self.data.draw(1, rng)[0]

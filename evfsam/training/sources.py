@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from evfsam.checkpoints.tokenizer import copy_tokenizer, train_tokenizer
 from evfsam.data.ccp import read_pack
 from evfsam.data.registry import open_dataset
-from evfsam.data.sample import Dataset
+from evfsam.data.sample import Dataset, VideoSample
 from evfsam.data.scenes import vocabulary
 from evfsam.errors import InputError
 from evfsam.training.cache import open_photographs, open_scenes
@@ -36,11 +37,19 @@ def open_source(source: Source, recipe: Recipe, folder: Path, root: Path | None,
         moving = source.name == "clip_frames"
         return partial(open_scenes, target, recipe.first_seed, source.count, size, workers, recipe.aspects, moving)
     dataset = open_dataset(source.name, root)
+    if not len(dataset):
+        raise InputError(f"{source.name} holds no image: choose another split or another --root.")
+    if isinstance(dataset[0], VideoSample):
+        raise InputError(f"{source.name} holds clips: name a data set of images.")
     return lambda: dataset
 
 
 def prepare_run(recipe: Recipe, folder: Path, datasets: list[Dataset], start: Path | Foundation | None) -> Mixture:
     """The recipe's data, and its tokenizer, made unless it is there."""
+    known, weights, counts = zip(*((one.known, one.weight, one.count) for one in recipe.sources), strict=True)
+    if any(weight is not None for weight in weights):
+        weights = tuple(1.0 if weight is None else weight for weight in weights)
+    data = Mixture(tuple(datasets), known, weights if None not in weights else None, counts)
     tokenizer_folder = folder / "tokenizer"
     tokenizer_folder.mkdir(parents=True, exist_ok=True)
     if isinstance(start, Foundation):
@@ -48,10 +57,7 @@ def prepare_run(recipe: Recipe, folder: Path, datasets: list[Dataset], start: Pa
     elif start:
         copy_tokenizer(start, tokenizer_folder)
     elif not (tokenizer_folder / "tokenizer_config.json").exists():
-        texts = [text for dataset in datasets for text in dataset.texts()]
-        train_tokenizer([*vocabulary(), *texts[:100_000]], tokenizer_folder, recipe.vocabulary, fold_case=True)
+        texts = islice(data.texts(), 100_000)
+        train_tokenizer([*vocabulary(), *texts], tokenizer_folder, recipe.vocabulary, fold_case=True)
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
-    known, weights, counts = zip(*((one.known, one.weight, one.count) for one in recipe.sources), strict=True)
-    if any(weight is not None for weight in weights):
-        weights = tuple(1.0 if weight is None else weight for weight in weights)
-    return Mixture(tuple(datasets), known, weights if None not in weights else None, counts)
+    return data

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.data.ccp import read_pack, read_photo
+from evfsam.data.registry import DATASETS
 from evfsam.data.scenes import make_scene, render
 from evfsam.errors import CheckpointError, InputError
 from evfsam.modeling.build import build_model
@@ -99,6 +100,7 @@ def test_every_recipe_trains_parts_that_there_are_from_stages_before(name):
         assert set(stage.trains) <= set(PARTS) and set(stage.rates) <= set(PARTS)
         assert set(stage.starts_from) <= done
         done.add(stage.name)
+        assert all(source.made_here or source.name.split(":")[0] in DATASETS for source in recipe.sources)
         assert set(stage.mask_losses) <= {"bce", "dice", "iou_head", "presence"}
 
 

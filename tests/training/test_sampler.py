@@ -67,10 +67,10 @@ def test_kinds_are_asked_about_in_the_shares_of_the_stage(sampler_of):
 
 def photograph(name="one"):
     """What a reader of a real data set yields: an image of any size, prompts, and nothing else."""
-    masks = np.zeros((3, 60, 100), bool)
+    masks = np.zeros((4, 60, 100), bool)
     masks[0, 10:40, 20:50] = masks[1, 10:20, 20:30] = True
-    texts = ("the dog", "[semantic] dog ear", "the cat")
-    prompts = tuple(map(Prompt, texts, masks, ("referring", PART, "a kind of its own")))
+    texts = ("the dog", "[semantic] dog ear", "the cat", "?")  # the last one is no prompt
+    prompts = tuple(map(Prompt, texts, masks, ("referring", PART, "a kind of its own", "referring")))
     return Sample(name, np.full((60, 100, 3), 90, np.uint8), prompts)
 
 
