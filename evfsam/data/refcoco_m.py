@@ -6,8 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from evfsam.data.files import as_text, checked, first_of, folder_of
 from evfsam.data.masks import to_mask
 from evfsam.data.sample import REFERRING, Prompt, Sample
@@ -51,7 +49,16 @@ class RefCocoMDataset:
                 sentences = [as_text(sentence) for sentence in sample["sentences"]]
             mask = to_mask(mask, image.shape[:2], where)
             prompts += [Prompt(text, mask, REFERRING, object_id=_number(number)) for text in sentences]
-        return Sample(name, np.ascontiguousarray(image), tuple(prompts))
+        return Sample(name, image, tuple(prompts))
+
+    def texts(self) -> list[str]:
+        """Every sentence."""
+        said = []
+        for path, group in dict.fromkeys((path, group) for path, group, _ in self.rows):
+            with checked(path), _parquet().ParquetFile(path) as file:
+                rows = file.read_row_group(group, ["samples"]).to_pylist()
+                said += [as_text(text) for row in rows for sample in row["samples"] for text in sample["sentences"]]
+        return said
 
 
 def _number(text: Any) -> int | None:

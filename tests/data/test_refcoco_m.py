@@ -34,6 +34,7 @@ def test_sentences_of_an_image(tmp_path):
     assert sample.name == "13" and sample.image.shape == (20, 30, 3)
     assert [(p.text, p.object_id) for p in sample.prompts] == [("the dog", 5), ("left one", 5)]
     assert np.array_equal(sample.prompts[0].mask, rectangle(*BOX))
+    assert dataset.texts() == ["the dog", "left one"] * 3
 
 
 def test_a_mask_of_another_size_is_named(tmp_path):
