@@ -1,4 +1,4 @@
-"""Builds the modules that a config describes; the only place that branches on the kind of segmenter."""
+"""Builds the modules that a config describes. Only this file branches on the kind of segmenter."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from evfsam.modeling.evf_sam import EvfSam
 class _WithoutWeights(TorchFunctionMode):
     """Makes parameters on the meta device: they have names and shapes, but take no memory and no random numbers.
 
-    Unlike ``torch.device("meta")`` it leaves the tables real that a module computes for itself (rotary angles, pixel
-    means, a list of drop-path rates), because no checkpoint holds them.
+    ``torch.device("meta")`` would also catch tables that a module computes (rotary angles, pixel means, drop-path
+    rates). No checkpoint holds these, so here they stay real.
     """
 
     FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn}
@@ -33,15 +33,15 @@ def build_model(config: EvfConfig, weights: bool = True) -> EvfSam:
     """A model in evaluation mode, on the CPU, float32.
 
     Args:
-        weights: True for the packages' own random initialisation; False to leave every parameter on the meta
-            device, to be filled by ``load_state_dict(..., assign=True)``.
+        weights: True for random initialisation. False leaves every parameter on the meta device; fill them by
+            ``load_state_dict(..., assign=True)``.
     """
     with nullcontext() if weights else _WithoutWeights():
         return EvfSam(config, Beit3Encoder(config.encoder), build_segmenter(config.segmenter)).eval()
 
 
 def build_segmenter(config: SegmenterConfig) -> nn.Module:
-    """The segmenter alone. Raises ValueError for a kind that has no segmenter."""
+    """The segmenter alone. Raises ValueError for an unknown kind."""
     # Imported here because each of the packages takes a second or more.
     if config.kind == "sam":
         from evfsam.modeling.segmenters.sam import SamSegmenter

@@ -1,8 +1,8 @@
-"""Frozen descriptions of a model, from which :func:`evfsam.modeling.build.build_model` makes its modules.
+"""Frozen dataclasses that describe a model. :func:`evfsam.modeling.build.build_model` makes its modules from them.
 
-``EvfConfig.from_dict`` reads the published ``config.json`` (which names sizes: "large", "huge") as well as the
-one our own checkpoints carry (which spells the sizes out). A description that exists can be built: each value has
-passed its rule in ``RULES``, and the values of one part fit each other.
+``EvfConfig.from_dict`` reads the published ``config.json``, which names sizes ("large", "huge"), and that of this
+project, which gives every number. Each value is checked against ``RULES``, and the values of one part against each
+other, so every config that exists can be built.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from evfsam.types import PixelSpec
 from evfsam.values import shown
 
 _WIDTH, _LAYERS, _BLOCK = Whole(8, 8192), Whole(1, 128), Whole(0, 255)
-# One row per field of the parts below; a field of the same name follows the same rule in each of them.
+# One row per field of the dataclasses below. Fields of the same name follow the same rule.
 RULES: dict[str, Rule] = {
     "width": _WIDTH,
     "layers": _LAYERS,
@@ -43,16 +43,15 @@ RULES: dict[str, Rule] = {
     "memory_feed_forward": Whole(8, 65536),
     "memory_frames": Whole(1, 64),
 }
-# Rotary tables are computed, not loaded: their size must stay small whatever a config says. The published SAM-2
-# has 2**22.
+# Rotary tables are computed, so no file bounds their size. The published SAM-2 has 2**22 values.
 _MOST_ROTARY_VALUES = 2**23
 
-# Each: whether it holds, the field that breaks it, and the rule in words.
+# Of each relation: whether it holds, the field that breaks it, and the rule in words.
 _Relations = Iterator[tuple[bool, str, str]]
 
 
 class _Checked:
-    """A part of a config whose values are checked when it is made. Raises ValueError."""
+    """A part of a config. Raises ValueError for wrong values when it is made."""
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
@@ -69,8 +68,8 @@ class _Checked:
 class Beit3Config(_Checked):
     """BEIT-3 (arXiv 2208.10442). ``heads`` divides ``width``; ``image_size`` is a multiple of ``patch_size``.
 
-    ``stem``: where the image tokens come from: "patches" of pixels, or the maps of the segmenter's "trunk", whose
-    weights both then share; ``patch_size`` is 32 for the latter.
+    ``stem`` is the source of image tokens: "patches" of pixels, or the maps of the segmenter's "trunk". Encoder and
+    segmenter share the weights of the trunk; ``patch_size`` is 32 then.
     """
 
     width: int
@@ -91,7 +90,7 @@ class Beit3Config(_Checked):
 
 @dataclass(frozen=True)
 class SamConfig(_Checked):
-    """SAM (arXiv 2304.02643): plain ViT with windows, prompt encoder, mask decoder."""
+    """SAM (arXiv 2304.02643): ViT with windows, prompt encoder, mask decoder."""
 
     kind: ClassVar[str] = "sam"
     image_size: int = 1024
@@ -113,11 +112,14 @@ class SamConfig(_Checked):
 
 @dataclass(frozen=True)
 class Sam2Config(_Checked):
-    """SAM-2 (arXiv 2408.00714), version 2.0: Hiera, FPN, mask decoder and, if ``memory``, the memory modules.
+    """SAM-2 (arXiv 2408.00714), version 2.0: image encoder, FPN, mask decoder and, if ``memory``, memory modules.
 
-    The defaults are ``sam2_hiera_l.yaml`` of the sam2 package. ``extra_masks``: whether the decoder's three masks
-    for ambiguous prompts were trained; if not, nothing falls back to them. ``trunk``: the network in the image
-    encoder; "efficientnet_lite0" has one size and reads none of Hiera's fields, which are the six after ``trunk``.
+    The defaults are ``sam2_hiera_l.yaml`` of the sam2 package.
+
+    Attributes:
+        trunk: the network in the image encoder. "efficientnet_lite0" has one size and ignores the six fields after
+            this one.
+        extra_masks: whether the decoder's three masks for ambiguous prompts were trained; else they are never used.
     """
 
     kind: ClassVar[str] = "sam2"
@@ -155,7 +157,7 @@ class Sam2Config(_Checked):
 
 @dataclass(frozen=True)
 class EfficientSamConfig(_Checked):
-    """EfficientSAM (arXiv 2312.00863): plain ViT without windows and a one-layer-thinner decoder head."""
+    """EfficientSAM (arXiv 2312.00863): ViT without windows; the decoder's heads have one layer less than SAM's."""
 
     kind: ClassVar[str] = "efficient_sam"
     image_size: int = 1024
@@ -181,7 +183,7 @@ def _are_blocks(blocks: tuple[int, ...], count: int) -> tuple[bool, str, str]:
 
 
 def _feeds_the_decoder(width: int) -> tuple[bool, str, str]:
-    """Its eight heads work at half the width."""
+    """The decoder's eight heads work at half the width."""
     return width % 16 == 0, "embedding_width", "a multiple of 16"
 
 
@@ -210,8 +212,8 @@ _KIND_OF_SCALE = {"huge": "sam", "large": "sam2", "tiny": "sam2", "small": "effi
 class EvfConfig:
     """A whole EVF-SAM.
 
-    ``multimask``: whether the decoder proposes three masks of which the best by predicted IoU is taken
-    (the published SAM-2 variants) or one (the others).
+    ``multimask``: True takes the best of three masks by predicted IoU, as the published SAM-2 variants do. False
+    takes the single mask, as the others do.
     """
 
     encoder: Beit3Config
@@ -255,9 +257,9 @@ class EvfConfig:
         """Read a ``config.json``.
 
         Args:
-            config: the parsed file; it may come from a stranger. Keys that describe no model are left alone.
-            kind: the segmenter's kind, for a published file, which does not say it ("large" is SAM-2 alone,
-                but "tiny" is SAM-2's and EfficientSAM's).
+            config: the parsed file; it may be untrusted. Other keys are ignored.
+            kind: the kind of segmenter, for a published file, which does not name it: "tiny" may be SAM-2 or
+                EfficientSAM.
 
         Raises ValueError that names the key, its value and what to write instead.
         """
@@ -280,7 +282,7 @@ class EvfConfig:
         return model
 
     def to_dict(self) -> dict[str, Any]:
-        """The inverse of :meth:`from_dict`, ready for ``config.json``; the published field names stay."""
+        """The inverse of :meth:`from_dict`, for ``config.json``, with the published field names."""
         sizes = {"hidden_size": self.hidden_size, "out_dim": self.out_dim}
         for kind, scale in SEGMENTER_SIZES:
             for mm_scale in BEIT3_SIZES:

@@ -1,4 +1,4 @@
-"""EVF-SAM (arXiv 2406.20076): words and picture become one prompt token for a segmenter."""
+"""EVF-SAM (arXiv 2406.20076): an encoder turns image and text into one prompt token for a segmenter."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from evfsam.types import ImageFeatures, MaskLogits
 
 
 class EvfSam(nn.Module):
-    """Encoder + projector + segmenter. Build it with :func:`evfsam.modeling.build.build_model`.
+    """Encoder, projector and segmenter. Build it with :func:`evfsam.modeling.build.build_model`.
 
-    The attribute names are the published checkpoints' own.
+    Attribute names are those of the published checkpoints.
     """
 
     def __init__(self, config: EvfConfig, encoder: nn.Module, segmenter: nn.Module):
@@ -39,9 +39,8 @@ class EvfSam(nn.Module):
     def half_parameters(self) -> set[str]:
         """Names of the parameters that may be stored in half precision.
 
-        Those of matrix products, which autocast rounds anyway, and the table of words, which is large. All that
-        is added or scaled stays float32, and with it the sum that runs through the transformers; so does the
-        decoder, small and run in float32 (:class:`evfsam.predictor.Predictor`): near its zeros masks begin.
+        They belong to matrix products, which autocast rounds anyway, and to the large table of words. Norms, positions
+        and the decoder stay float32. The decoder is small, and rounding its logits near 0 would move outlines.
         """
         names = set()
         for name, module in self.named_modules():
@@ -52,17 +51,17 @@ class EvfSam(nn.Module):
         return names
 
     def encode_image(self, segmenter_pixels: torch.Tensor) -> ImageFeatures:
-        """(B, 3, image_size, image_size), normalised -> the segmenter's features, reusable for any prompt."""
+        """Pixels (B, 3, image_size, image_size), normalised -> the segmenter's features, for any number of prompts."""
         return self.visual_model.encode_image(segmenter_pixels)
 
     def encode_prompt(
         self, encoder_pixels: torch.Tensor, token_ids: torch.Tensor, padding_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Read P phrases with their pictures.
+        """Encode P text prompts with their images.
 
         Args:
-            encoder_pixels: (P or 1, 3, encoder_image_size, encoder_image_size) in -1..1; one picture serves
-                all phrases.
+            encoder_pixels: (P or 1, 3, encoder_image_size, encoder_image_size) in -1..1; one image may serve all
+                prompts.
             token_ids: int64 (P, L).
             padding_mask: bool (P, L), True where padded.
 
@@ -72,11 +71,11 @@ class EvfSam(nn.Module):
         return self.text_hidden_fcs[0](encoder_tokens[:, :1])  # [CLS] through the MLP
 
     def project(self, encoder_tokens: torch.Tensor) -> torch.Tensor:
-        """The encoder's tokens (P, T, hidden_size) -> prompt tokens (P, 1, out_dim): [CLS] through the MLP."""
+        """Encoder tokens (P, T, hidden_size) -> prompt tokens (P, 1, out_dim): [CLS] through the MLP."""
         return self.text_hidden_fcs[0](encoder_tokens[:, :1])
 
     def cls_attention(self, encoder_pixels: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
-        """Where [CLS] looks in the last layer (paper, figure 5): (P, n, n), summed over heads."""
+        """Attention of [CLS] to the image in the last layer (paper, figure 5): float32 (P, n, n), summed over heads."""
         return self.mm_extractor.beit3.cls_attention(encoder_pixels, token_ids)
 
     def decode(
@@ -87,15 +86,15 @@ class EvfSam(nn.Module):
         boxes: torch.Tensor | None = None,
         multimask: bool | None = None,
     ) -> MaskLogits:
-        """Masks of P prompts: words, points, a box, or words refined by points and a box.
+        """Masks of P prompts. A prompt is a text, points, a box, or several of them together.
 
         Args:
-            features: of one picture, shared by all prompts, or of P pictures, one a prompt.
+            features: of one image, shared by all prompts, or of P images, one per prompt.
             prompt_tokens: (P, 1, out_dim) from :meth:`encode_prompt`.
-            points: (coordinates float (P, N, 2) in pixels of the segmenter's square, labels int (P, N):
-                1 inside, 0 outside, -1 padding).
+            points: coordinates, float (P, N, 2), x and y in pixels of the segmenter's square; labels, int (P, N),
+                1 inside, 0 outside, -1 padding.
             boxes: float (P, 4), xyxy in pixels of the segmenter's square.
-            multimask: overrules the config.
+            multimask: whether the best of three masks is taken; None as the config says.
 
         Raises ValueError if there is no prompt at all.
         """
@@ -103,8 +102,8 @@ class EvfSam(nn.Module):
             raise ValueError("decode needs prompt tokens, points or boxes")
         sparse, dense = self.visual_model.embed_prompts(points, boxes)
         if prompt_tokens is not None:
-            # The words' token follows the clicks' (official prompt_encoder.py: concatenated last). Without
-            # clicks the package gives one empty row, whatever P is.
+            # The text's token comes after the points (official prompt_encoder.py). Without points the package gives
+            # one empty row, whatever P is.
             sparse = sparse.expand(len(prompt_tokens), -1, -1)
             sparse = torch.cat([sparse, prompt_tokens], dim=1)
         multimask = self.config.multimask if multimask is None else multimask
@@ -117,6 +116,6 @@ class EvfSam(nn.Module):
         token_ids: torch.Tensor,
         padding_mask: torch.Tensor | None = None,
     ) -> MaskLogits:
-        """One picture and P phrases, in one call; shapes as in the methods above."""
+        """One image and P text prompts in one call; shapes as in the methods above."""
         features = self.encode_image(segmenter_pixels)
         return self.decode(features, self.encode_prompt(encoder_pixels, token_ids, padding_mask))

@@ -1,4 +1,4 @@
-"""Where a picture enters a transformer."""
+"""The first convolution of an image encoder."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import nn
 
 
 class PixelConv2d(nn.Conv2d):
-    """A convolution over pixels that runs in float32 under autocast too.
+    """A convolution over pixels that stays float32 under autocast.
 
-    A picture has 256 levels a channel, of which bfloat16 tells a part only; and three channels cost little.
+    An image has 256 levels per channel, and bfloat16 cannot tell all of them apart. Three channels cost little.
     """
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
-"""Rules for the values of a ``config.json``: their type, their range, and the words that tell a user what to write.
+"""Rules for the values of a ``config.json``: their type, their range, and words that tell a user what to write.
 
-A config may come from a stranger. Nothing is built, and no memory is taken, before each of its values has passed.
+A config may come from an untrusted source. Every value is checked before any module is built.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from evfsam.values import shown
 
 
 class Rule(Protocol):
-    """``accepts(value)`` says whether a value may stand; ``str(rule)`` says in words which values may."""
+    """``accepts(value)`` tells whether a value is allowed; ``str(rule)`` describes the allowed values."""
 
     def accepts(self, value: Any) -> bool: ...
 
@@ -48,7 +48,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Flag:
-    """A bool; the text "no" is none."""
+    """A bool; a text such as "no" is refused."""
 
     def accepts(self, value: Any) -> bool:
         return type(value) is bool
@@ -101,7 +101,7 @@ class ListOf:
 
 
 def check(key: str, value: Any, rule: Rule) -> Any:
-    """``value`` as it came. Raises ValueError that names key, value and rule if the rule does not accept it."""
+    """Returns ``value``. Raises ValueError that names key, value and rule if the rule does not accept it."""
     if not rule.accepts(value):
         raise ValueError(f"{key}: {shown(value)}; write {rule}")
     return value

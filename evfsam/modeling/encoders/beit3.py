@@ -1,9 +1,8 @@
-"""BEIT-3 (arXiv 2208.10442): one transformer that reads a picture and a sentence together from its first layer.
+"""BEIT-3 (arXiv 2208.10442): one transformer that reads an image and a text together from its first layer.
 
-Every projection, norm and feed-forward exists twice ("multiway"): ``A`` for image tokens, ``B`` for text tokens;
-attention runs over both. Module names equal the published checkpoints' (torchscale's), so that weights load by
-name. Our own file, because torchscale pins releases of timm and fairscale that no longer install; attention is
-torch's fused kernel.
+Each projection, norm and feed-forward exists twice ("multiway"): ``A`` for image tokens, ``B`` for text tokens.
+Attention runs over both. Module names equal those of the published checkpoints (torchscale), so weights load by name.
+torchscale itself is not used: it pins releases of timm and fairscale that no longer install.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from evfsam.modeling.trunks.efficientnet_lite import WIDTHS as TRUNK_WIDTHS
 from evfsam.types import PixelSpec
 
 LAYER_NORM_EPS = 1e-5  # torchscale's EncoderConfig
-FIRST_POSITION = 2  # positions 0 and 1 are never used, a habit of fairseq that the published weights keep
+FIRST_POSITION = 2  # positions 0 and 1 are unused, as in fairseq; the published weights contain them
 
 
 class Multiway(nn.Module):
-    """Two modules of one shape: ``A`` for the first ``split`` tokens (the picture), ``B`` for the rest (the text)."""
+    """Two modules of one shape: ``A`` for the first ``split`` tokens, the image; ``B`` for the others, the text."""
 
     def __init__(self, make_module):
         super().__init__()
@@ -38,6 +37,8 @@ class Multiway(nn.Module):
 
 
 class SelfAttention(nn.Module):
+    """Attention over all tokens, with torch's fused kernel."""
+
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
@@ -51,14 +52,17 @@ class SelfAttention(nn.Module):
         return projection(tokens, split).unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def forward(self, tokens: torch.Tensor, split: int, attendable: torch.Tensor | None) -> torch.Tensor:
-        """``attendable``: bool (B, 1, 1, T), False where a key is padding; None if there is no padding."""
+        """Tokens (B, T, width) -> (B, T, width).
+
+        ``attendable``: bool (B, 1, 1, T), False where a key is padding; None if there is no padding.
+        """
         q, k, v = (self._heads(p, tokens, split) for p in (self.q_proj, self.k_proj, self.v_proj))
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=attendable)
         attended = attended.transpose(1, 2).flatten(2)
         return self.out_proj(self.inner_attn_ln(attended, split), split)
 
     def weights(self, tokens: torch.Tensor, split: int, attendable: torch.Tensor | None) -> torch.Tensor:
-        """The attention weights (B, heads, T, T) that the fused kernel never shows."""
+        """The attention weights, float32 (B, heads, T, T), which the fused kernel does not return."""
         q, k = (self._heads(p, tokens, split) for p in (self.q_proj, self.k_proj))
         logits = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
         if attendable is not None:
@@ -67,6 +71,8 @@ class SelfAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
+    """Two linear layers with GELU, and a norm between them."""
+
     def __init__(self, width: int, hidden: int):
         super().__init__()
         self.fc1 = nn.Linear(width, hidden)
@@ -78,6 +84,8 @@ class FeedForward(nn.Module):
 
 
 class Layer(nn.Module):
+    """A transformer layer that normalises before attention and before the feed-forward."""
+
     def __init__(self, config: Beit3Config):
         super().__init__()
         norm = lambda: nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)  # noqa: E731
@@ -92,7 +100,7 @@ class Layer(nn.Module):
 
 
 class VisionEmbedding(nn.Module):
-    """Patches and the [CLS] token. The mask token served pre-training only; published files carry it."""
+    """The [CLS] token and patches. The mask token was for pre-training only, but published files contain it."""
 
     def __init__(self, config: Beit3Config):
         super().__init__()
@@ -106,9 +114,9 @@ class VisionEmbedding(nn.Module):
 
 
 class TrunkEmbedding(nn.Module):
-    """The [CLS] token and image tokens made of a convolutional trunk's maps at strides 16 and 32.
+    """The [CLS] token, and image tokens from the maps of a convolutional trunk at strides 16 and 32.
 
-    The trunk is the segmenter's own (:meth:`share`): its weights exist once, in memory and in a file.
+    The trunk belongs to the segmenter (:meth:`share`): its weights exist once, in memory and in the file.
     """
 
     def __init__(self, config: Beit3Config):
@@ -119,22 +127,24 @@ class TrunkEmbedding(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
 
     def share(self, trunk: nn.Module) -> None:
-        """Read images with this trunk. It is kept in a tuple, so that it is not registered as a part of this one."""
+        """Use this trunk. A tuple holds it, so that torch does not register it as a submodule here as well."""
         self._trunk = (trunk,)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, 3, image_size, image_size) in -1..1 -> (B, 1 + n, width)."""
+        """Pixels (B, 3, image_size, image_size) in -1..1 -> tokens (B, 1 + n, width)."""
         mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in (PixelSpec.mean, PixelSpec.std))
         return self.embed_levels(self._trunk[0](((pixels + 1) * 127.5 - mean) / std))
 
     def embed_levels(self, levels: list[torch.Tensor]) -> torch.Tensor:
-        """The trunk's four maps -> (B, 1 + n, width)."""
+        """The four maps of the trunk -> tokens (B, 1 + n, width)."""
         patches = self.fine(levels[2]) + self.coarse(levels[3])
         patches = self.norm(patches.flatten(2).transpose(1, 2))
         return torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)
 
 
 class Encoder(nn.Module):
+    """Positions, layers and the last norm."""
+
     def __init__(self, config: Beit3Config):
         super().__init__()
         image_tokens = (config.image_size // config.patch_size) ** 2 + 1
@@ -155,7 +165,7 @@ class Beit3(nn.Module):
         self.encoder = Encoder(config)
 
     def _embed(self, pixels, token_ids, padding_mask):
-        """Tokens (B, T, width), the number of image tokens among them, and the keys that may be attended."""
+        """Tokens (B, T, width), the number of image tokens among them, and ``attendable``."""
         positions = self.encoder.embed_positions
         parts, split = [], 0
         if pixels is not None:
@@ -181,11 +191,13 @@ class Beit3(nn.Module):
         token_ids: torch.Tensor | None = None,
         padding_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Read a picture, a sentence, or both together.
+        """Read images and texts together.
+
+        EVF-SAM always gives both. The parity tests also give one alone, as the reference implementation allows.
 
         Args:
-            pixels: (B or 1, 3, image_size, image_size) in -1..1; one picture serves all sentences.
-            token_ids: int64 (B, L), L at most ``text_positions - 2``.
+            pixels: (B or 1, 3, image_size, image_size) in -1..1; one image may serve all texts. None for texts alone.
+            token_ids: int64 (B, L), L at most ``text_positions - 2``. None for images alone.
             padding_mask: bool (B, L), True where ``token_ids`` is padding.
 
         Returns (B, T, width), normalised: [CLS], the image tokens row by row, then the text tokens.
@@ -198,9 +210,9 @@ class Beit3(nn.Module):
     def cls_attention(
         self, pixels: torch.Tensor, token_ids: torch.Tensor, padding_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """What [CLS] looks at in the picture in the last layer (EVF-SAM paper, figure 5).
+        """Attention of [CLS] to the image in the last layer (EVF-SAM paper, figure 5).
 
-        Arguments as in :meth:`forward`. Returns (B, n, n), the weights summed over heads, n patches a side.
+        Arguments as in :meth:`forward`. Returns float32 (B, n, n) for n x n patches, summed over heads.
         """
         tokens, split, attendable = self._embed(pixels, token_ids, padding_mask)
         for layer in self.encoder.layers[:-1]:

@@ -1,10 +1,9 @@
 """EfficientSAM (arXiv 2312.00863) as EVF-SAM's segmenter.
 
-Our own file, because no package brings it; module names equal the official implementation's
-(yformer/EfficientSAM, vendored by EVF-SAM under ``model/EfficientSAM``), so that weights load by name. What it
-shares with SAM (attention, norms, random Fourier positions) comes from the segment-anything package. It differs
-in its plain encoder without windows, in positions that are stretched from a 224 px pre-training, in GELU, in a
-residual around the first self-attention of the decoder, and in having no dense prompts.
+It is here for fidelity to the reference implementation, which builds EVF-Effi-SAM; no such weights are published.
+No package contains it. Module names equal those of yformer/EfficientSAM, so weights load by name. Attention, norms
+and random Fourier positions are SAM's, from the segment-anything package. The differences: an encoder without
+windows, positions stretched from 224 px, GELU, a residual around the decoder's first self-attention, no dense prompts.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from evfsam.modeling.pixels import PixelConv2d
 from evfsam.types import ImageFeatures, MaskLogits
 
 PRETRAINING_IMAGE_SIZE = 224
-CLICK_TOKENS = 6  # clicks are padded to as many (official decoder_max_num_input_points)
+POINT_TOKENS = 6  # points are padded to this number (official decoder_max_num_input_points)
 MASK_TOKENS = 4  # one mask for clear prompts, three for ambiguous ones
 BOX_CORNER_LABELS = (2, 3)  # top left, bottom right
 
 
 class EfficientSamSegmenter(nn.Module):
-    """The model with the three methods every segmenter has; see ``segmenters/sam.py`` for what they mean."""
+    """The model, with the three methods of every segmenter; see ``segmenters/sam.py``."""
 
     def __init__(self, config: EfficientSamConfig):
         super().__init__()
@@ -36,22 +35,19 @@ class EfficientSamSegmenter(nn.Module):
         self.mask_decoder = MaskDecoder(config)
 
     def encode_image(self, pixels: torch.Tensor) -> ImageFeatures:
-        """(B, 3, image_size, image_size), normalised -> features of B pictures."""
+        """Pixels (B, 3, image_size, image_size), normalised -> features of B images."""
         return ImageFeatures(self.image_encoder(pixels).float())
 
     def embed_prompts(self, points=None, boxes=None):
-        """Sparse (P, N, C) embeddings of P prompts' points and boxes, (1, 0, C) if there are none; no dense ones.
+        """Sparse embeddings (P, N, C) of P prompts' points and boxes, (1, 0, C) if there are none; no dense ones.
 
-        Args:
-            points: None or (coordinates float (P, N, 2) in pixels of the segmenter's square, labels int
-                (P, N): 1 inside, 0 outside, -1 padding). EfficientSAM was trained with points inside only;
-                one outside gets its position and no label.
-            boxes: None or float (P, 4), xyxy in pixels of the segmenter's square.
+        Arguments as in ``segmenters/sam.py``. EfficientSAM was trained with points inside only: a point outside gets
+        its position and no label.
         """
         return self.prompt_encoder(points, boxes), None
 
     def decode(self, features: ImageFeatures, sparse, dense, multimask: bool) -> MaskLogits:
-        """Masks of P prompts on one picture (``len(features) == 1``) or on P pictures, one each."""
+        """Masks of P prompts on one image, ``len(features) == 1``, or on P images, one per prompt."""
         image = features.image_embeddings.expand(len(sparse), -1, -1, -1)
         masks, ious = self.mask_decoder(image, self.prompt_encoder.dense_positions(), sparse, multimask)
         best = ious.argmax(-1)
@@ -66,7 +62,7 @@ class ImageEncoder(nn.Module):
         super().__init__()
         width, out = config.width, config.embedding_width
         positions = (PRETRAINING_IMAGE_SIZE // config.patch_size) ** 2 + 1
-        self.pos_embed = nn.Parameter(torch.zeros(1, positions, width))  # the first is the absent [CLS] token's
+        self.pos_embed = nn.Parameter(torch.zeros(1, positions, width))  # the first is for [CLS], which is not used
         self.patch_embed = nn.Module()
         self.patch_embed.proj = PixelConv2d(3, width, config.patch_size, stride=config.patch_size)
         self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.depth))
@@ -86,7 +82,7 @@ class ImageEncoder(nn.Module):
         return self.neck(tokens.transpose(1, 2).unflatten(-1, grid_hw))
 
     def _positions(self, grid_hw: tuple[int, int]) -> torch.Tensor:
-        """The pre-training's positions (1, width, h, w), stretched to the grid."""
+        """The positions of pre-training, (1, width, h, w), stretched to the grid."""
         positions = self.pos_embed[:, 1:].transpose(1, 2)
         side = round(positions.shape[-1] ** 0.5)
         positions = positions.unflatten(-1, (side, side))
@@ -119,7 +115,7 @@ class Block(nn.Module):
 
 
 class PromptEncoder(nn.Module):
-    """Clicks as position plus label; a box is its two corners."""
+    """A point is its position plus its label; a box is its two corners."""
 
     def __init__(self, config: EfficientSamConfig):
         super().__init__()
@@ -133,7 +129,7 @@ class PromptEncoder(nn.Module):
         self.bbox_bottom_right_embeddings = nn.Embedding(1, width)
 
     def dense_positions(self) -> torch.Tensor:
-        """(1, C, h, w): the position of each cell of the picture's features."""
+        """The position of each cell of the image features, (1, C, h, w)."""
         return self.pe_layer((self.grid, self.grid)).unsqueeze(0)
 
     def forward(self, points, boxes) -> torch.Tensor:
@@ -141,7 +137,7 @@ class PromptEncoder(nn.Module):
         if points is None and boxes is None:
             return self.point_embeddings.weight.new_zeros(1, 0, width)
         coordinates, labels = _as_points(points, boxes)
-        padding = max(0, CLICK_TOKENS - labels.shape[1])
+        padding = max(0, POINT_TOKENS - labels.shape[1])
         coordinates = F.pad(coordinates, (0, 0, 0, padding), value=-1.0)
         labels = F.pad(labels, (0, padding), value=-1)
         positions = self.pe_layer.forward_with_coords(coordinates + 0.5, (self.image_size, self.image_size))
@@ -169,7 +165,7 @@ def _as_points(points, boxes) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class MaskDecoder(nn.Module):
-    """SAM's two-way decoder with GELU, group norm and without dense prompts."""
+    """SAM's two-way decoder with GELU and group norm, without dense prompts."""
 
     def __init__(self, config: EfficientSamConfig):
         super().__init__()
@@ -206,7 +202,7 @@ class MaskDecoder(nn.Module):
 
 
 class TwoWayTransformer(nn.Module):
-    """Prompt and output tokens look at the picture's cells, and these back at them."""
+    """Attention from prompt and output tokens to the cells of the image, and back."""
 
     def __init__(self, width: int, feed_forward: int, depth: int = 2, heads: int = 8):
         super().__init__()
@@ -223,6 +219,8 @@ class TwoWayTransformer(nn.Module):
 
 
 class TwoWayLayer(nn.Module):
+    """Self-attention of tokens, tokens to image, feed-forward, image to tokens."""
+
     def __init__(self, width: int, feed_forward: int, heads: int, first: bool):
         super().__init__()
         self.first = first  # its tokens are their own positions already

@@ -14,7 +14,7 @@ from evfsam.types import ImageFeatures, MaskLogits
 
 
 class SamSegmenter(Sam):
-    """The package's model with the three methods every segmenter has; parameter names are the package's."""
+    """The package's model, with the three methods of every segmenter. Parameter names are the package's."""
 
     def __init__(self, config: SamConfig):
         grid = config.image_size // config.patch_size
@@ -51,23 +51,23 @@ class SamSegmenter(Sam):
         self.image_encoder.patch_embed.proj = PixelConv2d(3, config.width, config.patch_size, stride=config.patch_size)
 
     def encode_image(self, pixels: torch.Tensor) -> ImageFeatures:
-        """(B, 3, image_size, image_size), normalised -> features of B pictures."""
+        """Pixels (B, 3, image_size, image_size), normalised -> features of B images."""
         return ImageFeatures(self.image_encoder(pixels).float())
 
     def embed_prompts(self, points=None, boxes=None):
-        """Sparse (P, N, C) and dense (P or 1, C, h, w) embeddings of P prompts' points and boxes.
+        """Sparse embeddings (P, N, C) and dense ones (P or 1, C, h, w) of P prompts' points and boxes.
 
         Args:
-            points: None or (coordinates float (P, N, 2) in pixels of the segmenter's square, labels int
-                (P, N): 1 inside, 0 outside, -1 padding).
-            boxes: None or float (P, 4), xyxy in pixels of the segmenter's square.
+            points: None, or coordinates, float (P, N, 2), x and y in pixels of the segmenter's square, and labels,
+                int (P, N), 1 inside, 0 outside, -1 padding.
+            boxes: None, or float (P, 4), xyxy in pixels of the segmenter's square.
         """
         return self.prompt_encoder(points=points, boxes=boxes, masks=None)
 
     def decode(self, features: ImageFeatures, sparse, dense, multimask: bool) -> MaskLogits:
-        """Masks of P prompts on one picture (``len(features) == 1``) or on P pictures, one each.
+        """Masks of P prompts on one image, ``len(features) == 1``, or on P images, one per prompt.
 
-        The package's decoder takes one image per call, hence the map for the second form, which only training uses.
+        Only training uses the second form. The package's decoder takes one image per call, so vmap calls it P times.
         """
         decode_one = partial(self.mask_decoder, image_pe=self.prompt_encoder.get_dense_pe(), multimask_output=multimask)
         embeddings = features.image_embeddings

@@ -18,10 +18,10 @@ from evfsam.types import ImageFeatures, MaskLogits
 
 
 class Sam2Segmenter(SAM2Base):
-    """The package's model with the three methods every segmenter has; parameter names are the package's.
+    """The package's model, with the three methods of every segmenter. Parameter names are the package's.
 
-    Options not in :class:`Sam2Config` are those of ``sam2_hiera_l.yaml`` (version 2.0), in which every size of
-    the published SAM-2 agrees. Without memory modules it serves pictures only.
+    Options that are not in :class:`Sam2Config` are those of ``sam2_hiera_l.yaml`` (version 2.0). They are the same for
+    every size of the published SAM-2. Without memory modules it segments images only.
     """
 
     def __init__(self, config: Sam2Config):
@@ -52,20 +52,21 @@ class Sam2Segmenter(SAM2Base):
             pred_obj_scores_mlp=True,
             fixed_no_obj_ptr=config.memory,
             use_mlp_for_obj_ptr_proj=config.memory,
-            # What the package's build_sam2 adds for inference: an unstable single mask is replaced by the best
-            # of three.
+            # As the package's build_sam2 adds for inference: the best of three masks replaces an unstable single one.
             sam_mask_decoder_extra_args={
                 "dynamic_multimask_via_stability": config.extra_masks,
                 "dynamic_multimask_stability_delta": 0.05,
                 "dynamic_multimask_stability_thresh": 0.98,
             },
         )
-        if not config.memory:  # the package makes these even when nothing will use them
+        if not config.memory:  # the package makes them even if nothing uses them
             del self.maskmem_tpos_enc, self.no_mem_pos_enc
 
     def _build_sam_heads(self):
         super()._build_sam_heads()
-        if self.config.decoder_feed_forward != 2048:  # written into the package's method; small models want less
+        if (
+            self.config.decoder_feed_forward != 2048
+        ):  # the package's method has this number fixed; small models need less
             self.sam_mask_decoder.transformer = TwoWayTransformer(
                 depth=2,
                 embedding_dim=self.config.embedding_width,
@@ -74,13 +75,13 @@ class Sam2Segmenter(SAM2Base):
             )
 
     def encode_image(self, pixels: torch.Tensor) -> ImageFeatures:
-        """(B, 3, image_size, image_size), normalised -> features of B pictures, "no memory" added."""
+        """Pixels (B, 3, image_size, image_size), normalised -> features of B images, with "no memory" added."""
         *high_res, embeddings = [level.float() for level in self.forward_image(pixels)["backbone_fpn"]]
         embeddings = embeddings + self.no_mem_embed.reshape(1, -1, 1, 1)
         return ImageFeatures(embeddings, tuple(high_res))
 
     def without_memory(self, features: ImageFeatures) -> ImageFeatures:
-        """What a picture, or a clip's first frame, gets in the place of memory: one learned vector."""
+        """Add the learned "no memory" vector, for an image or the first frame of a clip."""
         return ImageFeatures(
             features.image_embeddings + self.no_mem_embed.reshape(1, -1, 1, 1), features.high_res_features
         )
@@ -90,7 +91,7 @@ class Sam2Segmenter(SAM2Base):
         return self.sam_prompt_encoder(points=points, boxes=boxes, masks=None)
 
     def decode(self, features: ImageFeatures, sparse, dense, multimask: bool) -> MaskLogits:
-        """Masks of P prompts on one picture (``len(features) == 1``) or on P pictures, one each."""
+        """Masks of P prompts on one image, ``len(features) == 1``, or on P images, one per prompt."""
         single = len(features.image_embeddings) == 1
         high_res = features.high_res_features
         masks, ious, tokens, object_score_logits = self.sam_mask_decoder(
@@ -104,7 +105,7 @@ class Sam2Segmenter(SAM2Base):
         )
         best = ious.argmax(-1)
         rows = torch.arange(len(best), device=best.device)
-        # One token for the single mask, three for three.
+        # The decoder returns one token per mask.
         token = tokens[rows, best] if tokens.shape[1] > 1 else tokens[:, 0]
         return MaskLogits(masks[rows, best], ious[rows, best], object_score_logits[:, 0], token)
 
@@ -157,8 +158,8 @@ def _memory_attention(config: Sam2Config, grid: int) -> MemoryAttention:
         cross_attention=RoPEAttention(**attention, rope_k_repeat=True, kv_in_dim=config.memory_width),
     )
     for rotary in (layer.self_attn, layer.cross_attn_image):
-        # The package puts this table on any GPU it sees; on a ZeroGPU Space it cannot be copied from there, and the
-        # layer is about to be. It follows the pixels when it is used.
+        # The package puts this table on a GPU if there is one, but on a ZeroGPU Space it cannot be copied from there
+        # with the layer. The package moves it to the device of the pixels when it uses it.
         rotary.freqs_cis = rotary.freqs_cis.cpu()
     return MemoryAttention(d_model=width, pos_enc_at_input=True, layer=layer, num_layers=config.memory_layers)
 

@@ -1,8 +1,8 @@
 """SAM-2's memory (arXiv 2408.00714, section 4) as explicit, bounded state over the package's step functions.
 
 Objects are batch rows: P objects that were prompted on the same frames share one :class:`MemoryBank` and one
-encoding of each frame. Nothing here turns gradients off, takes a lock or chooses a device, so the same steps
-serve tracking and training. The bank never learns how long the clip is.
+encoding of each frame. The code neither turns gradients off, nor takes a lock, nor chooses a device, so tracking and
+training use the same steps. The size of the bank does not depend on the length of the clip.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from evfsam.modeling.segmenters.sam2 import Sam2Segmenter
 from evfsam.types import ImageFeatures, MaskLogits
 
-# What the memory adds to SAM-2's picture model, as the package names it.
+# The modules that only tracking uses, by the package's names.
 MEMORY_MODULES = (
     "memory_attention",
     "memory_encoder",
@@ -31,24 +31,24 @@ MEMORY_MODULES = (
 
 
 def memory_parameters(segmenter: nn.Module) -> list[nn.Parameter]:
-    """Those that only clips can teach; none of another segmenter's."""
+    """The parameters that only training on clips can teach; none if the segmenter has no memory."""
     return [p for name, p in segmenter.named_parameters() if name.startswith(MEMORY_MODULES)]
 
 
 @dataclass(frozen=True)
 class FrameFeatures:
-    """One frame, shared by all objects, or P frames, one an object.
+    """One frame, shared by all objects, or P frames, one per object.
 
     Attributes:
-        image: features as they leave the neck, nothing of a memory added.
-        position: (1 or P, C, h, w), the positional encoding of the coarsest level.
+        image: features from the neck, without any memory.
+        position: (1 or P, C, h, w), positional encoding of the coarsest level.
     """
 
     image: ImageFeatures
     position: torch.Tensor
 
     def rows(self, count: int) -> FrameFeatures:
-        """The same with one row an object; views, not copies."""
+        """The same with ``count`` rows, one per object; views, not copies."""
         if len(self.image) == count:
             return self
         levels = [
@@ -59,11 +59,11 @@ class FrameFeatures:
 
 @dataclass(frozen=True)
 class Memory:
-    """What is kept of one frame for P objects.
+    """The memory of P objects on one frame.
 
     Attributes:
-        pointer: (P, C), the object in one vector.
-        spatial: (P, memory_width, h, w); None once the frame is too old to be looked at.
+        pointer: (P, C), one vector per object.
+        spatial: (P, memory_width, h, w); None if the frame is too old to be used.
     """
 
     pointer: torch.Tensor
@@ -72,13 +72,13 @@ class Memory:
 
 @dataclass
 class MemoryBank:
-    """Memories of P objects by absolute frame index; its size does not depend on the number of frames.
+    """Memories of P objects by absolute frame index. Its size does not depend on the number of frames.
 
     Attributes:
-        spatial_frames: how many recent frames keep their spatial memory.
-        pointer_frames: how many recent frames keep their pointer.
-        prompted: frames with a prompt; they stay for good.
-        recent: the newest of the others.
+        spatial_frames: number of recent frames that keep their spatial memory.
+        pointer_frames: number of recent frames that keep their pointer.
+        prompted: frames with a prompt; they are never dropped.
+        recent: the newest other frames.
     """
 
     spatial_frames: int
@@ -87,7 +87,7 @@ class MemoryBank:
     recent: dict[int, Memory] = field(default_factory=dict)
 
     def add(self, index: int, memory: Memory, prompted: bool) -> None:
-        """Keep a frame's memory and let go of what the next frame will not look at."""
+        """Add a frame's memory and drop memories that the next frame does not use."""
         self.recent.pop(index, None)
         self.prompted.pop(index, None)
         (self.prompted if prompted else self.recent)[index] = memory
@@ -107,7 +107,7 @@ class MemoryBank:
         )
 
     def only_prompted(self) -> MemoryBank:
-        """A bank without the frames that nobody vouched for: where a corrected track starts again."""
+        """A bank of the prompted frames only, from which a corrected track starts again."""
         return replace(self, prompted=dict(self.prompted), recent={})
 
     def __len__(self) -> int:
@@ -121,10 +121,10 @@ def _select(memory: Memory, rows: list[int]) -> Memory:
 
 
 class Sam2Memory:
-    """Frame by frame: encode, look into the memory, decode, remember.
+    """The steps of tracking: encode a frame, attend to the memory, decode, remember.
 
     Args:
-        segmenter: built with its memory modules; raises ValueError if it was not.
+        segmenter: SAM-2 with memory modules; raises ValueError for another.
     """
 
     def __init__(self, segmenter: Sam2Segmenter):
@@ -133,26 +133,25 @@ class Sam2Memory:
         self.segmenter = segmenter
 
     def new_bank(self) -> MemoryBank:
-        # Seen from the next frame, the newest memory is one frame old: SAM2Base looks back num_maskmem - 1
-        # frames for spatial memories and max_obj_ptrs_in_encoder - 1 for pointers.
+        # SAM2Base looks back num_maskmem - 1 frames for spatial memories, max_obj_ptrs_in_encoder - 1 for pointers.
         return MemoryBank(self.segmenter.num_maskmem - 1, self.segmenter.max_obj_ptrs_in_encoder - 1)
 
     def encode_frame(self, pixels: torch.Tensor) -> FrameFeatures:
-        """(B, 3, image_size, image_size), normalised -> features of B frames."""
+        """Pixels (B, 3, image_size, image_size), normalised -> features of B frames."""
         encoded = self.segmenter.forward_image(pixels)
         *high_res, embeddings = [level.float() for level in encoded["backbone_fpn"]]
         return FrameFeatures(ImageFeatures(embeddings, tuple(high_res)), encoded["vision_pos_enc"][-1])
 
     def without_memory(self, frame: FrameFeatures) -> ImageFeatures:
-        """Features for a prompt that needs no memory; equal to ``EvfSam.encode_image`` of that frame."""
+        """Features for a prompt without memory; equal to ``EvfSam.encode_image`` of that frame."""
         return self.segmenter.without_memory(frame.image)
 
     def with_memory(self, frame: FrameFeatures, bank: MemoryBank, index: int, reverse: bool = False) -> ImageFeatures:
-        """The frame's features after attention to the bank, one row an object.
+        """The frame's features after attention to the bank, one row per object.
 
         Args:
-            index: the frame's absolute index.
-            reverse: the clip is being tracked towards its start.
+            index: absolute index of the frame.
+            reverse: True when tracking towards the start of the clip.
         """
         frame = frame.rows(len(bank))
         embeddings = frame.image.image_embeddings
@@ -166,7 +165,7 @@ class Sam2Memory:
                 "cond_frame_outputs": self._as_outputs(bank.prompted, frame),
                 "non_cond_frame_outputs": self._as_outputs(bank.recent, frame),
             },
-            num_frames=sys.maxsize,  # only ever used as an upper limit
+            num_frames=sys.maxsize,  # the package uses it as an upper limit only
             track_in_reverse=reverse,
         )
         return ImageFeatures(fused, frame.image.high_res_features)
@@ -174,8 +173,7 @@ class Sam2Memory:
     def track(self, frame: FrameFeatures, bank: MemoryBank, index: int, reverse: bool = False) -> MaskLogits:
         """Masks of the bank's P objects on a frame without a prompt.
 
-        Logits are as the decoder gives them, also where it thinks that the object is not there: see
-        :func:`hide_absent`.
+        Logits are the decoder's own, even for an object with a negative object score; see :func:`hide_absent`.
         """
         return self._decode_unprompted(self.with_memory(frame, bank, index, reverse))
 
@@ -188,31 +186,31 @@ class Sam2Memory:
         boxes: torch.Tensor | None,
         reverse: bool = False,
     ) -> MaskLogits:
-        """As :meth:`track`, corrected by points and boxes, which go in with the mask they correct, as SAM-2 learned.
+        """As :meth:`track`, corrected by points and boxes. They are decoded with the tracked mask, as in SAM-2.
 
         Args:
             points, boxes: as in ``EvfSam.decode``, P rows.
         """
         features = self.with_memory(frame, bank, index, reverse)
         tracked = hide_absent(self._decode_unprompted(features))
-        # The package clamps them so, against "rare numerical issues".
+        # The package clamps them in this way, against "rare numerical issues".
         mask_prompt = tracked.low_res_masks.clamp(-32, 32).unsqueeze(1)
         sparse, dense = self.segmenter.sam_prompt_encoder(points=points, boxes=boxes, masks=mask_prompt)
-        clicks = (0 if points is None else points[1].shape[1]) + (0 if boxes is None else 2)
-        return self.segmenter.decode(features, sparse, dense, self._multimask(clicks))
+        count = (0 if points is None else points[1].shape[1]) + (0 if boxes is None else 2)
+        return self.segmenter.decode(features, sparse, dense, self._multimask(count))
 
     def _decode_unprompted(self, features: ImageFeatures) -> MaskLogits:
-        # No prompt at all is a padding point, as the package has it; the prompt encoder adds a second.
+        # For "no prompt" the package uses a padding point; its prompt encoder adds a second one.
         embeddings = features.image_embeddings
         nowhere = torch.zeros(len(embeddings), 1, 2, device=embeddings.device)
         padding = torch.full((len(embeddings), 1), -1, device=embeddings.device)
         sparse, dense = self.segmenter.embed_prompts((nowhere, padding))
-        return self.segmenter.decode(features, sparse, dense, self._multimask(clicks=0))
+        return self.segmenter.decode(features, sparse, dense, self._multimask(0))
 
-    def _multimask(self, clicks: int) -> bool:
-        """Whether to take the best of three masks; the package counts a box as two clicks."""
-        counted = None if clicks == 0 else {"point_labels": torch.empty(1, clicks)}
-        return self.segmenter._use_multimask(is_init_cond_frame=False, point_inputs=counted)
+    def _multimask(self, point_count: int) -> bool:
+        """Whether to take the best of three masks. The package counts a box as two points."""
+        points = None if point_count == 0 else {"point_labels": torch.empty(1, point_count)}
+        return self.segmenter._use_multimask(is_init_cond_frame=False, point_inputs=points)
 
     def remember(
         self, bank: MemoryBank, frame: FrameFeatures, index: int, masks: MaskLogits, prompted: bool = False
@@ -220,14 +218,14 @@ class Sam2Memory:
         """Encode a frame's P masks into the bank.
 
         Args:
-            prompted: the masks answer a prompt; they are binarised before encoding (SAM2Base does so in
-                evaluation mode) and stay in the bank for good.
+            prompted: the masks answer a prompt. They are binarised before encoding, as SAM2Base does in evaluation
+                mode, and the bank never drops them.
         """
         spatial = self.encode_memory(frame, hide_absent(masks), prompted)
         bank.add(index, Memory(self.object_pointer(masks), spatial), prompted)
 
     def encode_memory(self, frame: FrameFeatures, masks: MaskLogits, prompted: bool) -> torch.Tensor:
-        """(P, memory_width, h, w) of a frame and P masks."""
+        """The spatial memory of a frame and P masks, (P, memory_width, h, w)."""
         frame = frame.rows(len(masks.low_res_masks))
         size = (self.segmenter.image_size,) * 2
         logits = F.interpolate(masks.low_res_masks.float().unsqueeze(1), size, mode="bilinear", align_corners=False)
@@ -242,13 +240,13 @@ class Sam2Memory:
         return spatial
 
     def object_pointer(self, masks: MaskLogits) -> torch.Tensor:
-        """(P, C): the objects as their mask tokens tell, or the learned "not there"."""
+        """(P, C): a projection of each mask token, or the learned "no object" vector if the object is absent."""
         pointer = self.segmenter.obj_ptr_proj(masks.mask_tokens)
         visible = masks.object_score_logits.unsqueeze(1) > 0
         return torch.where(visible, pointer, self.segmenter.no_obj_ptr.to(pointer.dtype))
 
     def _as_outputs(self, memories: dict[int, Memory], frame: FrameFeatures) -> dict[int, dict]:
-        """The bank in the form that SAM2Base reads."""
+        """The memories in the form that SAM2Base reads."""
         if not memories:
             return {}
         position = self._memory_position(frame)
@@ -262,7 +260,7 @@ class Sam2Memory:
         }
 
     def _memory_position(self, frame: FrameFeatures) -> torch.Tensor:
-        """(P, memory_width, h, w): the same for every memory, so it is not kept with them."""
+        """(P, memory_width, h, w): positions, the same for every memory, so the bank does not keep them."""
         embeddings = frame.image.image_embeddings
         count, (height, width) = len(embeddings), embeddings.shape[-2:]
         like = embeddings.new_empty(1, self.segmenter.mem_dim, height, width)
@@ -270,7 +268,7 @@ class Sam2Memory:
 
 
 def hide_absent(masks: MaskLogits) -> MaskLogits:
-    """Masks of objects with a negative object score become empty (far below 0 everywhere)."""
+    """Empty the masks (far below 0 everywhere) of objects whose object score is not positive."""
     absent = (masks.object_score_logits <= 0)[:, None, None]
     return replace(masks, low_res_masks=masks.low_res_masks.masked_fill(absent, NO_OBJ_SCORE))
 
