@@ -97,7 +97,7 @@ class Predictor:
         """Encode an image, or find it among those that were encoded before."""
         image = open_image(image)
         salt = np.asarray(image.shape[:2], np.uint64).tobytes()  # a 2 x 6 image may have the bytes of a 3 x 4 one
-        key = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16, salt=salt).digest()
+        key = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16, salt=salt).digest()
         encoded = self._kept.pop(key, None)
         if encoded is None:
             inputs = prepare(image, self._pixels)
@@ -121,8 +121,8 @@ class Predictor:
         warnings: list[tuple[str, ...]] = [()] * len(prompts)
         tokens: dict[int, torch.Tensor] = {}
         if self.refiner:
-            for i, text in read.items():
-                read[i], warnings[i] = self.refiner.read(text)
+            for i, cleaned in read.items():
+                read[i], warnings[i] = self.refiner.read(cleaned)
         if read:
             text = tokenize(self.checkpoint.tokenizer, list(read.values()), self.model.config.encoder.text_positions)
             token_ids = text.token_ids.to(self.runtime.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -70,7 +70,11 @@ def _named_device(name: str) -> torch.device:
         raise InputError(f"Unknown device {name!r}; choose one of auto, {', '.join(PRECISIONS)}.") from None
     if device.type not in PRECISIONS:
         raise InputError(f"Device {name!r} is not supported; choose one of auto, {', '.join(PRECISIONS)}.")
-    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
+    available: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+        "cpu": lambda: True,
+    }
     if not available[device.type]():
         raise InputError(f"There is no {device.type} device on this machine; use --device auto or cpu.")
     return device

@@ -121,8 +121,12 @@ class MaskLogits:
 
     def rows(self, indices: Sequence[int]) -> MaskLogits:
         """The prompts at ``indices``, still as a batch."""
-        parts = (self.low_res_masks, self.iou_predictions, self.object_score_logits, self.mask_tokens)
-        return MaskLogits(*[None if part is None else part[indices] for part in parts])
+        return MaskLogits(
+            self.low_res_masks[indices],
+            self.iou_predictions[indices],
+            None if self.object_score_logits is None else self.object_score_logits[indices],
+            None if self.mask_tokens is None else self.mask_tokens[indices],
+        )
 
     def replace_rows(self, indices: Sequence[int], others: MaskLogits) -> MaskLogits:
         """A copy with the prompts at ``indices`` replaced by those of ``others``, in order."""
@@ -139,8 +143,14 @@ def join(batches: Sequence[MaskLogits]) -> MaskLogits:
     """Several batches as one, in order."""
     import torch
 
-    parts = zip(*[vars(batch).values() for batch in batches], strict=True)
-    return MaskLogits(*[None if part[0] is None else torch.cat(part) for part in parts])
+    scores = [batch.object_score_logits for batch in batches if batch.object_score_logits is not None]
+    tokens = [batch.mask_tokens for batch in batches if batch.mask_tokens is not None]
+    return MaskLogits(
+        torch.cat([batch.low_res_masks for batch in batches]),
+        torch.cat([batch.iou_predictions for batch in batches]),
+        torch.cat(scores) if scores else None,
+        torch.cat(tokens) if tokens else None,
+    )
 
 
 @dataclass(frozen=True)

@@ -73,13 +73,16 @@ def fetch(info: CheckpointInfo) -> Path:
 def _download(info: CheckpointInfo) -> Path:
     details = HfApi().model_info(info.source, revision=info.revision, files_metadata=True)
     sizes = {sibling.rfilename: sibling.size or 0 for sibling in details.siblings or []}
-    place = {"repo_id": info.source, "revision": info.revision}
-    wanted = _wanted(info, sizes, place)
+    wanted = _wanted(info, sizes)
     _check_room(info, sum(sizes[name] for name in wanted))
-    return [Path(hf_hub_download(filename=name, **place)) for name in wanted][0].parent
+    return [_file(info, name) for name in wanted][0].parent
 
 
-def _wanted(info: CheckpointInfo, sizes: dict[str, int], place: dict) -> list[str]:
+def _file(info: CheckpointInfo, name: str) -> Path:
+    return Path(hf_hub_download(info.source, name, revision=info.revision))
+
+
+def _wanted(info: CheckpointInfo, sizes: dict[str, int]) -> list[str]:
     """The files to download: config, tokenizer, and one form of the weights."""
     weights = next((name for name in WEIGHT_NAMES if name in sizes), None)
     if CONFIG_FILE not in sizes or SENTENCEPIECE_FILE not in sizes or weights is None:
@@ -87,7 +90,7 @@ def _wanted(info: CheckpointInfo, sizes: dict[str, int], place: dict) -> list[st
     small = [CONFIG_FILE, *(name for name in TOKENIZER_FILES if name in sizes)]
     if not weights.endswith(".json"):
         return [*small, weights]
-    shards = shard_names(Path(hf_hub_download(filename=weights, **place)))
+    shards = shard_names(_file(info, weights))
     missing = [name for name in shards if name not in sizes]
     if missing:
         raise CheckpointError(f"{info.source} on the Hub lacks {', '.join(missing)}; choose another checkpoint.")

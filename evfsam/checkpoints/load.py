@@ -16,6 +16,7 @@ from evfsam.checkpoints.tokenizer import load_tokenizer
 from evfsam.checkpoints.weights import TensorHeader, read_headers, read_tensors
 from evfsam.errors import CheckpointError
 from evfsam.modeling.build import build_model
+from evfsam.modeling.config import Sam2Config
 from evfsam.modeling.evf_sam import EvfSam
 
 
@@ -73,7 +74,7 @@ def _known_of(info: CheckpointInfo, folder: Path, model: EvfSam) -> CheckpointIn
     if info.source in [published.source for published in PUBLISHED]:  # their config.json says little
         row = replace(row, capabilities=info.capabilities, licence=info.licence, description=info.description)
     segmenter = model.config.segmenter
-    tracks = segmenter.kind == "sam2" and segmenter.memory
+    tracks = isinstance(segmenter, Sam2Config) and segmenter.memory
     return replace(
         row,
         kind=segmenter.kind,
@@ -102,8 +103,9 @@ def _build(folder: Path) -> EvfSam:
     headers = read_headers(weight_files(folder))
     names = [keymap.from_published(name) for name in headers]
     config = model_config(folder, keymap.segmenter_kind(names))
-    if config.segmenter.kind == "sam2" and config.segmenter.memory and not keymap.has_memory(names):
-        config = replace(config, segmenter=replace(config.segmenter, memory=False))
+    segmenter = config.segmenter
+    if isinstance(segmenter, Sam2Config) and segmenter.memory and not keymap.has_memory(names):
+        config = replace(config, segmenter=replace(segmenter, memory=False))
     try:
         model = build_model(config, weights=False)
     except Exception as error:  # other packages raise anything for sizes that no rule excludes

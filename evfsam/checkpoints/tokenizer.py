@@ -98,7 +98,7 @@ def _from_sentencepiece(path: Path):
         shutil.copyfile(path, Path(alone) / SENTENCEPIECE_FILE)
         return XLMRobertaTokenizer.from_pretrained(
             alone,
-            mask_token=AddedToken(**_MASK, special=True),
+            mask_token=AddedToken("<mask>", lstrip=True, normalized=True, special=True),
             padding_side="right",
             model_max_length=sys.maxsize,  # too long a prompt is refused in evfsam.processing.text
             local_files_only=True,

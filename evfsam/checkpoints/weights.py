@@ -150,8 +150,9 @@ def read_pickle(path: Path, values: bool = True) -> dict[str, torch.Tensor]:
 
 
 def _is_named_tensor(name: object, value: object) -> bool:
-    plain = isinstance(value, torch.Tensor) and value.layout is torch.strided and not value.is_quantized
-    return isinstance(name, str) and plain and value.device.type == "cpu"
+    if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+        return False
+    return value.layout is torch.strided and not value.is_quantized and value.device.type == "cpu"
 
 
 class _SmallReads(io.FileIO):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from evfsam.modeling.config import EvfConfig, SegmenterConfig
+from evfsam.modeling.config import EfficientSamConfig, EvfConfig, Sam2Config, SamConfig, SegmenterConfig
 from evfsam.modeling.encoders.beit3 import Beit3Encoder
 from evfsam.modeling.evf_sam import EvfSam
+
+if TYPE_CHECKING:
+    from evfsam.modeling.evf_sam import Segmenter
 
 
 class _WithoutWeights(TorchFunctionMode):
@@ -40,18 +43,18 @@ def build_model(config: EvfConfig, weights: bool = True) -> EvfSam:
         return EvfSam(config, Beit3Encoder(config.encoder), build_segmenter(config.segmenter)).eval()
 
 
-def build_segmenter(config: SegmenterConfig) -> nn.Module:
+def build_segmenter(config: SegmenterConfig) -> Segmenter:
     """The segmenter alone. Raises ValueError for an unknown kind."""
     # Imported here because each of the packages takes a second or more.
-    if config.kind == "sam":
+    if isinstance(config, SamConfig):
         from evfsam.modeling.segmenters.sam import SamSegmenter
 
         return SamSegmenter(config)
-    if config.kind == "sam2":
+    if isinstance(config, Sam2Config):
         from evfsam.modeling.segmenters.sam2 import Sam2Segmenter
 
         return Sam2Segmenter(config)
-    if config.kind == "efficient_sam":
+    if isinstance(config, EfficientSamConfig):
         from evfsam.modeling.segmenters.efficient_sam import EfficientSamSegmenter
 
         return EfficientSamSegmenter(config)

@@ -242,10 +242,11 @@ class EvfConfig:
         )
 
     @classmethod
-    def official(
-        cls, kind: Literal["sam", "sam2", "efficient_sam"], sam_scale: str, mm_extractor_scale: str
-    ) -> EvfConfig:
-        """A published size. Raises ValueError for a combination of names that has none."""
+    def official(cls, kind: str, sam_scale: str, mm_extractor_scale: str) -> EvfConfig:
+        """A published size: ``kind`` is "sam", "sam2" or "efficient_sam".
+
+        Raises ValueError for a combination of names that has none.
+        """
         scales = tuple(scale for of_kind, scale in SEGMENTER_SIZES if of_kind == kind)
         check("segmenter_kind", kind, OneOf(tuple(SEGMENTER_CONFIGS)))
         check("sam_scale", sam_scale, OneOf(scales))
@@ -275,7 +276,8 @@ class EvfConfig:
         else:
             scale = check("sam_scale", config.get("sam_scale"), OneOf(tuple(_KIND_OF_SCALE)))
             kind = kind or config.get("segmenter_kind", _KIND_OF_SCALE[scale])
-            model = cls.official(kind, scale, config.get("mm_extractor_scale"))
+            encoder = check("mm_extractor_scale", config.get("mm_extractor_scale"), OneOf(tuple(BEIT3_SIZES)))
+            model = cls.official(kind, scale, encoder)
         for key in ("hidden_size", "out_dim"):  # the official code reads them
             size = getattr(model, key)
             check(key, config.get(key, size), Whole(size, size))

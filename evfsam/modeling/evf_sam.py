@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 
 from evfsam.modeling.config import EvfConfig
+from evfsam.modeling.encoders.beit3 import Beit3Encoder, TrunkEmbedding
 from evfsam.types import ImageFeatures, MaskLogits
+
+if TYPE_CHECKING:  # each of their packages takes a second to import, and a checkpoint needs one of them
+    from evfsam.modeling.segmenters.efficient_sam import EfficientSamSegmenter
+    from evfsam.modeling.segmenters.sam import SamSegmenter
+    from evfsam.modeling.segmenters.sam2 import Sam2Segmenter
+
+    Segmenter = SamSegmenter | Sam2Segmenter | EfficientSamSegmenter
 
 
 class EvfSam(nn.Module):
@@ -15,13 +25,14 @@ class EvfSam(nn.Module):
     Attribute names are those of the published checkpoints.
     """
 
-    def __init__(self, config: EvfConfig, encoder: nn.Module, segmenter: nn.Module):
+    def __init__(self, config: EvfConfig, encoder: Beit3Encoder, segmenter: Segmenter):
         super().__init__()
         self.config = config
         self.mm_extractor = encoder
         self.visual_model = segmenter
-        if config.encoder.stem == "trunk":
-            encoder.beit3.vision_embed.share(segmenter.image_encoder.trunk)
+        embedding = encoder.beit3.vision_embed
+        if isinstance(embedding, TrunkEmbedding):
+            embedding.share(segmenter.get_submodule("image_encoder.trunk"))
         self.text_hidden_fcs = nn.ModuleList(
             [
                 nn.Sequential(
@@ -34,7 +45,7 @@ class EvfSam(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.text_hidden_fcs[0][0].weight.device
+        return next(self.text_hidden_fcs.parameters()).device
 
     def half_parameters(self) -> set[str]:
         """Names of the parameters that may be stored in half precision.

@@ -7,7 +7,7 @@ has them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -91,7 +91,7 @@ def _filter(probability: np.ndarray, guide: EdgeGuide) -> np.ndarray:
     return np.log(followed / (1 - followed))
 
 
-def _mean(planes: Sequence[np.ndarray]) -> np.ndarray:
+def _mean(planes: Iterable[np.ndarray]) -> np.ndarray:
     """Of each neighbourhood, (C, h, w)."""
     size = (2 * RADIUS_PX + 1, 2 * RADIUS_PX + 1)
     return np.stack([cv2.blur(plane, size, borderType=cv2.BORDER_REFLECT) for plane in planes])

@@ -71,7 +71,7 @@ for _reading, _said in SAID_FOR.items():
         _READINGS.setdefault(_word, []).append(_reading)
 
 
-def map_to_vocabulary(prompt: str, vocabulary: Collection[str] | None) -> tuple[str, dict[str, str]]:
+def map_to_vocabulary(prompt: str, vocabulary: Collection[str]) -> tuple[str, dict[str, str]]:
     """A cleaned phrase in words that a checkpoint knows as far as they can be found.
 
     A word that it never learned is read as one that it did: as another number of it ("wheels"), as what is meant by
@@ -85,7 +85,7 @@ def map_to_vocabulary(prompt: str, vocabulary: Collection[str] | None) -> tuple[
     words, read = prompt[len(prefix) :], {}
 
     def shorten(found: re.Match) -> str:
-        noun = WORD.match(words, found.end())[0].lower()
+        noun = WORD.findall(words, found.end())[0].lower()
         if noun not in vocabulary or not unknown_words(found[0], vocabulary):
             return found[0]
         read[found[0].lower() + noun] = noun

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -43,7 +43,7 @@ class TrackingStep:
 def track_in_order(
     tracker: VideoTracker,
     frames: Frames,
-    prompts: Sequence[VideoPrompt] | Sequence[str],
+    prompts: Sequence[VideoPrompt | str],
     direction: Direction = "forward",
     allow_overlap: bool = True,
     redetect: bool = True,
@@ -52,14 +52,15 @@ def track_in_order(
 
     An object that was met on the way back keeps its mask there, but no logits: they are +10 and -10.
     """
-    prompts = check_prompts(prompts)
-    count = len(frames) if hasattr(frames, "__len__") else None
-    back, forth = iter(()), _untracked(frames)
+    checked = check_prompts(prompts)
+    count = len(frames) if isinstance(frames, Sized) else None
+    back: Iterator[TrackedFrame] = iter(())
+    forth = _untracked(frames)
     if direction != "forward":
-        back = tracker.track(frames, prompts, "backward", allow_overlap, redetect)
+        back = tracker.track(frames, checked, "backward", allow_overlap, redetect)
     if direction != "backward":
-        forth = tracker.track(frames, prompts, "forward", allow_overlap, redetect)
-    steps = 1 + max(p.frame_index for p in prompts) if direction != "forward" else 0
+        forth = tracker.track(frames, checked, "forward", allow_overlap, redetect)
+    steps = 1 + max(p.frame_index for p in checked) if direction != "forward" else 0
     return _in_order(back, forth, None if count is None else count + steps)
 
 

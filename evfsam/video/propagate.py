@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from evfsam.modeling.segmenters.sam2_memory import FrameFeatures, MemoryBank, Sam2Memory, hide_absent
+from evfsam.modeling.segmenters.sam2_memory import FrameFeatures, MemoryBank, Sam2Memory, hide_absent, object_scores
 from evfsam.predictor import Predictor
 from evfsam.processing.inputs import prepare, prepare_spatial, spatial_prompts
 from evfsam.runtime import model_step
@@ -105,19 +105,20 @@ class Propagator:
 
         Such an object goes on as from a prompt. Only its last detection is kept, so that a bank does not grow.
         """
+        refiner = self.predictor.refiner
         asked = [each for each in found if each.object_id in self.texts]
-        if not asked:
+        if refiner is None or not asked:
             return found
         texts = [self.texts[each.object_id] for each in asked]
         detections, _ = self.predictor.decode(encoded, texts, [None] * len(texts))
         believed = {}
         for row, each in enumerate(asked):
             masks = detections.rows([row])
-            if not self.predictor.refiner.rejects(masks) and is_better(masks, each.masks):
+            if not refiner.rejects(masks) and is_better(masks, each.masks):
                 believed[each.object_id] = masks
         for i, bank in self._take_out(set(believed)).items():
             bank = bank.only_prompted()
-            bank.prompted.pop(self.detected.get(i), None)
+            bank.prompted.pop(self.detected.get(i, -1), None)
             self.memory.remember(bank, frame, index, believed[i], prompted=True)
             self.groups.append(Group([i], bank))
             self.detected[i] = index
@@ -152,7 +153,7 @@ class Propagator:
         """
         found: dict[int, ObjectMasks] = {}
         for p in prompts:
-            if p.object_id in corrected and not p.text.strip():
+            if p.object_id in corrected and p.spatial is not None and not p.text.strip():
                 check_spatial(p, encoded)
                 points, boxes = prepare_spatial(p.spatial, encoded.geometry, self.predictor.runtime.device)
                 masks = self.memory.refine(frame, corrected[p.object_id], index, points, boxes, self.reverse)
@@ -174,7 +175,7 @@ class Propagator:
         """The masks for the memory: an object whose text was rejected is remembered as not visible."""
         refiner, masks = self.predictor.refiner, found.masks
         if refiner and found.object_id in self.text_only and refiner.rejects(masks):
-            return replace(masks, object_score_logits=-masks.object_score_logits.abs())
+            return replace(masks, object_score_logits=-object_scores(masks).abs())
         return masks
 
 
@@ -200,7 +201,7 @@ def check_spatial(prompt: VideoPrompt, encoded: EncodedImage) -> None:
 
 def is_visible(masks: MaskLogits) -> bool:
     """Whether the object (a batch of one) is there and covers anything."""
-    return bool(masks.object_score_logits[0] > 0) and bool((masks.low_res_masks > 0).any())
+    return bool(object_scores(masks)[0] > 0) and bool((masks.low_res_masks > 0).any())
 
 
 def is_better(detection: MaskLogits, memory: MaskLogits) -> bool:

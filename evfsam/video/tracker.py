@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class VideoTracker:
     def track(
         self,
         frames: Frames,
-        prompts: Sequence[VideoPrompt] | Sequence[str],
+        prompts: Sequence[VideoPrompt | str],
         direction: Direction = "forward",
         allow_overlap: bool = True,
         redetect: bool = True,
@@ -88,7 +88,7 @@ class VideoTracker:
         Raises InputError for arguments that cannot be used. While iterating, InputError for a frame that is no image
         or of another size, and VideoError if the clip ends before a prompted frame.
         """
-        prompts = check_prompts(prompts)
+        checked = check_prompts(prompts)
         values.choice(direction, "direction", DIRECTIONS)
         values.flag(allow_overlap, "allow_overlap")
         values.flag(redetect, "redetect")
@@ -96,7 +96,7 @@ class VideoTracker:
             raise InputError(f"Frames are {values.shown(frames)}: give a list of images, or VideoReader(path).")
         if direction != "forward" and not (isinstance(frames, FrameSource) or hasattr(frames, "__getitem__")):
             raise InputError("These frames can be read forward only: track forward, or give them as a list.")
-        return self._track(frames, prompts, direction, allow_overlap, redetect)
+        return self._track(frames, checked, direction, allow_overlap, redetect)
 
     def preview(self, image: np.ndarray, prompts: Sequence[VideoPrompt]) -> TrackedFrame:
         """The answer of :meth:`track` on a frame, uint8 (H, W, 3), to which all prompts are taken to belong."""
@@ -140,17 +140,17 @@ class VideoTracker:
                 raise _ends_before(prompts[-1].frame_index)
 
 
-def check_prompts(prompts: Sequence[VideoPrompt] | Sequence[str]) -> list[VideoPrompt]:
+def check_prompts(prompts: Sequence[VideoPrompt | str]) -> list[VideoPrompt]:
     """Prompts in the order of their frames; raises InputError for some that cannot be used together."""
     if isinstance(prompts, str):
         prompts = [prompts]
     if not isinstance(prompts, Sequence):
         raise InputError(f"Prompts are {values.shown(prompts)}: give a list of texts or of VideoPrompt.")
-    prompts = [p if isinstance(p, VideoPrompt) else VideoPrompt(i, p) for i, p in enumerate(prompts, start=1)]
-    if not prompts:
+    given = [p if isinstance(p, VideoPrompt) else VideoPrompt(i, p) for i, p in enumerate(prompts, start=1)]
+    if not given:
         raise InputError("There is nothing to track: type what to look for, or click on it.")
     places = set()
-    for prompt in prompts:
+    for prompt in given:
         values.prompt_text(prompt.text)
         values.number(prompt.object_id, "The object_id of a prompt", whole=True)
         if prompt.spatial is not None and not isinstance(prompt.spatial, SpatialPrompt):
@@ -162,7 +162,7 @@ def check_prompts(prompts: Sequence[VideoPrompt] | Sequence[str]) -> list[VideoP
             place = f"Object {prompt.object_id} has two prompts on frame {prompt.frame_index}"
             raise InputError(f"{place}: join them into one.")
         places.add((prompt.object_id, prompt.frame_index))
-    return sorted(prompts, key=lambda p: p.frame_index)
+    return sorted(given, key=lambda p: p.frame_index)
 
 
 def _images(frames: Iterable) -> Iterator[np.ndarray]:
@@ -179,9 +179,10 @@ def _images(frames: Iterable) -> Iterator[np.ndarray]:
 def _backwards(frames: Frames, first: int) -> Iterator[np.ndarray]:
     if isinstance(frames, FrameSource):
         return frames.backwards(first)
-    if first >= len(frames):
+    images: Any = frames  # a list, a tuple or an array: track() found that it has indices
+    if first >= len(images):
         raise _ends_before(first)
-    return (frames[i] for i in range(first, -1, -1))
+    return (images[i] for i in range(first, -1, -1))
 
 
 def _ends_before(index: int) -> VideoError:

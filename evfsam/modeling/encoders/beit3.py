@@ -142,15 +142,22 @@ class TrunkEmbedding(nn.Module):
         return torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)
 
 
+class Positions(nn.Module):
+    """Learned positions: ``A`` of image tokens, ``B`` of text tokens."""
+
+    def __init__(self, image_positions: int, text_positions: int, width: int):
+        super().__init__()
+        self.A = nn.Embedding(image_positions, width)
+        self.B = nn.Embedding(text_positions, width)
+
+
 class Encoder(nn.Module):
     """Positions, layers and the last norm."""
 
     def __init__(self, config: Beit3Config):
         super().__init__()
         image_tokens = (config.image_size // config.patch_size) ** 2 + 1
-        self.embed_positions = nn.Module()
-        self.embed_positions.A = nn.Embedding(image_tokens + FIRST_POSITION, config.width)
-        self.embed_positions.B = nn.Embedding(config.text_positions, config.width)
+        self.embed_positions = Positions(image_tokens + FIRST_POSITION, config.text_positions, config.width)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.layer_norm = Multiway(lambda: nn.LayerNorm(config.width, eps=LAYER_NORM_EPS))
 
@@ -218,6 +225,7 @@ class Beit3(nn.Module):
         for layer in self.encoder.layers[:-1]:
             tokens = layer(tokens, split, attendable)
         last = self.encoder.layers[-1]
+        assert isinstance(last, Layer)  # a ModuleList does not tell
         weights = last.self_attn.weights(last.self_attn_layer_norm(tokens, split), split, attendable)
         side = round((split - 1) ** 0.5)
         return weights[:, :, 0, 1:split].sum(1).unflatten(-1, (side, side))

@@ -63,8 +63,8 @@ class ImageEncoder(nn.Module):
         width, out = config.width, config.embedding_width
         positions = (PRETRAINING_IMAGE_SIZE // config.patch_size) ** 2 + 1
         self.pos_embed = nn.Parameter(torch.zeros(1, positions, width))  # the first is for [CLS], which is not used
-        self.patch_embed = nn.Module()
-        self.patch_embed.proj = PixelConv2d(3, width, config.patch_size, stride=config.patch_size)
+        patches = PixelConv2d(3, width, config.patch_size, stride=config.patch_size)
+        self.patch_embed = nn.ModuleDict({"proj": patches})
         self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.depth))
         self.neck = nn.Sequential(
             nn.Conv2d(width, out, 1, bias=False),
@@ -74,7 +74,7 @@ class ImageEncoder(nn.Module):
         )
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        patches = self.patch_embed.proj(pixels)
+        patches = self.patch_embed["proj"](pixels)
         grid_hw = patches.shape[-2:]
         tokens = (patches + self._positions(grid_hw)).flatten(2).transpose(1, 2)
         for block in self.blocks:
@@ -98,20 +98,16 @@ class Block(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
-        self.attn = nn.Module()
-        self.attn.qkv = nn.Linear(width, 3 * width)
-        self.attn.proj = nn.Linear(width, width)
+        self.attn = nn.ModuleDict({"qkv": nn.Linear(width, 3 * width), "proj": nn.Linear(width, width)})
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = nn.Module()
-        self.mlp.fc1 = nn.Linear(width, 4 * width)
-        self.mlp.fc2 = nn.Linear(4 * width, width)
+        self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)})
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        qkv = self.attn.qkv(self.norm1(tokens)).unflatten(-1, (3, self.heads, -1))
+        qkv = self.attn["qkv"](self.norm1(tokens)).unflatten(-1, (3, self.heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        tokens = tokens + self.attn.proj(attended)
-        return tokens + self.mlp.fc2(F.gelu(self.mlp.fc1(self.norm2(tokens))))
+        tokens = tokens + self.attn["proj"](attended)
+        return tokens + self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(tokens))))
 
 
 class PromptEncoder(nn.Module):

@@ -127,9 +127,9 @@ class Sam2Memory:
         segmenter: SAM-2 with memory modules; raises ValueError for another.
     """
 
-    def __init__(self, segmenter: Sam2Segmenter):
-        if not segmenter.config.memory:
-            raise ValueError("this SAM-2 was built without memory modules")
+    def __init__(self, segmenter: nn.Module):
+        if not isinstance(segmenter, Sam2Segmenter) or not segmenter.config.memory:
+            raise ValueError("this segmenter was built without memory modules")
         self.segmenter = segmenter
 
     def new_bank(self) -> MemoryBank:
@@ -234,7 +234,7 @@ class Sam2Memory:
             current_vision_feats=[_tokens(embeddings)],
             feat_sizes=[embeddings.shape[-2:]],
             pred_masks_high_res=logits,
-            object_score_logits=masks.object_score_logits,
+            object_score_logits=object_scores(masks),
             is_mask_from_pts=prompted,
         )
         return spatial
@@ -242,7 +242,7 @@ class Sam2Memory:
     def object_pointer(self, masks: MaskLogits) -> torch.Tensor:
         """(P, C): a projection of each mask token, or the learned "no object" vector if the object is absent."""
         pointer = self.segmenter.obj_ptr_proj(masks.mask_tokens)
-        visible = masks.object_score_logits.unsqueeze(1) > 0
+        visible = object_scores(masks).unsqueeze(1) > 0
         return torch.where(visible, pointer, self.segmenter.no_obj_ptr.to(pointer.dtype))
 
     def _as_outputs(self, memories: dict[int, Memory], frame: FrameFeatures) -> dict[int, dict]:
@@ -267,9 +267,16 @@ class Sam2Memory:
         return self.segmenter.memory_encoder.position_encoding(like).expand(count, -1, -1, -1)
 
 
+def object_scores(masks: MaskLogits) -> torch.Tensor:
+    """(P,) logits that the image shows the object. Raises ValueError for masks that are not SAM-2's."""
+    if masks.object_score_logits is None:
+        raise ValueError("these masks have no object scores: only SAM-2 gives them")
+    return masks.object_score_logits
+
+
 def hide_absent(masks: MaskLogits) -> MaskLogits:
     """Empty the masks (far below 0 everywhere) of objects whose object score is not positive."""
-    absent = (masks.object_score_logits <= 0)[:, None, None]
+    absent = (object_scores(masks) <= 0)[:, None, None]
     return replace(masks, low_res_masks=masks.low_res_masks.masked_fill(absent, NO_OBJ_SCORE))
 
 
