@@ -15,9 +15,14 @@ from evfsam.errors import InputError
 from evfsam.media.images import FORMATS, MAX_PIXELS, open_image
 
 
-def folder_of(root: Path, name: str) -> Path:
-    """``root / name`` if it is there, else ``root``: both may be given as the root of a data set."""
-    return root / name if (root / name).is_dir() else root
+def folder_of(root: Path, below: str, holds: str) -> Path:
+    """The folder of a data set: ``root / below``, or ``root`` itself may be that folder or one on the way to it.
+
+    The folder is known by what it ``holds``. If none does, ``root / below`` is returned, for the errors that follow.
+    """
+    parts = Path(below).parts
+    places = [root.joinpath(*parts[i:]) for i in range(len(parts) + 1)]
+    return next((place for place in places if (place / holds).exists()), places[0])
 
 
 def first_of(title: str, *paths: Path) -> Path:

@@ -20,7 +20,7 @@ class GSEvalDataset:
 
     def __init__(self, root: Path):
         self.name = "gseval:val"
-        self.base = folder_of(root, "GSEval")
+        self.base = folder_of(root, "GSEval", FILE)
         self.path = first_of("GSEval", self.base / FILE)
         images: dict[str, list[tuple[str, dict]]] = {}
         for where, row in read_json_lines(self.path):

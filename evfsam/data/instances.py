@@ -14,7 +14,7 @@ from evfsam.errors import InputError
 
 PREFIX = "[semantic] "
 PHRASES = ("phrase", "caption")  # fields of an annotation that hold a referring prompt
-OBJECTS365 = "Objects365_v1/2019-08-02"
+OBJECTS365 = "Object365/raw/Objects365_v1/2019-08-02"
 
 
 class InstancesDataset:
@@ -144,10 +144,7 @@ def coco_places(task: str, split: str) -> tuple[str, str]:
 
 def objects365_folder(root: Path) -> Path:
     """The folder of ``o365_res_instances.json`` and ``train/``; ``root`` may be any folder above it."""
-    for below in (f"Object365/raw/{OBJECTS365}", f"raw/{OBJECTS365}", OBJECTS365):
-        if (root / below).is_dir():
-            return root / below
-    return root
+    return folder_of(root, OBJECTS365, "train")
 
 
 def open_objects365(split: str, root: Path) -> Objects365Dataset:
@@ -161,13 +158,13 @@ def open_objects365(split: str, root: Path) -> Objects365Dataset:
 
 def open_partimagenet(split: str, root: Path) -> PartImageNetDataset:
     """Annotations whose mask cannot be decoded are left out."""
-    base = folder_of(root, "PartImageNet")
+    base = folder_of(root, "PartImageNet", "annotations")
     path = first_of("PartImageNet", base / "annotations" / split / f"{split}.json")
     return PartImageNetDataset(f"partimagenet:{split}", path, (base / "images" / split,), PART, lenient=True)
 
 
 def open_pascal_part(split: str, root: Path) -> PascalPartDataset:
     """The JSON that VLPart's tools/pascal_part_mat2json.py makes."""
-    base = folder_of(folder_of(root, "vlpart"), "pascal_part")
+    base = folder_of(root, "vlpart/pascal_part", "VOCdevkit")
     path = first_of("PASCAL-Part", base / f"{split}.json")
     return PascalPartDataset(f"pascal-part:{split}", path, (base / "VOCdevkit/VOC2010/JPEGImages",), PART)

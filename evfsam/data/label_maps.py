@@ -70,7 +70,7 @@ class LabelMapDataset:
 
 def open_ade20k(split: str, root: Path) -> LabelMapDataset:
     """ADE20K as in ADEChallengeData2016: label 0 is ignored, label n is the n-th of 150 classes."""
-    base, folder = folder_of(root, "ade20k"), ADE20K_FOLDERS[split]
+    base, folder = folder_of(root, "ade20k", "annotations"), ADE20K_FOLDERS[split]
     path = first_of("ADE20K", base / "ade20k_classes.json")
     names = read_json(path)
     if not isinstance(names, list) or len(names) != ADE20K_CLASSES or not all(isinstance(n, str) for n in names):
@@ -82,7 +82,7 @@ def open_ade20k(split: str, root: Path) -> LabelMapDataset:
 
 def open_atr(split: str, root: Path) -> LabelMapDataset:
     """ATR human parsing. "background" is among the categories, because the authors train on it."""
-    base = folder_of(root, "humanparsing")
+    base = folder_of(root, "humanparsing", "SegmentationClassAug")
     labels = first_of("ATR", base / "SegmentationClassAug")
     return LabelMapDataset("atr:train", base / "JPEGImages", labels, dict(enumerate(ATR_NAMES)), PART, ignored=None)
 

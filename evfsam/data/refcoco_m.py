@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from evfsam.data.files import as_text, checked, first_of, folder_of
+from evfsam.data.files import as_text, checked
 from evfsam.data.masks import to_mask
 from evfsam.data.sample import REFERRING, Prompt, Sample
 from evfsam.errors import InputError
@@ -18,16 +18,14 @@ class RefCocoMDataset:
 
     def __init__(self, root: Path):
         self.name = "refcoco-m:val"
-        base = folder_of(root, "refcoco-m")
-        folder = first_of("RefCOCO-M", base / "data", base)
         self.rows: list[tuple[Path, int, int]] = []  # file, group of rows, row in the group
         parquet = _parquet()
-        for path in sorted(folder.glob("*.parquet")):
+        for path in sorted(root.rglob("*.parquet")):
             with checked(path), parquet.ParquetFile(path) as file:
                 for group in range(file.num_row_groups):
                     self.rows += [(path, group, row) for row in range(file.metadata.row_group(group).num_rows)]
         if not self.rows:
-            raise InputError(f"{folder} holds no .parquet file with rows: lay the files out as docs/data.md shows.")
+            raise InputError(f"{root} holds no .parquet file with rows: lay the files out as docs/data.md shows.")
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -68,8 +68,8 @@ class ReferDataset:
     def __init__(self, name: str, split: str, root: Path):
         self.name = f"{name}:{split}"
         self.layout = LAYOUTS[name]
-        self.base = folder_of(root, "refer_seg")
-        folder = folder_of(self.base, self.layout.folder)
+        self.base = folder_of(root, "refer_seg", self.layout.folder)
+        folder = self.base / self.layout.folder
         refs_file = first_of(name, *(folder / file for file in self.layout.refs))
         self.instances_file = first_of(name, folder / "instances.json")
         refs = read_json(refs_file) if refs_file.suffix == ".json" else read_pickle(refs_file)

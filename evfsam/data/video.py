@@ -128,7 +128,7 @@ def open_davis(split: str, root: Path) -> ClipsDataset:
     One expression for a sequence names everything that is annotated there. The split is
     ``ImageSets/2017/SPLIT.txt``, or 2016's; "all" is every sequence that has an expression.
     """
-    base = folder_of(root, "DAVIS")
+    base = folder_of(root, "DAVIS", "JPEGImages")
     path = first_of("DAVIS", base / "phrases.json")
     images = first_of("DAVIS", base / "JPEGImages" / "480p")
     masks = first_of("DAVIS", base / "Annotations" / "480p")
@@ -158,15 +158,16 @@ def _davis_clip(folder: Path, phrase: str | dict[str, str]) -> Clip:
 
 def open_ref_davis(split: str, root: Path) -> ClipsDataset:
     """Ref-DAVIS17 in the layout of wjn922/ReferFormer, which is Ref-YouTube-VOS's."""
-    return _open_expressions("ref-davis", split, folder_of(root, "ref-davis"))
+    return _open_expressions("ref-davis", split, root)
 
 
 def open_ref_youtube_vos(split: str, root: Path) -> ClipsDataset:
     """Only the split train has public masks."""
-    return _open_expressions("ref-youtube-vos", split, folder_of(root, "ref-youtube-vos"))
+    return _open_expressions("ref-youtube-vos", split, root)
 
 
-def _open_expressions(name: str, split: str, base: Path) -> ClipsDataset:
+def _open_expressions(name: str, split: str, root: Path) -> ClipsDataset:
+    base = folder_of(root, name, "meta_expressions")
     path = first_of(name, base / "meta_expressions" / split / "meta_expressions.json")
     masks, images = first_of(name, base / split / "Annotations"), first_of(name, base / split / "JPEGImages")
     return ClipsDataset(f"{name}:{split}", images, _read_clips(path, "obj_id"), LabelMaps(masks))
@@ -174,7 +175,7 @@ def _open_expressions(name: str, split: str, base: Path) -> ClipsDataset:
 
 def open_mevis(split: str, root: Path) -> ClipsDataset:
     """The splits train and valid_u have public masks."""
-    base = folder_of(root, "mevis") / split
+    base = folder_of(root, "mevis", split) / split
     path = first_of("mevis", base / "meta_expressions.json")
     masks, images = first_of("mevis", base / "mask_dict.json"), first_of("mevis", base / "JPEGImages")
     annotations = read_json(masks)

@@ -186,6 +186,11 @@ def test_pickles_of_python_2_are_read(tmp_path):
     assert read_pickle(path) == [{"sent": "the man", "ref_id": 7}]
 
 
+def test_a_root_of_something_else_is_told_the_whole_path(tmp_path):
+    with pytest.raises(InputError, match=r"refer_seg/refcoco\+/refs\(unc\).p, which is not there"):
+        open_dataset("refcoco+", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("spoil", "named", "told"),
     [

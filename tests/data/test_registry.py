@@ -58,7 +58,7 @@ def test_clips():
         ("coco2030", None, "Known ones: scenes"),
         ("scenes:best", None, "Known ones: test"),
         ("ccp", None, "--root"),
-        ("ccp:val", "nowhere", "no pack of photographs"),
+        ("ccp:val", "nowhere", "There is no .*nowhere"),
     ],
 )
 def test_unknown_names_are_told_the_known_ones(name, root, told, tmp_path):
