@@ -31,7 +31,7 @@ COLUMN_PROBES = {
     "constant_mask": "constant mask",
 }
 UNSEEN = "no_rejection"  # what swapped_image is compared with: the column shows the change
-PICTURE_SCENES, GOOD_IOU = 40, 0.85
+PICTURE_SCENES, GOOD_IOU = 12, 0.85
 
 
 def main(argv: list[str] | None = None) -> None:

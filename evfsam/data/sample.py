@@ -72,6 +72,8 @@ class VideoSample:
 class Dataset(Protocol):
     """Samples by index. A sample is read when it is asked for. The same index always gives the same sample.
 
+    It can be pickled, so that several processes share it (``evaluate --workers``).
+
     ``name`` says which data it is, for example "refcoco:testA".
     """
 

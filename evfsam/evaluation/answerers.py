@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from evfsam.types import PointPrompt, SpatialPrompt, VideoPrompt
 from evfsam.video.tracker import VideoTracker
 
 Masks = Sequence[np.ndarray | None]
-Answerer = Callable[[Sample | VideoSample, Callable[[], Sample | VideoSample]], Masks]
+Answerer = Callable[[Any, Callable[[], Any]], Masks]  # a Sample or a VideoSample, as the probe is made for
 Make = Callable[[Predictor], Answerer]
 
 PROMPTS_AT_ONCE = 32
