@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from evfsam.data.ccp.dataset import open_ccp
-from evfsam.data.coco.dataset import open_coco
+from evfsam.data.coco import open_coco
 from evfsam.data.folder import open_folder
 from evfsam.data.gseval import open_gseval
 from evfsam.data.instances import open_instances, open_objects365, open_partimagenet, open_pascal_part
@@ -50,7 +50,7 @@ def _refer(name: str, splits: tuple[str, ...], about: str) -> Entry:
 DATASETS: dict[str, Entry] = {
     "scenes": Entry(open_scenes, ("test", "validation", "train"), "rendered scenes", needs_root=False),
     "clips": Entry(open_clips, ("test", "validation", "train"), "rendered clips of 48 frames", needs_root=False),
-    "coco": Entry(open_coco, ("held-out", "train"), "photographs: categories, stuff, phrases by rule, absent things"),
+    "coco": Entry(open_coco, ("held-out", "train", "composed"), "photographs: categories, phrases, absent things"),
     "ccp": Entry(open_ccp, ("val", "train", "composed"), "street photographs: clothes and people"),
     "folder": Entry(open_folder, ("all", "val", "test", "train"), "your own images and masks"),
     "refcoco": _refer("refcoco", _TEST_AB, "expressions for one thing"),

@@ -76,6 +76,9 @@ def checkpoint_facts(recipe: Recipe, data: Mixture, base: Path | None) -> tuple[
             "licence": "unknown",
             "description": f"Trained on {', '.join(names)} by the recipe {recipe.name}",
         }
+        if base is None and not recipe.foundation:  # its own tokenizer and its own few words
+            said = {word.lower() for text in data.texts() for word in WORD.findall(text)} - {"semantic"}
+            facts |= {"capabilities": ["referring", "semantic"], "vocabulary": sorted(said)}
         if base is None:
             return facts, recipe.refinement
         info = describe_folder(base)

@@ -127,7 +127,7 @@ class MemoryStage(nn.Module):
         model, words = self.model, batch.words
         rows, ids = words.image_of_row, words.token_ids
         with torch.no_grad():
-            prompt_tokens = model.project(model.mm_extractor(words.encoder_pixels[rows], ids, ids.eq(PAD_ID)))
+            prompt_tokens = model.project(model.mm_extractor(words.encoder_pixels, ids, ids.eq(PAD_ID), rows))
             features = model.encode_image(words.segmenter_pixels)
         worded = mask_losses(model.decode(features.select(rows), prompt_tokens, multimask=False), words.coverage)
         rng = generator(self.seed, f"{self.stage.name} clicks", batch.step)

@@ -7,8 +7,9 @@ from torch import nn
 from evfsam.modeling.segmenters.sam2_memory import MEMORY_MODULES
 from evfsam.training.config import Stage
 
-# ``heads`` are the grounding heads, which are thrown away after training.
-PARTS = ("encoder", "projector", "image_encoder", "prompt_encoder", "decoder", "memory", "heads")
+# ``trunk`` is SAM-2's network under the image encoder's pyramid, which may come with features of its own; ``heads`` are
+# the grounding heads, which are thrown away after training.
+PARTS = ("encoder", "projector", "trunk", "image_encoder", "prompt_encoder", "decoder", "memory", "heads")
 SEGMENTER = ("image_encoder", "prompt_encoder", "decoder")
 _PREFIXES = {
     "heads.": "heads",
@@ -20,6 +21,7 @@ _PREFIXES = {
     "model.visual_model.mask_decoder.": "decoder",
     "model.visual_model.sam_prompt_encoder.": "prompt_encoder",
     "model.visual_model.prompt_encoder.": "prompt_encoder",
+    "model.visual_model.image_encoder.trunk.": "trunk",
     **{f"model.visual_model.{name}": "memory" for name in MEMORY_MODULES},
     "model.visual_model.": "image_encoder",
 }

@@ -106,7 +106,7 @@ class PhraseStage(nn.Module):
         """Scalar losses by name; ``loss`` is their sum in the weights of the stage."""
         words, weights = batch.words, self.stage.losses
         pixels, ids, rows = words.encoder_pixels, words.token_ids, words.image_of_row
-        tokens = self.model.mm_extractor(pixels[rows], ids, ids.eq(PAD_ID))
+        tokens = self.model.mm_extractor(pixels, ids, ids.eq(PAD_ID), rows)
         losses, parts = {}, {}
         if "grounding" in weights:
             losses |= self.heads(self.model.mm_extractor.beit3, tokens, pixels, rows, words.token_coverage)

@@ -9,6 +9,7 @@ from evfsam.training.bundled_recipes import (
     EVF_EFFI_SAM_TINY,
     EVF_SAM2_TINY,
     EVF_SAM2_TINY_256,
+    EVF_SAM2_TINY_COCO,
     EVF_SAM2_TINY_PHOTO,
     EVF_SAM_TINY,
 )
@@ -87,6 +88,7 @@ RECIPES = {
         EVF_SAM_TINY,
         EVF_EFFI_SAM_TINY,
         EVF_SAM2_TINY_PHOTO,
+        EVF_SAM2_TINY_COCO,
         PAPER_SAM,
         PAPER_SAM2,
         replace(PAPER_SAM, name="paper-sam-multitask", sources=MULTITASK_SOURCES),

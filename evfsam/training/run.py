@@ -28,6 +28,7 @@ from evfsam.training.config import SAVE, Recipe, Stage
 from evfsam.training.export import save
 from evfsam.training.foundation import Foundation, load_foundation
 from evfsam.training.grounding import GroundingHeads
+from evfsam.training.imagenet import fold_into, imagenet_weights
 from evfsam.training.init import continue_from, fit_state, initialise
 from evfsam.training.loop import train
 from evfsam.training.memory_stage import MemoryStage
@@ -194,6 +195,8 @@ def new_model(config: EvfConfig, seed: int, foundation: Foundation | None = None
         load_foundation(model, foundation)  # and the projector as the package makes it, as in the official code
     else:
         initialise(model)
+        if config.encoder.stem == "trunk":
+            fold_into(model.visual_model.image_encoder.trunk, imagenet_weights())
     return model
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import random
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from evfsam.data.coco.compose import Composer
+from evfsam.data.coco.compose import ComposedDataset
 from evfsam.data.coco.dataset import CocoDataset
 from evfsam.data.coco.photographs import is_held_out, read_photographs
 from evfsam.data.coco.phrases import TEMPLATES, Thing, referring_phrases
@@ -17,42 +15,12 @@ from evfsam.data.coco.words import plural, stuff_word
 from evfsam.data.registry import open_dataset
 from evfsam.data.sample import ABSENT, REFERRING
 from evfsam.errors import InputError
-
-CATEGORIES = ("dog", "cup", "kite")
-HEIGHT, WIDTH = 60, 100
-
-
-def square(x: int, y: int, side: int) -> list[list[float]]:
-    return [[x, y, x + side, y, x + side, y + side, x, y + side]]
+from tests.data.coco import write_coco
 
 
 @pytest.fixture
 def root(tmp_path):
-    """Ten photographs of a small dog at the left, a large one at the right, and a crowd of cups."""
-    (tmp_path / "images").mkdir()
-    images, annotations = [], []
-    for number in range(1, 11):
-        pixels = np.random.default_rng(number).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
-        images.append({"id": number, "file_name": f"{number}.png", "height": HEIGHT, "width": WIDTH})
-        shared = {"image_id": number, "iscrowd": 0}
-        annotations += [
-            {**shared, "category_id": 1, "segmentation": square(5, 20, 20)},
-            {**shared, "category_id": 1, "segmentation": square(60, 15, 32)},
-            {
-                **shared,
-                "category_id": 2,
-                "iscrowd": 1,
-                "segmentation": {"size": [HEIGHT, WIDTH], "counts": [0, 60, HEIGHT * WIDTH - 60]},
-            },
-        ]
-    facts = {
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": i, "name": name} for i, name in enumerate(CATEGORIES, 1)],
-    }
-    (tmp_path / "instances.json").write_text(json.dumps(facts))
-    return tmp_path
+    return write_coco(tmp_path)
 
 
 def thing(category: str, x: int, y: int, side: int) -> Thing:
@@ -130,9 +98,10 @@ def test_stuff_has_short_words(name, word):
 
 def test_composed_samples_repeat_and_never_contradict_themselves(root):
     photographs = read_photographs(root, held_out=False)
-    one, other = (Composer(photographs, 64, seed=3) for _ in range(2))
-    for _ in range(20):
-        sample, again = one.sample(), other.sample()
+    one, other = (ComposedDataset(photographs, 64, 20) for _ in range(2))
+    other[5]
+    for index in range(20):
+        sample, again = one[index], other[index]
         assert np.array_equal(sample.image, again.image)
         assert [p.text for p in sample.prompts] == [p.text for p in again.prompts]
         assert sample.image.shape == (64, 64, 3)

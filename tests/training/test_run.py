@@ -22,6 +22,7 @@ from evfsam.training.config import SAVE
 from evfsam.training.parts import PARTS, part_of
 from evfsam.training.recipes import RECIPES
 from evfsam.training.run import new_model, run
+from tests.data.coco import write_coco
 from tests.data.photographs import make_pack
 from tests.training.small import STEPS, small
 
@@ -29,6 +30,11 @@ from tests.training.small import STEPS, small
 @pytest.fixture(scope="module")
 def pack_folder(tmp_path_factory):
     return make_pack(tmp_path_factory.mktemp("photographs"))
+
+
+@pytest.fixture
+def coco_folder(tmp_path):
+    return write_coco(tmp_path / "coco")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +72,15 @@ def test_every_stage_reports_and_the_checkpoint_answers(folder_of, name):
     assert found.mask_logits.shape == (90, 120) and np.isfinite(found.mask_logits).all()
     last = small(name).stages[-1]
     assert ("video" in predictor.checkpoint.info.capabilities) == (last.kind == "memory")
+
+
+def test_a_recipe_for_coco_photographs_knows_their_words_alone(tmp_path, coco_folder):
+    recipe = small("evf-sam2-tiny-coco")
+    recipe = replace(recipe, stages=tuple(replace(stage, images=1, prompts=2) for stage in recipe.stages))
+    run(recipe, tmp_path, device="cpu", workers=1, root=coco_folder)
+    info = load_checkpoint(tmp_path / "checkpoint").info
+    assert {"dog", "dogs", "left"} <= set(info.vocabulary) and "balloon" not in info.vocabulary
+    assert "parts" not in info.capabilities
 
 
 STAGES = [(name, stage.name) for name in ("evf-sam2-tiny", "evf-sam-tiny") for stage in small(name).stages]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from pycocotools import mask as coco_mask
 
 from evfsam.data.coco.dataset import PREFIX
 from evfsam.data.coco.photographs import Instance, Photograph
-from evfsam.data.coco.phrases import EVERY, Thing, referring_phrases
+from evfsam.data.coco.phrases import EVERY, TEMPLATES, Thing, referring_phrases
 from evfsam.data.coco.words import plural
 from evfsam.data.sample import ABSENT, REFERRING, SEMANTIC, Prompt, Sample
 
@@ -31,17 +31,18 @@ SMALLEST_ASKED = 0.0025  # of the image's area
 ABSENT_WORDINGS = ("the {n}", "{n}", "{n} on the left", "the {n} on the right", "largest {n}", "every {n}")
 
 
-class Composer:
-    """Makes samples of photographs.
+class ComposedDataset:
+    """Samples made of photographs. The same index always gives the same sample.
 
     Args:
-        photographs: of the training split; all categories with at least one thing are asked for in equal parts.
+        photographs: of the training split. Rare categories come more often than their number of photographs.
         size: side of the square samples in pixels.
-        seed: the same seed gives the same samples in the same order.
+        count: of samples.
     """
 
-    def __init__(self, photographs: Sequence[Photograph], size: int, seed: int = 0):
-        self.photographs, self.size, self.rng = list(photographs), size, random.Random(seed)
+    def __init__(self, photographs: Sequence[Photograph], size: int = 320, count: int = 100_000):
+        self.name = "coco:composed"
+        self.photographs, self.size, self.count, self.rng = list(photographs), size, count, random.Random()
         self.showing: dict[str, list[Photograph]] = defaultdict(list)
         self.cutouts: dict[str, list[tuple[Photograph, Instance]]] = defaultdict(list)
         for photograph in self.photographs:
@@ -52,9 +53,22 @@ class Composer:
                     self.cutouts[instance.category].append((photograph, instance))
         self.stuff_words = sorted({word for photograph in self.photographs for word in photograph.stuff})
 
-    def sample(self) -> Sample:
-        """The next one: prompts for categories, stuff, single things, and something that is not there."""
-        rng = self.rng
+    def __len__(self) -> int:
+        return self.count
+
+    def texts(self) -> Iterator[str]:
+        """Every wording of every category and kind of stuff, without reading an image."""
+        for category in self.showing:
+            yield PREFIX + plural(category)
+            for template in TEMPLATES:
+                yield template.format(n=category, p=plural(category), m="person")
+        yield from (PREFIX + word for word in (*self.showing, *self.stuff_words))
+
+    def __getitem__(self, index: int) -> Sample:
+        """Prompts for categories, stuff, single things, and something that is not there."""
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        rng = self.rng = random.Random(int(index))
         category = rng.choices(list(self.showing), [len(p) ** 0.5 for p in self.showing.values()])[0]
         photograph = rng.choice(self.showing[category])
         focus = rng.choice([i for i in photograph.instances if i.category == category])
@@ -66,7 +80,7 @@ class Composer:
                 stuff[word] &= ~thing.mask
         things = [thing for thing in things if thing.mask.sum() > LEAST_VISIBLE * thing.whole_area]
         prompts = [*self._named(things, stuff, photograph), *self._absent(things, photograph)]
-        return Sample(str(photograph.image_id), other_light(image, rng), tuple(prompts))
+        return Sample(f"{index} of {photograph.image_id}", other_light(image, rng), tuple(prompts))
 
     def _window(self, photograph: Photograph, focus: Instance):
         """A square made of a part of a photograph, its things as far as they are inside, and its stuff."""

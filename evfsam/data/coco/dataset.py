@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from evfsam.data.coco.photographs import Photograph, read_photographs
+from evfsam.data.coco.photographs import Photograph
 from evfsam.data.coco.phrases import Thing, referring_phrases
 from evfsam.data.sample import ABSENT, REFERRING, SEMANTIC, Prompt, Sample
 
@@ -51,8 +50,3 @@ class CocoDataset:
         for number, category in enumerate(rng.sample(absent, min(ABSENT_PROMPTS, len(absent)))):
             prompts.append(Prompt((PREFIX if number % 2 == 0 else "the ") + category, nothing, ABSENT))
         return Sample(str(photograph.image_id), image, tuple(prompts))
-
-
-def open_coco(split: str, root: Path) -> CocoDataset:
-    """Raises InputError if ``root`` holds no photographs with COCO annotations."""
-    return CocoDataset(read_photographs(root, held_out=split == "held-out"), split)

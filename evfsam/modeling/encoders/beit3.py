@@ -171,13 +171,15 @@ class Beit3(nn.Module):
         self.vision_embed = (VisionEmbedding if config.stem == "patches" else TrunkEmbedding)(config)
         self.encoder = Encoder(config)
 
-    def _embed(self, pixels, token_ids, padding_mask):
+    def _embed(self, pixels, token_ids, padding_mask, image_of_row=None):
         """Tokens (B, T, width), the number of image tokens among them, and ``attendable``."""
         positions = self.encoder.embed_positions
         parts, split = [], 0
         if pixels is not None:
             image = self.vision_embed(pixels)
-            if token_ids is not None and len(image) != len(token_ids):
+            if image_of_row is not None:
+                image = image[image_of_row]
+            elif token_ids is not None and len(image) != len(token_ids):
                 image = image.expand(len(token_ids), -1, -1)
             split = image.shape[1]
             parts.append(image + positions.A.weight[FIRST_POSITION : FIRST_POSITION + split])
@@ -197,6 +199,7 @@ class Beit3(nn.Module):
         pixels: torch.Tensor | None = None,
         token_ids: torch.Tensor | None = None,
         padding_mask: torch.Tensor | None = None,
+        image_of_row: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Read images and texts together.
 
@@ -206,10 +209,11 @@ class Beit3(nn.Module):
             pixels: (B or 1, 3, image_size, image_size) in -1..1; one image may serve all texts. None for texts alone.
             token_ids: int64 (B, L), L at most ``text_positions - 2``. None for images alone.
             padding_mask: bool (B, L), True where ``token_ids`` is padding.
+            image_of_row: int64 (B,), which of several images each text is about; None if it is the one in its place.
 
         Returns (B, T, width), normalised: [CLS], the image tokens row by row, then the text tokens.
         """
-        tokens, split, attendable = self._embed(pixels, token_ids, padding_mask)
+        tokens, split, attendable = self._embed(pixels, token_ids, padding_mask, image_of_row)
         for layer in self.encoder.layers:
             tokens = layer(tokens, split, attendable)
         return self.encoder.layer_norm(tokens, split)
@@ -238,6 +242,6 @@ class Beit3Encoder(nn.Module):
         super().__init__()
         self.beit3 = Beit3(config)
 
-    def forward(self, pixels, token_ids, padding_mask=None) -> torch.Tensor:
+    def forward(self, pixels, token_ids, padding_mask=None, image_of_row=None) -> torch.Tensor:
         """As :meth:`Beit3.forward`."""
-        return self.beit3(pixels, token_ids, padding_mask)
+        return self.beit3(pixels, token_ids, padding_mask, image_of_row)
