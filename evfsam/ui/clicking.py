@@ -1,4 +1,4 @@
-"""SpatialPrompt and drags on a picture -> what the model takes."""
+"""Clicks and drags on an image -> a spatial prompt."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _pairs(drag: Sequence[float]) -> list:
 
 
 def clicks_to_text(clicks: Sequence[SpatialPrompt | None]) -> str:
-    """SpatialPrompt, an entry a phrase, as text for a link; empty where there are none."""
+    """Spatial prompts, one entry per phrase, as text for a link; empty if there are none."""
     if not any(clicks):
         return ""
     rows = []

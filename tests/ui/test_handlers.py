@@ -88,7 +88,7 @@ def test_an_empty_mask_is_said(service, answer):
 def test_clicks_refine_one_phrase_and_can_be_forgotten(service, answer):
     refined = referring.refine(service, answer, 1, True, (70, 50, 70, 50))
     refined = referring.refine(service, refined, 1, False, (10, 10, 10, 10))
-    assert refined.clicks[0] is None and refined.clicks[1].labels.tolist() == [1, 0]
+    assert refined.clicks[0] is None and refined.clicks[1].points.labels.tolist() == [1, 0]
     assert refined.masks[0] == answer.masks[0] and refined.masks[1] != answer.masks[1]
     assert referring.show(service, refined, 0.5)[0].count("<circle/>") == 2
     assert referring.forget_clicks(service, refined).masks == answer.masks

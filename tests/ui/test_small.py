@@ -18,7 +18,7 @@ from evfsam.types import PointPrompt, Segmentation, SpatialPrompt
 from evfsam.ui import comparison, links, timeline
 from evfsam.ui.answers import notes
 from evfsam.ui.clicking import clicks_from_text, clicks_to_text, with_drag
-from evfsam.ui.kept import THRESHOLDS, KeptMask
+from evfsam.ui.kept import THRESHOLDS, KeptMask, logit
 from evfsam.ui.label_map import UNLABELLED, LabelMap, Settler, labels_png
 from evfsam.ui.phrases import split_phrases
 from evfsam.ui.settings import read_settings
@@ -127,9 +127,9 @@ def test_a_kept_mask_is_exact_at_every_position_of_the_slider():
     kept = KeptMask.of(found)
     for threshold in THRESHOLDS:
         again = kept.at(threshold)
-        assert np.array_equal(again.mask, found.mask_at(threshold))
+        assert np.array_equal(again.mask, logits > logit(threshold))
         assert (again.prompt, again.score, again.presence, again.warnings) == ("x", 0.5, 0.25, ("A warning.",))
-    assert np.array_equal(KeptMask.of(found, (0.33,)).at(0.33).mask, found.mask_at(0.33))
+    assert np.array_equal(KeptMask.of(found, (0.33,)).at(0.33).mask, logits > logit(0.33))
 
 
 def test_a_kept_mask_is_bounded_in_bytes():
