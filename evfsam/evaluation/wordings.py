@@ -11,7 +11,7 @@ import numpy as np
 
 from evfsam.data.sample import Prompt
 from evfsam.data.scenes import COLOUR, PLACE, RELATION, SIZE, THINGS, Expression, categories, words
-from evfsam.refine.synonyms import SAID_FOR
+from evfsam.refine.synonyms import SYNONYMS
 
 Phrase = Expression | Prompt
 Reword = Callable[[Phrase, np.random.Generator], str | None]  # None: there is no other way to say it
@@ -98,7 +98,7 @@ def strange_word(phrase: Phrase, rng: np.random.Generator) -> str | None:
 @cache
 def _never_said(word: str) -> tuple[str, ...]:
     said = set(words.vocabulary())
-    return tuple(other for other in SAID_FOR.get(word, "").split() if other not in said)
+    return tuple(other for other in SYNONYMS.get(word, "").split() if other not in said)
 
 
 def slip(phrase: Phrase, rng: np.random.Generator) -> str | None:

@@ -1,4 +1,4 @@
-"""Everything that happens to an answer beyond the paper, behind one door: Refinement (what) and Refiner (how).
+"""Everything beyond the paper. ``Refinement`` says which steps a checkpoint uses; ``Refiner`` applies them.
 
-Published checkpoints have the default refinement, which is the identity: no function of this package runs for them.
+Published checkpoints have the default refinement. No function of this package runs for them.
 """

@@ -7,25 +7,26 @@ from typing import Literal
 import cv2
 import numpy as np
 
-# A component weighs the sum of its logits. Both shares are of the heaviest one; chosen on validation scenes.
-LARGEST_SHARE = 0.3  # "largest": what weighs less is removed
-HYSTERESIS_SHARE, SURE_LOGIT = 0.05, 2.0  # "hysteresis": what weighs less and is nowhere as sure is removed
+# The weight of a component is the sum of its logits. Shares are of the heaviest one; chosen on validation scenes.
+LARGEST_SHARE = 0.3  # "largest": lighter components are removed
+HYSTERESIS_SHARE, SURE_LOGIT = 0.05, 2.0  # "hysteresis": lighter components are removed if all logits are lower
 
 
 def remove_small_components(mask_logits: np.ndarray, keep: Literal["largest", "hysteresis"]) -> np.ndarray:
     """A mask without small components.
 
-    A removed component takes along all pixels that are nearer to it than to a component that stays, so that its rim
-    does not come back at a lower threshold.
+    Pixels that are nearer to a removed component than to a kept one are removed too. Otherwise the rim of the removed
+    component would come back at a lower threshold.
 
     Args:
         mask_logits: float32 (H, W).
-        keep: "largest", for one object: components that weigh at least :data:`LARGEST_SHARE` of the heaviest, so that
-            an object that something in front of it cuts in two keeps both halves. "hysteresis", for all objects of a
-            category: also light components whose highest logit reaches :data:`SURE_LOGIT` (as weak edges that touch a
-            strong one stay in Canny's edge detector, 1986).
+        keep: "largest", for one object, keeps components of at least :data:`LARGEST_SHARE`: an object that another one
+            cuts in two keeps both halves. "hysteresis", for all objects of a category, keeps components of at least
+            :data:`HYSTERESIS_SHARE`, and those whose highest logit reaches :data:`SURE_LOGIT` (as in Canny's edge
+            detector, 1986).
 
-    Returns the same array if nothing is removed; else a new one, lower by twice the highest logit where something was.
+    Returns the same array if nothing is removed. Else a new one, where removed pixels are lower by twice the highest
+    logit.
     """
     count, components = cv2.connectedComponents((mask_logits > 0).astype(np.uint8))
     if count <= 2:  # the outside and one component
@@ -45,5 +46,5 @@ def remove_small_components(mask_logits: np.ndarray, keep: Literal["largest", "h
 
 
 def _distances(mask: np.ndarray) -> np.ndarray:
-    """From each pixel to the nearest pixel of a mask, bool (H, W) -> float32 (H, W)."""
+    """Distance in pixels from each pixel to the nearest pixel of a mask: bool (H, W) -> float32 (H, W)."""
     return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)

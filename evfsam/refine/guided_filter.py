@@ -1,8 +1,8 @@
-"""A guided filter: outlines are aligned with the image's edges (He, Sun, Tang, arXiv 1505.00996, the fast form).
+"""Guided filter (He, Sun, Tang, arXiv 1505.00996, the fast form): aligns outlines with the edges of the image.
 
-A small segmenter has few mask cells. Plain enlargement cuts corners and bleeds over edges. The filter replaces the
-probability in every neighbourhood by the nearest linear function of the colours, so the mask has edges where the image
-has them.
+A small segmenter has few mask cells, so enlarged masks cut corners and cross edges. The filter replaces the
+probability in each neighbourhood by the nearest linear function of the colours. The mask then has edges where the image
+has edges.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from evfsam.processing.masks import restore
 from evfsam.types import Geometry
 
 RADIUS_PX = 8  # of a neighbourhood, in the segmenter's square: two cells of the low-resolution mask
-SMOOTHNESS = 3e-4  # a variance of colour, 0..1, as of noise of two per cent: less is no edge
-SUREST = 0.999  # probability, so that logits stay finite
+SMOOTHNESS = 3e-4  # variance of colours in 0..1, about that of 2 % noise; smaller differences are no edges
+SUREST = 0.999  # the highest probability, so that logits stay finite
 
 
 @dataclass(frozen=True)
 class EdgeGuide:
-    """What the filter needs of an image, computed once for all prompts.
+    """Statistics of an image, computed once for all prompts.
 
     Attributes:
         image: uint8 (H, W, 3).
         geometry: of the image in the segmenter's square.
         colours: float32 (3, h, w), 0..1, the image at the segmenter's size, without padding.
-        means: (3, h, w), of each neighbourhood.
-        precisions: (3, 3, h, w), the inverse of each neighbourhood's covariance.
+        means: float32 (3, h, w), mean colour of each neighbourhood.
+        precisions: float32 (3, 3, h, w), inverse covariance of the colours of each neighbourhood.
     """
 
     image: np.ndarray
@@ -54,7 +54,7 @@ def make_guide(image: np.ndarray, geometry: Geometry) -> EdgeGuide:
 
 
 def _inverses(symmetric: np.ndarray) -> np.ndarray:
-    """(6, h, w), the upper triangles of 3 x 3 matrices, smoothed -> their inverses, (3, 3, h, w), by cofactors."""
+    """Upper triangles of 3 x 3 matrices, (6, h, w) -> the inverses of the smoothed matrices, (3, 3, h, w)."""
     rr, rg, rb, gg, gb, bb = symmetric
     rr, gg, bb = rr + SMOOTHNESS, gg + SMOOTHNESS, bb + SMOOTHNESS
     top = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
@@ -67,9 +67,9 @@ def filter_masks(low_res_masks: torch.Tensor, guide: EdgeGuide) -> np.ndarray:
     """As :func:`evfsam.processing.masks.restore`, with outlines at the image's edges.
 
     Args:
-        low_res_masks: (P, h, w) at stride 4 of the segmenter's square.
+        low_res_masks: logits (P, h, w) at stride 4 of the segmenter's square.
 
-    Returns float32 (P, H, W), between the logits of :data:`SUREST` and its opposite.
+    Returns logits, float32 (P, H, W), of probabilities from 1 - :data:`SUREST` to :data:`SUREST`.
     """
     resized = replace(guide.geometry, original_size_hw=guide.geometry.resized_size_hw)
     probabilities = restore(low_res_masks, resized).sigmoid().cpu().numpy()
@@ -92,6 +92,6 @@ def _filter(probability: np.ndarray, guide: EdgeGuide) -> np.ndarray:
 
 
 def _mean(planes: Iterable[np.ndarray]) -> np.ndarray:
-    """Of each neighbourhood, (C, h, w)."""
+    """The mean of each neighbourhood, float32 (C, h, w)."""
     size = (2 * RADIUS_PX + 1, 2 * RADIUS_PX + 1)
     return np.stack([cv2.blur(plane, size, borderType=cv2.BORDER_REFLECT) for plane in planes])

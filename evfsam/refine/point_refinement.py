@@ -1,4 +1,4 @@
-"""A point inside a first mask, so that the segmenter can be asked a second time."""
+"""Point refinement: finds a point inside a first mask, for a second decoding."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from evfsam.types import Geometry
 
 
 def interior_points(low_res_masks: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """The middle of the surest component of each mask.
+    """One point inside each mask.
 
     Args:
-        low_res_masks: (P, h, w) logits.
-        geometry: of the image; its padding is left out.
+        low_res_masks: logits (P, h, w).
+        geometry: of the image; its padding is ignored.
 
     Returns float32 (P, 1, 2), x and y in pixels of the segmenter's square: the interior point of the component with
-    the highest logit, or the place of the highest logit where the mask is empty.
+    the highest logit. For an empty mask it is the place of the highest logit.
     """
     cell = geometry.input_size_hw[0] / low_res_masks.shape[-2]
     height, width = (max(1, int(side / cell)) for side in geometry.resized_size_hw)
     points = []
     for logits in low_res_masks[:, :height, :width].detach().float().cpu().numpy():
-        smooth = cv2.GaussianBlur(logits, (0, 0), 1.0)  # one cell by itself is noise
+        smooth = cv2.GaussianBlur(logits, (0, 0), 1.0)  # a single high cell is noise
         y, x = np.unravel_index(smooth.argmax(), smooth.shape)
         if logits[y, x] > 0:
             _, components = cv2.connectedComponents((logits > 0).astype(np.uint8))

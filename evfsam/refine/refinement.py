@@ -1,4 +1,4 @@
-"""Which refinements a checkpoint asks for: one frozen row of data."""
+"""The refinements of a checkpoint, as one frozen dataclass."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from evfsam.values import shown
 
 @dataclass(frozen=True)
 class Refinement:
-    """What a checkpoint's answers go through beyond the paper. The default changes nothing.
+    """Steps beyond the paper that change a checkpoint's masks. The default changes nothing.
 
     Attributes:
-        reject_below: presence, 0..1, below which a text prompt is rejected: its mask is empty. None rejects nothing.
+        reject_below: a text prompt with a lower presence, 0..1, is rejected: its mask is empty. None rejects nothing.
             Only for checkpoints that were trained on absent prompts.
         point_refinement: decode a referring prompt a second time, with a point inside the first mask.
         guided_filter: align outlines with the image's edges (He, Sun, Tang, arXiv 1505.00996).
-        iou_shift: how far logits are shifted to the threshold of the best expected IoU: 0 not at all, 1 fully
-            (Lipton et al., arXiv 1402.1892).
-        remove_components: remove small connected components from answers to text prompts.
+        iou_shift: how far logits move to the threshold of the best expected IoU, 0 (not at all) to 1 (Lipton et al.,
+            arXiv 1402.1892).
+        remove_components: remove small connected components from masks of text prompts.
     """
 
     reject_below: float | None = None
@@ -67,7 +67,7 @@ class Refinement:
         return self.reject_below is not None and presence is not None and presence < self.reject_below
 
 
-# Checkpoints that were written before the entry "refinement" existed spell the five values out.
+# Checkpoints older than the entry "refinement" have five entries instead.
 _OLDER_NAMES = {
     "reject_below": "presence_threshold",
     "point_refinement": "self_prompts",
@@ -89,13 +89,13 @@ def _from_older_entries(refinement: type[Refinement], config: Mapping[str, Any])
 
 
 def iou_optimal_shift(iou: float, smallest: float = 0.3) -> float:
-    """How far logits are to be raised for the best expected IoU; >= 0.
+    """How much to add to logits for the best expected IoU; 0 or more.
 
-    The best threshold on a probability is half of the Dice that it leads to (arXiv 1402.1892). For an IoU of s that
-    is s / (1 + s), whose logit is log s.
+    The best threshold on a probability is half of the Dice score that it leads to (arXiv 1402.1892). For an IoU of s
+    this is s / (1 + s), whose logit is log s.
 
     Args:
-        iou: predicted, around 0..1.
-        smallest: predictions below it are hardly predictions and are raised to it.
+        iou: predicted IoU, around 0..1.
+        smallest: lower predictions are unreliable and are raised to this value.
     """
     return -math.log(min(max(iou, smallest), 1.0))

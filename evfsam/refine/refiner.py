@@ -1,4 +1,4 @@
-"""Applies a Refinement. The predictor calls it at four places: text, image, decoder, mask."""
+"""Applies a Refinement. The predictor calls it four times: for the text, the image, the decoder and the mask."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Refiner:
 
     Attributes:
         name: of the checkpoint, for warnings.
-        refinement: which of them it asks for.
-        vocabulary: the words it was trained on; empty if it was trained on open language.
+        refinement: the steps that it uses.
+        vocabulary: the words that it was trained on; empty if it was trained on open language.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Refiner:
     vocabulary: Collection[str]
 
     def read(self, text: str) -> tuple[str, tuple[str, ...]]:
-        """A cleaned prompt in words that the checkpoint knows, and warnings about the others."""
+        """A cleaned prompt with known words in place of unknown ones, and warnings about unknown words."""
         text, mapped = map_to_vocabulary(text, self.vocabulary)
         warnings = []
         if mapped:
@@ -47,7 +47,7 @@ class Refiner:
         return text, tuple(warnings)
 
     def guide(self, image: np.ndarray, geometry: Geometry) -> EdgeGuide | None:
-        """What the guided filter needs of an image, uint8 (H, W, 3); None if it is not asked for."""
+        """Statistics of an image, uint8 (H, W, 3), for the guided filter; None if the checkpoint does not use it."""
         return make_guide(image, geometry) if self.refinement.guided_filter else None
 
     def decode_again(
@@ -57,15 +57,17 @@ class Refiner:
         geometry: Geometry,
         decode: Callable[[list[int], tuple[torch.Tensor, torch.Tensor]], MaskLogits],
     ) -> MaskLogits:
-        """Point refinement: answers to referring prompts are replaced by those to the prompt and a point.
+        """Point refinement: decodes referring prompts again, together with a point inside the first mask.
 
-        Presence stays that of the first answer, because a point says that something is there.
+        The presence remains that of the first mask, because a point implies that an object is there.
 
         Args:
             masks: of P text prompts.
             texts: the P prompts, cleaned.
             geometry: of the image.
-            decode: rows, and points as in ``EvfSam.decode`` -> masks of these rows.
+            decode: (rows, points as in ``EvfSam.decode``) -> masks of these rows.
+
+        Returns the P masks, those of referring prompts replaced.
         """
         rows = [i for i, text in enumerate(texts) if not text.startswith(SEMANTIC_PREFIX)]
         if not self.refinement.point_refinement or not rows:
@@ -77,11 +79,11 @@ class Refiner:
         return replace(masks, object_score_logits=presence_logits(masks)).replace_rows(rows, again)
 
     def rejects(self, masks: MaskLogits) -> bool:
-        """Whether the answer to a text prompt (one row) says that the image does not show it."""
+        """Whether the mask of a text prompt (one row) is rejected, because the image does not show it."""
         return self.refinement.rejects(self.presence(masks))
 
     def presence(self, masks: MaskLogits) -> float | None:
-        """0..1; None from a segmenter that neither has such an output nor learned to say it with the mask."""
+        """Presence, 0..1, of one row; None if the segmenter has no such output and the mask was not trained for it."""
         if masks.object_score_logits is None and self.refinement.reject_below is None:
             return None
         return float(presence_logits(masks)[0].sigmoid())
@@ -92,7 +94,8 @@ class Refiner:
         """Mask logits (one row) -> refined logits at the image's size, float32 (H, W), and the presence.
 
         Args:
-            text: the prompt if it was answered by text alone, else None: who sets points may mean any component.
+            text: the prompt if it was a text alone. None with points or a box: then any component may be meant, and
+                all are kept.
             may_reject: whether a low presence empties the mask.
         """
         presence = self.presence(masks)
@@ -111,11 +114,11 @@ class Refiner:
 
 
 def make_refiner(name: str, refinement: Refinement, vocabulary: Collection[str]) -> Refiner | None:
-    """None for a checkpoint that asks for nothing beyond the paper."""
+    """The refiner of a checkpoint; None if it uses no refinement and has no vocabulary."""
     return Refiner(name, refinement, vocabulary) if vocabulary or refinement != Refinement() else None
 
 
 def _some(words: Sequence[str], most: int = 8, letters: int = 40) -> str:
-    """The first of many words, none of them endless."""
+    """The first ``most`` words, quoted, each cut to ``letters``."""
     named = [repr(word if len(word) <= letters else word[:letters] + "...") for word in words[:most]]
     return ", ".join(named) + (f" and {len(words) - most} more" if len(words) > most else "")

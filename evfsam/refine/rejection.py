@@ -1,4 +1,4 @@
-"""Whether a text prompt names anything in the image."""
+"""Presence: whether the image shows what a text prompt names."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import torch
 
 from evfsam.types import MaskLogits
 
-SUREST_SHARE = 0.01  # of a mask's cells: those with the highest logits
+SUREST_SHARE = 0.01  # share of a mask's cells, those with the highest logits
 
 
 def presence_logits(masks: MaskLogits) -> torch.Tensor:
-    """(P,) logits that each prompt names anything at all.
+    """Logits (P,) that the image shows what each prompt names.
 
-    SAM-2 has an output for it. For other segmenters it is the mean of the highest mask logits, which the training of
-    this project teaches (``evfsam.training.losses``).
+    SAM-2 has an output for it. For other segmenters it is the mean of the highest mask logits, as trained by
+    ``evfsam.training.losses``.
     """
     if masks.object_score_logits is not None:
         return masks.object_score_logits.float()

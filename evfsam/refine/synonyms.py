@@ -1,6 +1,6 @@
-"""Synonyms: unknown words mapped to words of the vocabulary that a checkpoint was trained on; the user is told of each.
+"""Synonyms: replaces unknown words of a prompt by words of the checkpoint's vocabulary. The user gets a warning.
 
-For the checkpoints that were trained on few words. Those trained on open language have no list and read all as typed.
+Only for checkpoints that were trained on few words. Checkpoints trained on open language have no vocabulary.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator
 
 from evfsam.processing.text import SEMANTIC_PREFIX, WORD, unknown_words
 
-# A word -> what people say for it, or for one kind of it. Never the other way round: a ship is a boat, but a vehicle
-# may be a car or a bus. Where two may be read for one, the first that a checkpoint knows is.
-SAID_FOR = {
+# A word -> words that mean the same, or one kind of it. Not more general words: a ship is a boat, but a vehicle may be
+# a car or a bus. If a synonym has several words, the first one in the vocabulary is used.
+SYNONYMS = {
     "person": "man woman boy girl child kid baby lady guy gentleman human figure pedestrian",
     "people": "men women children",
     "car": "automobile auto sedan cab taxi",
@@ -58,69 +58,69 @@ SAID_FOR = {
     "left-hand": "lefthand",
     "right-hand": "righthand",
 }
-# What is said before a thing's name and adds nothing that was learned, beside what is said for it: "pine tree".
-SAID_BEFORE = (("balloon", "hot[- ]air"), ("ball", "beach"), ("boat", "sailing"))
-SHORTEST_INFLECTED = 4  # letters of a word that may be another's plural: "as" is not several a
-SHORTEST_MENDED, SHORTEST_WITH_WRONG_LETTER = 4, 6  # letters of a word that may be a slip of another
+# Words before a noun that are dropped: "hot-air balloon". Synonyms before their own noun are dropped too: "pine tree".
+DROPPED_BEFORE = (("balloon", "hot[- ]air"), ("ball", "beach"), ("boat", "sailing"))
+SHORTEST_INFLECTED = 4  # letters of a word that may have a plural: "as" is not the plural of "a"
+SHORTEST_MENDED, SHORTEST_WITH_WRONG_LETTER = 4, 6  # letters of a word that may have a typing error
 
-_BEFORE = (*SAID_BEFORE, *((word, said.replace(" ", "|")) for word, said in SAID_FOR.items()))
+_BEFORE = (*DROPPED_BEFORE, *((word, synonyms.replace(" ", "|")) for word, synonyms in SYNONYMS.items()))
 _COMPOUNDS = re.compile("|".join(rf"\b(?:{before}) (?={word}s?\b)" for word, before in _BEFORE), re.IGNORECASE)
-_READINGS: dict[str, list[str]] = {}
-for _reading, _said in SAID_FOR.items():
-    for _word in _said.split():
-        _READINGS.setdefault(_word, []).append(_reading)
+_KNOWN_FOR: dict[str, list[str]] = {}  # the inverse of SYNONYMS
+for _known, _synonyms in SYNONYMS.items():
+    for _word in _synonyms.split():
+        _KNOWN_FOR.setdefault(_word, []).append(_known)
 
 
 def map_to_vocabulary(prompt: str, vocabulary: Collection[str]) -> tuple[str, dict[str, str]]:
-    """A cleaned phrase in words that a checkpoint knows as far as they can be found.
+    """Replace unknown words of a cleaned prompt by words of the vocabulary, if possible.
 
-    A word that it never learned is read as one that it did: as another number of it ("wheels"), as what is meant by
-    it (:data:`SAID_FOR`), or as the one word of which it is a slip of the keyboard ("blaloon"). Others stay.
+    An unknown word becomes its singular or plural ("wheels"), the word that it is a synonym of (:data:`SYNONYMS`), or
+    the only word that it may be a typing error of ("blaloon"). Other unknown words stay.
 
-    Returns the phrase, and for each word so read, in small letters, what it was read as.
+    Returns the prompt, and (replaced word in small letters -> its replacement).
     """
     if not unknown_words(prompt, vocabulary):
         return prompt, {}
     prefix = SEMANTIC_PREFIX if prompt.startswith(SEMANTIC_PREFIX) else ""
-    words, read = prompt[len(prefix) :], {}
+    words, replaced = prompt[len(prefix) :], {}
 
     def shorten(found: re.Match) -> str:
         noun = WORD.findall(words, found.end())[0].lower()
         if noun not in vocabulary or not unknown_words(found[0], vocabulary):
             return found[0]
-        read[found[0].lower() + noun] = noun
+        replaced[found[0].lower() + noun] = noun
         return ""
 
-    def known(found: re.Match) -> str:
+    def replace(found: re.Match) -> str:
         typed = found[0].lower()
         if typed in vocabulary:
             return found[0]
-        reading = next((word for word in _candidates(typed, vocabulary) if word in vocabulary), None)
-        if reading is None:
+        known = next((word for word in _candidates(typed, vocabulary) if word in vocabulary), None)
+        if known is None:
             return found[0]
-        read[typed] = reading
-        return reading
+        replaced[typed] = known
+        return known
 
-    return prefix + WORD.sub(known, _COMPOUNDS.sub(shorten, words)), read
+    return prefix + WORD.sub(replace, _COMPOUNDS.sub(shorten, words)), replaced
 
 
 def _candidates(typed: str, vocabulary: Collection[str]) -> Iterator[str]:
-    """What an unknown word may stand for, the likeliest first; not all of it is known."""
-    owner = re.sub(r"['\u2019]s$", "", typed)  # "the dog's tail" is asked for as "dog tail"
+    """Words that an unknown word may stand for, the likeliest first. They need not be in the vocabulary."""
+    owner = re.sub(r"['\u2019]s$", "", typed)  # "the dog's tail" becomes "the dog tail"
     yield owner
     numbers = _other_numbers(owner)
     yield from numbers
-    yield from _READINGS.get(owner, ())
+    yield from _KNOWN_FOR.get(owner, ())
     for other in numbers:
-        for reading in _READINGS.get(other, ()):
-            yield from (*_other_numbers(reading), reading)  # "ships" are boats rather than a boat
-    meant = [word for word in vocabulary if _may_be_slip_of(typed, word)]
+        for known in _KNOWN_FOR.get(other, ()):
+            yield from (*_other_numbers(known), known)  # "ships" becomes "boats", before "boat"
+    meant = [word for word in vocabulary if _may_be_typing_error(typed, word)]
     if len(meant) == 1:
         yield meant[0]
 
 
 def _other_numbers(word: str) -> list[str]:
-    """What may be the plurals of a singular and the singulars of a plural, right ones and wrong ones."""
+    """Possible plurals and singulars of a word; some of them are wrong."""
     if len(word) < SHORTEST_INFLECTED:
         return []
     found = [f"{word}s", f"{word}es"]
@@ -130,10 +130,10 @@ def _other_numbers(word: str) -> list[str]:
     return found
 
 
-def _may_be_slip_of(typed: str, word: str) -> bool:
-    """Whether ``word`` was typed with two neighbours exchanged, a letter left out or doubled, or, if long, a wrong one.
+def _may_be_typing_error(typed: str, word: str) -> bool:
+    """Whether ``typed`` is ``word`` with two neighbours exchanged, or one letter missing, doubled or (if long) wrong.
 
-    The first letter is seldom wrong, and short words are too near to each other: "cat" is not a slip of "car".
+    The first letter must be right. Short words are too similar: "cat" is not a typing error of "car".
     """
     if min(len(typed), len(word)) < SHORTEST_MENDED or typed[0] != word[0]:
         return False

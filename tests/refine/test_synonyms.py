@@ -16,7 +16,7 @@ from evfsam.data.scenes.words import vocabulary
 from evfsam.evaluation.wordings import WORDINGS
 from evfsam.predictor import Predictor
 from evfsam.processing.text import unknown_words
-from evfsam.refine.synonyms import SAID_FOR, map_to_vocabulary
+from evfsam.refine.synonyms import SYNONYMS, map_to_vocabulary
 
 PICTURE = np.zeros((40, 60, 3), np.uint8)
 WORLD = frozenset(vocabulary())
@@ -118,7 +118,7 @@ def test_without_a_word_list_all_is_read_as_typed():
 
 
 @given(
-    st.lists(st.sampled_from([*SAID_FOR, *" ".join(SAID_FOR.values()).split(), "hot", "air", "beach", "x"]), max_size=6)
+    st.lists(st.sampled_from([*SYNONYMS, *" ".join(SYNONYMS.values()).split(), "hot", "air", "beach", "x"]), max_size=6)
 )
 def test_what_is_read_is_known_and_named_and_reading_it_again_changes_nothing(words):
     typed = " ".join(words)
@@ -140,7 +140,7 @@ def test_every_word_of_the_table_can_be_read_by_a_bundled_checkpoint():
     """No entry that serves nobody: what stands for it is learned by one of them, what is said for it is not by all."""
     known = [set(row.vocabulary) for row in list_models() if row.vocabulary]
     assert known
-    for word, said in SAID_FOR.items():
+    for word, said in SYNONYMS.items():
         assert any(word in words for words in known), word
         for other in said.split():
             assert any(word in words and other not in words for words in known), (word, other)
