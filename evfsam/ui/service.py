@@ -251,9 +251,9 @@ class ModelService:
         predictor = self.predictor(model)
         encoded = predictor.encode(image)
         yield None
-        for prompt, by_hand in zip(prompts, clicks, strict=True):
-            points, boxes = [by_hand and by_hand.points], [by_hand and by_hand.box]
-            (found,) = predictor.segment(encoded, [prompt], points, boxes)
+        points = [by_hand and by_hand.points for by_hand in clicks]
+        boxes = [by_hand and by_hand.box for by_hand in clicks]
+        for found in predictor.iter_segment(encoded, prompts, points, boxes):
             yield KeptMask.of(found, thresholds, most_bytes)
 
     def _label(self, model: str, image: np.ndarray, prompts: Sequence[str]) -> Iterator[LabelMap | None]:
@@ -262,8 +262,8 @@ class ModelService:
         encoded = predictor.encode(image)
         yield None
         settler = Settler(image.shape[:2])
-        for prompt in prompts:
-            settler.add(predictor.segment(encoded, [prompt])[0])
+        for found in predictor.iter_segment(encoded, prompts):
+            settler.add(found)
             yield None
         yield settler.settled()
 

@@ -17,6 +17,7 @@ from PIL import Image
 from evfsam.checkpoints.registry import find
 from evfsam.data.ccp import words as photo_words
 from evfsam.errors import EvfSamError
+from evfsam.geometry import mask_iou
 from evfsam.media.export import decode_rle
 from evfsam.ui.heat import heat_over
 from evfsam.ui.tabs import compare, parts, referring, semantic
@@ -91,7 +92,10 @@ def test_clicks_refine_one_phrase_and_can_be_forgotten(service, answer):
     assert refined.clicks[0] is None and refined.clicks[1].points.labels.tolist() == [1, 0]
     assert refined.masks[0] == answer.masks[0] and refined.masks[1] != answer.masks[1]
     assert referring.show(service, refined, 0.5)[0].count("<circle/>") == 2
-    assert referring.forget_clicks(service, refined).masks == answer.masks
+    forgotten = referring.forget_clicks(service, refined)
+    assert forgotten.clicks == (None, None)
+    for mask, before in zip(forgotten.masks, answer.masks, strict=True):  # asked alone, so equal but for rounding
+        assert mask_iou(mask.at().mask, before.at().mask) > 0.99
 
 
 def test_with_several_masks_it_must_be_clear_which_is_refined(service, answer):
