@@ -158,7 +158,7 @@ def open_objects365(split: str, root: Path) -> Objects365Dataset:
 
 def open_partimagenet(split: str, root: Path) -> PartImageNetDataset:
     """Annotations whose mask cannot be decoded are left out."""
-    base = folder_of(root, "PartImageNet", "annotations")
+    base = folder_of(root, "PartImageNet", f"annotations/{split}")
     path = first_of("PartImageNet", base / "annotations" / split / f"{split}.json")
     return PartImageNetDataset(f"partimagenet:{split}", path, (base / "images" / split,), PART, lenient=True)
 

@@ -70,7 +70,8 @@ class LabelMapDataset:
 
 def open_ade20k(split: str, root: Path) -> LabelMapDataset:
     """ADE20K as in ADEChallengeData2016: label 0 is ignored, label n is the n-th of 150 classes."""
-    base, folder = folder_of(root, "ade20k", "annotations"), ADE20K_FOLDERS[split]
+    folder = ADE20K_FOLDERS[split]
+    base = folder_of(root, "ade20k", f"annotations/{folder}")
     path = first_of("ADE20K", base / "ade20k_classes.json")
     names = read_json(path)
     if not isinstance(names, list) or len(names) != ADE20K_CLASSES or not all(isinstance(n, str) for n in names):

@@ -72,7 +72,8 @@ def test_an_image_name_may_contain_dots(tmp_path):
 
 
 def write_lines(path, *entries: dict):
-    path.write_text("\n".join(json.dumps(entry) for entry in entries) + "\n\n", encoding="utf-8")
+    lines = [json.dumps(entry, ensure_ascii=False) for entry in entries]
+    path.write_text("\n".join(lines) + "\n\n", encoding="utf-8")
     return path
 
 
@@ -92,9 +93,11 @@ def test_json_lines(mask, kind, expected, whole, tmp_path):
     write_image(tmp_path / "images/1.jpg")
     write_labels(tmp_path / "masks/1.png", INSIDE)
     shared = {"image": "images/1.jpg", "mask": mask}
-    path = write_lines(tmp_path / "list.jsonl", {**shared, "prompt": "das linke Öhr"}, {**shared, "prompt": " it "})
+    path = write_lines(
+        tmp_path / "list.jsonl", {**shared, "prompt": "das linke\u2028Öhr"}, {**shared, "prompt": " it "}
+    )
     found = prompts_of(tmp_path if whole else path)["1"]
-    assert list(found) == ["das linke Öhr", "it"]
+    assert list(found) == ["das linke\u2028Öhr", "it"]
     for own_kind, own in found.values():
         assert own_kind == kind and np.array_equal(own, expected)
 

@@ -1,0 +1,52 @@
+"""docs/data.md: it names every data set with its splits, and its examples for one's own images are read."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evfsam.data.registry import DATASETS, open_dataset
+from evfsam.data.sample import ABSENT
+from evfsam.media.export import encode_rle
+from tests.data.miniatures import write_image, write_labels
+
+PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| (`.*?) \| (.*?) \|", PAGE, re.MULTILINE)
+SPLITS_OF = {name: splits for names, splits in ROWS for name in re.findall(r"`([^`]*)`", names)}
+SIZE_HW = (480, 640)
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if name not in ("folder", "scenes", "clips")])
+def test_every_data_set_is_on_the_page_and_its_first_split_is_first(name):
+    assert SPLITS_OF[name].split(",")[0] == DATASETS[name].splits[0]
+    for split in DATASETS[name].splits:
+        assert split in SPLITS_OF[name] or len(split) > len("testA"), split  # RefCLEF's pairs are not spelled out
+
+
+def block(language: str) -> str:
+    return re.search(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)[1]
+
+
+def test_the_json_lines_of_the_page_are_read(tmp_path):
+    write_image(tmp_path / "images/street.jpg", SIZE_HW)
+    write_labels(tmp_path / "masks/car.png", np.ones(SIZE_HW))
+    counts = encode_rle(np.ones(SIZE_HW, bool))["counts"]
+    (tmp_path / "prompts.jsonl").write_text(block("json").replace('"..."', json.dumps(counts)))
+    prompts = open_dataset("folder", tmp_path)[0].prompts
+    assert [p.text for p in prompts] == ["the red car", "the left tree", "the bus", "a giraffe"]
+    assert [p.kind == ABSENT for p in prompts] == [False, False, False, True]
+
+
+def test_the_python_of_the_page_runs(tmp_path):
+    write_image(tmp_path / "street.jpg")
+    write_labels(tmp_path / "street.the red car.png", np.ones((20, 30)))
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(block("python").replace('"DIR"', repr(str(tmp_path))), {})
+    assert said.getvalue().split() == ["street", "the", "red", "car", "referring", "600"]
