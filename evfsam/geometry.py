@@ -7,8 +7,9 @@ import numpy as np
 
 
 def box_of(mask: np.ndarray) -> tuple[int, int, int, int] | None:
-    """The bounding box of a mask, bool (H, W), as (x_min, y_min, x_max, y_max) in pixels, the right and lower edges
-    exclusive; None for an empty mask.
+    """The bounding box (x_min, y_min, x_max, y_max) of a mask, bool (H, W), in pixels; None for an empty mask.
+
+    The right and lower edges are exclusive.
     """
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):

@@ -1,4 +1,4 @@
-"""The only file that names a device or a dtype: where a model runs, how precisely, and one at a time."""
+"""Device, precision and lock of the models. No other file chooses a device or a dtype."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ import torch
 
 from evfsam.errors import InputError
 
-# device type -> precisions it can do, the first being the default.
+# device type -> the precisions it supports; the first is the default.
 PRECISIONS: dict[str, tuple[str, ...]] = {
-    "cpu": ("fp32", "bf16"),  # half the memory, slow on a processor without bf16
-    "cuda": ("fp16", "bf16", "fp32", "8bit", "4bit"),  # fp16 first, as the authors: nearer to float32 than bf16
+    "cpu": ("fp32", "bf16"),  # bf16: half the memory, but slow on a CPU without bf16
+    "cuda": ("fp16", "bf16", "fp32", "8bit", "4bit"),  # fp16 as the authors: nearer to float32 than bf16
     "mps": ("fp16", "fp32"),
 }
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-QUANTIZED_BITS = {"8bit": 8, "4bit": 4}  # of the language side's weights; all else is fp16
+QUANTIZED_BITS = {"8bit": 8, "4bit": 4}  # of the encoder's weights; all others are fp16
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A device and the dtype of the matrix products on it; see ``EvfSam.half_parameters``.
+    """A device, and the dtype of matrix products on it; see ``EvfSam.half_parameters``.
 
-    ``quantized_bits``: 8 or 4 where the language side's weights take so many
-    (:mod:`evfsam.checkpoints.quantize`).
+    ``quantized_bits``: 8 or 4 if the encoder's weights are quantized (:mod:`evfsam.checkpoints.quantize`), else None.
     """
 
     device: torch.device
@@ -36,15 +35,20 @@ class Runtime:
 
     @property
     def precision(self) -> str:
+        """The name of the precision, a value of :data:`PRECISIONS`."""
         if self.quantized_bits:
             return f"{self.quantized_bits}bit"
         return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
 
 
 def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
-    """Choose where to run: CUDA, else Apple's MPS, else the CPU, unless told.
+    """The device and precision to run with.
 
-    Raises InputError if the device is not there or cannot do the precision.
+    Args:
+        device: "cpu", "cuda", "cuda:1" or "mps"; "auto" takes CUDA, else MPS, else the CPU.
+        precision: see :data:`PRECISIONS`; "auto" takes the first one of the device.
+
+    Raises InputError if there is no such device, or if it does not support the precision.
     """
     chosen = _available_device() if device in ("auto", "", None) else _named_device(device)
     known = PRECISIONS[chosen.type]
@@ -81,7 +85,7 @@ def _named_device(name: str) -> torch.device:
 
 
 def weight_budget_bytes(device: torch.device) -> int:
-    """How much of a device's memory the weights of models held at once may take: half, the rest is for work."""
+    """The memory, in bytes, that the weights of all loaded models may take: half of the device's."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1] // 2
     if device.type == "mps":
@@ -96,12 +100,12 @@ _LOCK = threading.RLock()
 
 @contextmanager
 def model_step(runtime: Runtime, half: bool = True) -> Iterator[None]:
-    """Around every forward pass: no gradients, autocast where weights are half, one thread at a time.
+    """The context of every forward pass: no gradients, autocast for half precision, one thread at a time.
 
-    Never held across a ``yield`` of a generator: a slow reader would stop everybody.
+    Do not ``yield`` from a generator inside it: a slow consumer would block all other threads.
 
     Args:
-        half: False for steps in float32 whatever the runtime, which must find float32 weights and inputs.
+        half: False for steps that always run in float32; their weights and inputs must be float32.
     """
     # Matrix products in half precision, norms and sums in float32.
     half = half and runtime.dtype != torch.float32

@@ -1,7 +1,7 @@
-"""Frozen dataclasses that cross a layer: model inputs, model outputs, and results.
+"""Frozen dataclasses for prompts, model inputs, model outputs and results.
 
-Sizes are always (height, width) in pixels. Boxes are (x_min, y_min, x_max, y_max) in pixels of the original image, the
-right and lower edges exclusive.
+Sizes are always (height, width) in pixels. Boxes are (x_min, y_min, x_max, y_max) in pixels of the original image; the
+right and lower edges are exclusive.
 """
 
 from __future__ import annotations
@@ -22,24 +22,29 @@ if TYPE_CHECKING:  # numpy outside, torch inside: readers of results need no tor
 
 @dataclass(frozen=True)
 class PixelSpec:
-    """How an image becomes the two tensors that a checkpoint reads.
+    """How an image becomes the two tensors that a checkpoint reads (official ``inference.py``).
 
-    The segmenter's copy is either stretched to a square (SAM-2, EfficientSAM) or resized by its longest
-    side and padded at the right and bottom after normalising (SAM); the encoder's copy is always stretched
-    (official ``inference.py``: ``sam_preprocess``, ``beit3_preprocess``).
+    The segmenter's copy is stretched to a square (SAM-2, EfficientSAM), or resized by its longest side, normalised and
+    padded at the right and bottom (SAM). The encoder's copy is always stretched to a square.
+
+    Attributes:
+        image_size: side of the segmenter's square, in pixels.
+        keep_aspect_ratio: True for SAM.
+        encoder_image_size: side of the encoder's square, in pixels.
+        mean, std: of the red, green and blue channel.
     """
 
     image_size: int
     keep_aspect_ratio: bool
     encoder_image_size: int = 224
-    # ImageNet statistics in 0..255, as SAM keeps them.
+    # ImageNet statistics for values in 0..255, as in SAM.
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """The sizes that bring masks back to the image they came from."""
+    """Sizes of an image before and after preparation, to restore masks to the original size."""
 
     original_size_hw: tuple[int, int]
     resized_size_hw: tuple[int, int]  # the image inside the segmenter's square, before padding
@@ -52,9 +57,9 @@ class ModelInput:
 
     Attributes:
         segmenter_pixels: float32 (1, 3, image_size, image_size), normalised.
-        encoder_pixels: float32 (1, 3, encoder_image_size, encoder_image_size) in -1..1; bicubic resizing may leave
-            that range a little.
-        geometry: for the way back to pixels.
+        encoder_pixels: float32 (1, 3, encoder_image_size, encoder_image_size), about -1..1: bicubic resizing may
+            slightly exceed the range.
+        geometry: sizes, to restore masks.
     """
 
     segmenter_pixels: torch.Tensor
@@ -64,12 +69,12 @@ class ModelInput:
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """The segmenter's features of B images; several prompts share one of them.
+    """The segmenter's features of B images. Several prompts may share one image.
 
     Attributes:
         image_embeddings: float32 (B, C, h, w), stride 16.
-        high_res_features: float32, SAM-2 only: (B, C/8, 4h, 4w) and (B, C/4, 2h, 2w), after the decoder's 1 x 1
-            convolutions; empty for the others.
+        high_res_features: for SAM-2, float32 (B, C/8, 4h, 4w) and (B, C/4, 2h, 2w), after the decoder's 1 x 1
+            convolutions; empty for other segmenters.
     """
 
     image_embeddings: torch.Tensor
@@ -90,10 +95,10 @@ class EncodedImage:
     """One image on the device, ready for any number of prompts.
 
     Attributes:
-        features: of the segmenter.
-        encoder_pixels: the multimodal encoder's copy, see :class:`ModelInput`.
-        geometry: for the way back to pixels.
-        guide: what a refinement needs of the image (:mod:`evfsam.refine.guided_filter`), or None.
+        features: the segmenter's features.
+        encoder_pixels: the encoder's copy, see :class:`ModelInput`.
+        geometry: sizes, to restore masks.
+        guide: an :class:`evfsam.refine.guided_filter.EdgeGuide`, or None if the checkpoint does not use the filter.
     """
 
     features: ImageFeatures
@@ -107,11 +112,11 @@ class MaskLogits:
     """The decoder's output for P prompts.
 
     Attributes:
-        low_res_masks: (P, h, w) logits at stride 4 of the segmenter's square; above 0 is inside.
-        iou_predictions: (P,) the decoder's own estimate of the mask's IoU, around 0..1.
-        object_score_logits: (P,) SAM-2's logit that the image shows the object; None from other segmenters.
-        mask_tokens: (P, C) SAM-2's output token of the chosen mask, from which the object pointer is made; None from
-            other segmenters.
+        low_res_masks: (P, h, w), logits at stride 4 of the segmenter's square; above 0 is inside.
+        iou_predictions: (P,), the IoU of the mask as the decoder predicts it, around 0..1.
+        object_score_logits: (P,), SAM-2's logit that the image shows the object; None from other segmenters.
+        mask_tokens: (P, C), SAM-2's output token of the mask, which the object pointer is made from; None from other
+            segmenters.
     """
 
     low_res_masks: torch.Tensor
@@ -120,7 +125,7 @@ class MaskLogits:
     mask_tokens: torch.Tensor | None = None
 
     def rows(self, indices: Sequence[int]) -> MaskLogits:
-        """The prompts at ``indices``, still as a batch."""
+        """A batch of the rows at ``indices``."""
         return MaskLogits(
             self.low_res_masks[indices],
             self.iou_predictions[indices],
@@ -129,7 +134,7 @@ class MaskLogits:
         )
 
     def replace_rows(self, indices: Sequence[int], others: MaskLogits) -> MaskLogits:
-        """A copy with the prompts at ``indices`` replaced by those of ``others``, in order."""
+        """A copy in which the rows of ``others`` replace the rows at ``indices``, in order."""
         parts = {}
         for name in ("low_res_masks", "iou_predictions", "object_score_logits", "mask_tokens"):
             part = getattr(self, name)
@@ -140,7 +145,7 @@ class MaskLogits:
 
 
 def join(batches: Sequence[MaskLogits]) -> MaskLogits:
-    """Several batches as one, in order."""
+    """Several batches as one, in the same order."""
     import torch
 
     scores = [batch.object_score_logits for batch in batches if batch.object_score_logits is not None]
@@ -181,14 +186,14 @@ class SpatialPrompt:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """The answer to one prompt on one image.
+    """The result for one prompt on one image.
 
     Attributes:
         prompt: the text as the user wrote it.
         mask_logits: float32 (H, W) at the image's own size; above 0 is inside.
         score: predicted IoU of the mask, 0..1.
-        presence: probability that the image shows the thing, 0..1; None if the segmenter does not tell. Published
-            checkpoints were not trained for it on text.
+        presence: probability that the image shows what the prompt names, 0..1; None if the segmenter does not predict
+            it. Published checkpoints were not trained to predict it for texts.
         warnings: sentences for the user, for example about an unknown word.
     """
 
@@ -216,14 +221,14 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class VideoPrompt:
-    """What to track, said on one frame of a clip: by text, by points and a box, or by both.
+    """A prompt for one object on one frame of a clip: a text, points and a box, or both.
 
-    The first prompt of an object starts its track; later ones correct it.
+    The first prompt of an object starts its track. Later prompts correct it.
 
     Attributes:
-        object_id: which object; any integer.
-        text: may be empty where there are points or a box.
-        frame_index: the frame that the prompt speaks of, counted from the clip's first.
+        object_id: any integer; prompts of one object have the same.
+        text: may be empty if there are points or a box.
+        frame_index: the frame of the prompt; the first frame of the clip is 0.
         spatial: points and a box in pixels of that frame, or None.
     """
 
@@ -235,28 +240,28 @@ class VideoPrompt:
 
 @dataclass(frozen=True, kw_only=True)
 class TrackedObject(Segmentation):
-    """One object on one frame; ``prompt`` is the text that named it.
+    """One object on one frame. ``prompt`` is its first text, or "object" and its id.
 
     Attributes:
-        object_id: as in the :class:`VideoPrompt` that started it.
+        object_id: as in its :class:`VideoPrompt`.
     """
 
     object_id: int
 
     @cached_property
     def visible(self) -> bool:
-        """False where the object is hidden, outside the frame, or lost: then the mask is empty."""
+        """False if the mask is empty: the object is hidden, outside the frame, or lost."""
         return bool(self.mask.any())
 
 
 @dataclass(frozen=True)
 class TrackedFrame:
-    """One frame of a clip with every object that is tracked there.
+    """One frame of a clip with all tracked objects.
 
     Attributes:
-        index: counted from the clip's first frame.
-        image: uint8 (H, W, 3).
-        objects: in the order in which they were first prompted.
+        index: the first frame of the clip is 0.
+        image: uint8 (H, W, 3), RGB.
+        objects: in the order of their first prompts.
     """
 
     index: int

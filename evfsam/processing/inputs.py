@@ -1,4 +1,4 @@
-"""Images, points and boxes -> tensors. App, tracker, evaluation and training all make model inputs here."""
+"""Images, points and boxes -> tensors. App, tracker, evaluation and training all use these functions."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from evfsam.types import Geometry, ModelInput, PixelSpec, PointPrompt, SpatialPr
 
 
 def prepare(image: np.ndarray, spec: PixelSpec) -> ModelInput:
-    """Make both copies of an image that a checkpoint reads.
+    """Prepare an image for a checkpoint.
 
     Args:
-        image: uint8 (H, W, 3).
-        spec: how the checkpoint wants its pixels.
+        image: uint8 (H, W, 3), RGB.
+        spec: of the checkpoint.
 
-    Values equal the official ``inference.py`` (``sam_preprocess``, ``beit3_preprocess``).
+    Values equal those of the official ``inference.py`` (``sam_preprocess``, ``beit3_preprocess``).
     """
     pixels, resized_size_hw = segmenter_pixels(image, spec)
     input_size_hw = (spec.image_size, spec.image_size)
     geometry = Geometry(image.shape[:2], resized_size_hw, input_size_hw)
-    # Bicubic without antialias, as torchvision does it on tensors with antialias=None.
+    # Bicubic without antialiasing, as torchvision on tensors with antialias=None.
     size, encoder_pixels = spec.encoder_image_size, torch.from_numpy(np.array(image)).permute(2, 0, 1).unsqueeze(0)
     encoder_pixels = F.interpolate(encoder_pixels.float() / 255, (size, size), mode="bicubic") * 2 - 1
     return ModelInput(pixels, encoder_pixels, geometry)
 
 
 def segmenter_pixels(image: np.ndarray, spec: PixelSpec) -> tuple[torch.Tensor, tuple[int, int]]:
-    """The segmenter's copy, float32 (1, 3, image_size, image_size), normalised; its (height, width) without padding.
+    """The segmenter's copy, float32 (1, 3, image_size, image_size), normalised, and its unpadded (height, width).
 
-    With ``keep_aspect_ratio`` the longest side is resized to ``image_size`` (segment-anything ``ResizeLongestSide``,
-    which rounds half up).
+    With ``keep_aspect_ratio`` the longest side becomes ``image_size`` (segment-anything ``ResizeLongestSide``, which
+    rounds half up).
     """
     size, height, width = spec.image_size, spec.image_size, spec.image_size
     if spec.keep_aspect_ratio:
@@ -54,9 +54,9 @@ def segmenter_pixels(image: np.ndarray, spec: PixelSpec) -> tuple[torch.Tensor, 
 def prepare_spatial(
     spatial: SpatialPrompt, geometry: Geometry, device: torch.device | str = "cpu"
 ) -> tuple[tuple[torch.Tensor, torch.Tensor] | None, torch.Tensor | None]:
-    """Points and a box in image pixels -> ``points`` and ``boxes`` for :meth:`EvfSam.decode`, for one prompt.
+    """Points and a box of one prompt, in image pixels -> ``points`` and ``boxes`` for :meth:`EvfSam.decode`.
 
-    Returns (points, boxes): points is None or (float32 (1, N, 2), int64 (1, N)); boxes is None or float32 (1, 4).
+    Returns (points, boxes). Points are None, or float32 (1, N, 2) and int64 (1, N). Boxes are None or float32 (1, 4).
     """
     height, width = geometry.original_size_hw
     scale = torch.tensor([geometry.resized_size_hw[1] / width, geometry.resized_size_hw[0] / height])
@@ -71,7 +71,10 @@ def prepare_spatial(
 
 
 def spatial_prompts(points, boxes, count: int, size_hw: tuple[int, int]) -> list[SpatialPrompt | None]:
-    """Points and boxes of ``count`` prompts, checked, joined per prompt. Raises InputError."""
+    """Check the points and boxes of ``count`` prompts and join them, one :class:`SpatialPrompt` or None per prompt.
+
+    Raises InputError for wrong types, wrong values and places outside the image.
+    """
     found: list[SpatialPrompt | None] = []
     points = [None] * count if points is None else points
     boxes = [None] * count if boxes is None else boxes

@@ -1,4 +1,4 @@
-"""Mask logits -> pixels of the original image: the one way back."""
+"""Mask logits -> pixels of the original image."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from evfsam.types import Geometry
 
 
 def restore(low_res_masks: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """Bring logits back to the image: (P, h, w) -> float32 (P, H, W).
+    """Resize logits to the original image: (P, h, w) -> float32 (P, H, W).
 
-    Logits are interpolated, not masks, so that edges stay smooth. For SAM, whose input is padded, this goes by way of
-    the segmenter's square, from which the padding is cut (segment-anything ``postprocess_masks``); for the others it
-    is one step (official ``evf_sam2.py``).
+    SAM's input is padded: logits are first resized to the segmenter's square and the padding is cut off
+    (segment-anything ``postprocess_masks``). For other segmenters it is one step (official ``evf_sam2.py``).
     """
     masks = low_res_masks.float().unsqueeze(1)
     if geometry.resized_size_hw != geometry.input_size_hw:

@@ -1,4 +1,4 @@
-"""Prompts -> token ids, the same for app, training and evaluation."""
+"""Text prompts -> token ids. App, evaluation and training all use these functions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _QUOTES = str.maketrans(
     | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\u2039\u203a\u300a\u300b", '"')
     | dict.fromkeys("\u300c\u300d\u300e\u300f\u301d\u301e\u301f\uff02", '"')
 )
-_AROUND = ' ".,;:*-\u2013\u2014\u2022\u00b7\u2026\u3001\u3002'  # marks that belong to the sentence around a prompt
+_AROUND = ' ".,;:*-\u2013\u2014\u2022\u00b7\u2026\u3001\u3002'  # marks that are no part of a prompt
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TextInput:
     Attributes:
         token_ids: int64 (P, L), padded at the right.
         padding_mask: bool (P, L), True where padded.
-        cut: one flag per prompt: it was longer than the checkpoint reads and lost its end.
+        cut: one flag per prompt, True if it was too long and its end was cut off.
     """
 
     token_ids: torch.Tensor
@@ -42,15 +42,15 @@ class TextInput:
 
 
 def clean_prompt(prompt: str) -> str:
-    """One prompt as the model reads it. Cleaning it again changes nothing.
+    """The prompt in the form that the model reads. Cleaning it again changes nothing.
 
-    - Full-width and other compatibility letters become plain ones (NFKC), curly quotation marks become straight.
-    - Characters that cannot be seen are removed, such as soft hyphens; white space becomes single spaces.
-    - Quotation marks around the prompt are removed, and so are full stops, commas, colons and list marks.
-    - "[Semantic]:sky" becomes "[semantic] sky", the form of training.
-    - Case stays, and so do marks inside the prompt and "!" and "?" at its end.
+    - Full-width and other compatibility letters become plain ones (NFKC). Curly quotation marks become straight.
+    - Invisible characters, such as soft hyphens, are removed. White space becomes single spaces.
+    - Quotation marks, full stops, commas, colons and list marks around the prompt are removed.
+    - "[Semantic]:sky" becomes "[semantic] sky", the form used in training.
+    - Case, marks inside the prompt, and "!" and "?" at its end stay.
 
-    Raises InputError if no letter or digit is left, and for what :func:`evfsam.values.prompt_text` refuses.
+    Raises InputError if no letter or digit is left, or if :func:`evfsam.values.prompt_text` refuses the prompt.
     """
     if isinstance(prompt, str) and len(prompt) <= values.MAX_PROMPT_CHARACTERS and _CLEAN.fullmatch(prompt):
         return prompt
@@ -70,7 +70,7 @@ def _visible(character: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """Text with single spaces, without the marks around it."""
+    """The text with single spaces and without marks around it."""
     words, before = " ".join(text.split()), None
     while words != before:
         before, words = words, words.strip(_AROUND)
@@ -80,12 +80,12 @@ def _bare(text: str) -> str:
 
 
 def tokenize(tokenizer, prompts: Sequence[str], text_positions: int) -> TextInput:
-    """Tokenize cleaned prompts. A prompt with marks that the tokenizer does not know is read without its marks.
+    """Tokenize cleaned prompts. If a prompt has marks that the tokenizer does not know, its marks are left out.
 
     Args:
-        tokenizer: the checkpoint's own, from ``checkpoints.load_tokenizer``.
+        tokenizer: of the checkpoint, from ``checkpoints.load_tokenizer``.
         prompts: from :func:`clean_prompt`.
-        text_positions: the encoder's table of positions; two of them are never used.
+        text_positions: length of the encoder's table of positions; two of them are unused.
     """
     longest = text_positions - 2
     rows, cut = [], []
@@ -109,7 +109,7 @@ def _without_marks(prompt: str) -> str:
 
 
 def unknown_words(prompt: str, vocabulary: Collection[str] | None) -> tuple[str, ...]:
-    """The words of a cleaned prompt that a checkpoint never learned, in order; none if it keeps no word list."""
+    """The words of a cleaned prompt that are not in the vocabulary, in order; none without a vocabulary."""
     if not vocabulary:
         return ()
     words = (word.lower() for word in WORD.findall(prompt.removeprefix(SEMANTIC_PREFIX)))
