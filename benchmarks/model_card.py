@@ -5,7 +5,8 @@
 
 The reports that ``evaluate --json`` wrote are kept in ``scores.json`` beside the weights, one per data set and set of
 probes; a new report replaces the old one. The card's table is written anew between its two marks. The text around the
-table is written by hand. ``--picture`` also draws successes and failures on scenes that no training command reaches.
+table is written by hand. ``--picture`` also draws successes and failures on scenes that no training command reaches,
+or on the photographs of ``--data`` and ``--root`` that may be passed on; ``CREDITS.md`` then names their authors.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import argparse
 import json
 from pathlib import Path
 
+from evfsam.data.registry import open_dataset
+from evfsam.data.sample import Dataset
 from evfsam.data.scenes import TEST
 from evfsam.data.scenes.dataset import SceneDataset
 from evfsam.evaluation.contact_sheet import COLUMNS, answer_again, contact_sheet, worst_records
@@ -31,7 +34,7 @@ COLUMN_PROBES = {
     "constant_mask": "constant mask",
 }
 UNSEEN = "no_rejection"  # what swapped_image is compared with: the column shows the change
-PICTURE_SCENES, GOOD_IOU = 12, 0.85
+PICTURE_SCENES, GOOD_IOU, SHOWN = 12, 0.85, 6
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -39,6 +42,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("name", help="of a bundled checkpoint")
     parser.add_argument("reports", type=Path, nargs="*", help="what evaluate --json wrote")
     parser.add_argument("--picture", action="store_true", help="draw examples.jpg anew")
+    parser.add_argument("--data", help="for the picture: a data set of photographs, for example coco:held-out")
+    parser.add_argument("--root", type=Path, help="its folder")
     parser.add_argument("--folder", type=Path, default=CHECKPOINTS, help="of the checkpoints")
     args = parser.parse_args(argv)
     folder = args.folder / args.name
@@ -49,7 +54,13 @@ def main(argv: list[str] | None = None) -> None:
     card = folder / "README.md"
     card.write_text(with_table(card.read_text(encoding="utf-8"), table(reports)), encoding="utf-8")
     if args.picture:
-        picture(Predictor.from_pretrained(folder)).save(folder / "examples.jpg", quality=85)
+        predictor = Predictor.from_pretrained(folder)
+        if args.data:
+            sheet, credits = picture_of_photographs(predictor, open_dataset(args.data, args.root))
+            (folder / "CREDITS.md").write_text(credits, encoding="utf-8")
+        else:
+            sheet = picture(predictor)
+        sheet.save(folder / "examples.jpg", quality=85)
     print(card)
 
 
@@ -104,6 +115,21 @@ def picture(predictor: Predictor):
     records = list(evaluate(predictor, scenes).records)
     chosen = _first_of_each_kind(records)[:COLUMNS] + worst_records(records, COLUMNS)
     return contact_sheet(list(answer_again(predictor, scenes, chosen, lower_case=False)))
+
+
+def picture_of_photographs(predictor: Predictor, dataset: Dataset):
+    """Six of the best answers above six of the worst, one per photograph that may be passed on, and their credits."""
+    samples = [sample for sample in dataset if sample.facts["credit"]]
+    records = [record for record in evaluate(predictor, samples).records if record.answerer == "model"]
+    best, seen = [], set()
+    for record in sorted(records, key=lambda record: -record.counts.iou):
+        if record.counts.target and record.index not in seen and len(best) < SHOWN:
+            best.append(record)
+            seen.add(record.index)
+    chosen = best + worst_records([record for record in records if record.index not in seen], SHOWN)
+    lines = [f"{n}. {samples[record.index].facts['credit']}" for n, record in enumerate(chosen, 1)]
+    sheet = contact_sheet(list(answer_again(predictor, samples, chosen, lower_case=False)))
+    return sheet, "The photographs in examples.jpg, from COCO (cocodataset.org):\n\n" + "\n".join(lines) + "\n"
 
 
 def _first_of_each_kind(records: list[Record]) -> list[Record]:

@@ -20,7 +20,8 @@ class CocoDataset:
     """The photographs of one split.
 
     Each is asked for the categories and the stuff that it shows, by phrases that name one thing, and for categories
-    that it does not show. Categories annotated as a crowd are left out.
+    that it does not show. Categories annotated as a crowd are left out. ``sample.facts["credit"]`` names the author
+    of a photograph that may be passed on; it is empty for the others.
     """
 
     def __init__(self, photographs: list[Photograph], split: str):
@@ -49,4 +50,4 @@ class CocoDataset:
         absent = photograph.absent()
         for number, category in enumerate(rng.sample(absent, min(ABSENT_PROMPTS, len(absent)))):
             prompts.append(Prompt((PREFIX if number % 2 == 0 else "the ") + category, nothing, ABSENT))
-        return Sample(str(photograph.image_id), image, tuple(prompts))
+        return Sample(str(photograph.image_id), image, tuple(prompts), {"credit": photograph.credit})

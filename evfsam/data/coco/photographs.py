@@ -19,6 +19,8 @@ from evfsam.data.coco.words import stuff_word
 from evfsam.data.files import read_panoptic_ids
 from evfsam.errors import InputError
 
+# Of COCO's licences, those under which a photograph may be passed on, changed or not, if its author is credited.
+FREE_LICENCES = {4: "CC BY 2.0", 5: "CC BY-SA 2.0", 7: "no known copyright restrictions"}
 ANNOTATION_FILES = ("instances.json", "person_keypoints.json")
 HELD_OUT_EVERY = 5
 
@@ -57,6 +59,7 @@ class Photograph:
         path: the image file.
         instances: every annotated thing; crowds are not among them.
         crowds: categories of which some are annotated as a crowd only.
+        credit: the author's page and the licence's name, if the licence lets anyone pass it on; else "".
         stuff: word -> run-length encoded mask; empty if the photograph has no panoptic annotation.
         categories: the categories of which every thing is annotated. One that is not among ``instances`` is absent.
     """
@@ -66,6 +69,7 @@ class Photograph:
     instances: tuple[Instance, ...]
     crowds: frozenset[str]
     categories: tuple[str, ...]
+    credit: str = ""
     stuff: dict[str, dict] = field(default_factory=dict)
 
     def image(self) -> np.ndarray:
@@ -110,12 +114,18 @@ def read_photographs(root: Path, held_out: bool) -> list[Photograph]:
                     ),
                     crowds=frozenset(names[a["category_id"]] for a in own if a.get("iscrowd")),
                     categories=tuple(names.values()),
+                    credit=_credit(entry),
                     stuff=stuff.get(entry["id"], {}),
                 )
             )
         return found
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{annotation_file} is damaged or not in COCO's format; copy it again.") from None
+
+
+def _credit(entry: dict) -> str:
+    licence = FREE_LICENCES.get(entry.get("license"))
+    return f"{entry['flickr_url']}, {licence}" if licence else ""
 
 
 def _run_lengths(segmentation, entry: dict) -> dict:
