@@ -46,9 +46,9 @@ def checked(path: Path) -> Iterator[None]:
 
 
 def as_text(value: Any) -> str:
-    """A prompt from a file. Raises TypeError, for :func:`checked`, if it is no text."""
+    """A value of a file that must be text. Raises TypeError, for :func:`checked`, if it is not."""
     if not isinstance(value, str):
-        raise TypeError(f"a prompt is {value!r}, which is no text")
+        raise TypeError(f"{value!r:.60} stands where a text belongs")
     return value
 
 

@@ -25,7 +25,7 @@ class GSEvalDataset:
         images: dict[str, list[tuple[str, dict]]] = {}
         for where, row in read_json_lines(self.path):
             with checked(self.path):
-                images.setdefault(row["image_path"], []).append((where, row))
+                images.setdefault(as_text(row["image_path"]), []).append((where, row))
         if not images:
             raise InputError(f"{self.path} is empty: copy it again.")
         self.images = list(images.items())

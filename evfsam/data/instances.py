@@ -35,7 +35,7 @@ class InstancesDataset:
         self.name, self.path, self.folders, self.kind, self.lenient = name, path, folders, kind, lenient
         facts = read_json(path)
         with checked(path):
-            self.categories = {c["id"]: c["name"] for c in facts["categories"]}
+            self.categories = {c["id"]: as_text(c["name"]) for c in facts["categories"]}
             own: dict[int, list[dict]] = {image["id"]: [] for image in facts["images"]}
             for annotation in facts["annotations"]:
                 own[annotation["image_id"]].append(annotation)

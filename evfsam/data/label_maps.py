@@ -8,6 +8,7 @@ import numpy as np
 
 from evfsam.data.coco.words import stuff_word
 from evfsam.data.files import (
+    as_text,
     checked,
     first_of,
     folder_of,
@@ -99,10 +100,11 @@ class PanopticDataset:
         self.images = first_of("COCO panoptic", root / folder)
         facts = read_json(self.path)
         with checked(self.path):
-            self.words = {c["id"]: c["name"] if c["isthing"] else stuff_word(c["name"]) for c in facts["categories"]}
+            names = {c["id"]: (as_text(c["name"]), c["isthing"]) for c in facts["categories"]}
+            self.words = {i: name if isthing else stuff_word(name) for i, (name, isthing) in names.items()}
             self.stuff = {self.words[c["id"]] for c in facts["categories"] if not c["isthing"]}
             self.files = {image["id"]: image["file_name"] for image in facts["images"]}
-            self.annotations = facts["annotations"]
+            self.annotations = list(facts["annotations"])
             if not self.annotations:
                 raise ValueError("it has no annotations")
 
@@ -113,11 +115,11 @@ class PanopticDataset:
         annotation = self.annotations[index]
         segments: dict[str, tuple[list[int], list[int]]] = {}  # word -> ids of segments, ids of crowds
         with checked(self.path):
-            name, file = str(annotation["image_id"]), self.files[annotation["image_id"]]
+            name, file = str(annotation["image_id"]), as_text(self.files[annotation["image_id"]])
             for segment in annotation["segments_info"]:
                 if word := self.words[segment["category_id"]]:
-                    segments.setdefault(word, ([], []))[bool(segment.get("iscrowd"))].append(segment["id"])
-            map_file = annotation["file_name"]
+                    segments.setdefault(word, ([], []))[bool(segment.get("iscrowd"))].append(int(segment["id"]))
+            map_file = as_text(annotation["file_name"])
         image = read_image(self.images / file)
         ids = read_panoptic_ids(self.maps / map_file, image.shape[:2])
         prompts = []

@@ -76,7 +76,7 @@ class ReferDataset:
         expressions: dict[int, list[Expression]] = {}
         with checked(refs_file):
             for ref in refs:
-                if in_split(ref["split"], split):
+                if in_split(as_text(ref["split"]), split):
                     expressions.setdefault(ref["image_id"], []).extend(_expressions(ref))
             splits = sorted({ref["split"] for ref in refs})
         if not expressions:

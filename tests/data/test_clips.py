@@ -124,7 +124,7 @@ def test_a_missing_or_broken_file_is_named(make, name, file, content, told, tmp_
         ([1], "damaged"),
         ({"dog": 5}, "damaged"),
         ({"dog": {"left": "the left dog"}}, "must be numbers"),
-        ({"dog": {"1": 5}}, "which is no text"),
+        ({"dog": {"1": 5}}, "where a text belongs"),
     ],
 )
 def test_phrases_that_do_not_fit_are_told(phrases, told, tmp_path):

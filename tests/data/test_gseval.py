@@ -36,7 +36,7 @@ def test_expressions_of_an_image(images, tmp_path):
     ("spoil", "told"),
     [
         ({"class_id": 9}, "no entry 9"),
-        ({"caption": None}, "which is no text"),
+        ({"caption": None}, "where a text belongs"),
         ({"segmentation": {"size": [9, 9], "counts": [81]}}, "line 1 of .* have the size"),
         ({"image_path": "other/2.jpg"}, "other/2.jpg, which is not there"),
     ],

@@ -113,7 +113,7 @@ def test_damaged_annotations_are_named(facts, told, tmp_path):
         ({"segmentation": [[1, 2]]}, "annotation 1 of .*instances_val2017.json"),
         ({"segmentation": {"size": [5, 5], "counts": [25]}}, "have the size"),
         ({"phrase": 5}, "instances_val2017.json is damaged"),
-        ({"phrase": [5]}, "which is no text"),
+        ({"phrase": [5]}, "where a text belongs"),
     ],
 )
 def test_a_damaged_annotation_is_named(spoil, told, tmp_path):

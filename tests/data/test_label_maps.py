@@ -32,6 +32,10 @@ def atr(tmp_path):
 
 @pytest.fixture
 def panoptic(tmp_path):
+    return write_panoptic(tmp_path)
+
+
+def write_panoptic(tmp_path):
     """Two things of one category, a crowd of it, two kinds of wall, and what has no word."""
     ids = np.zeros((*SIZE_HW, 3), np.uint8)
     segments = []
