@@ -179,9 +179,8 @@ class Predictor:
             may_reject: False on a frame that has no prompt: the memory decides alone whether the object is there.
         """
         if self.refiner:
-            text = prompt if text_only else None
-            one = masks.rows([row])
-            logits, presence = self.refiner.finish(one, encoded.geometry, encoded.guide, text, may_reject)
+            one, may_reject = masks.rows([row]), may_reject and text_only
+            logits, presence = self.refiner.finish(one, encoded.geometry, encoded.guide, may_reject)
         else:
             score = masks.object_score_logits
             presence = None if score is None else float(score[row].float().sigmoid())

@@ -12,12 +12,10 @@ import torch
 from PIL import Image
 
 import evfsam
-from evfsam.checkpoints.load import load_checkpoint
 from evfsam.data.scenes import make_scene, render
 from evfsam.errors import InputError
 from evfsam.predictor import Predictor
 from evfsam.refine.refinement import Refinement
-from evfsam.runtime import choose_runtime
 from evfsam.types import PointPrompt, SpatialPrompt, VideoPrompt
 from evfsam.video.tracker import VideoTracker
 from tests.random_model import CONFIG, SMALL_SAM, save_random_model
@@ -187,9 +185,8 @@ TEXTS = ["the red car", SKY, "the tree on the left"]
 @pytest.mark.parametrize("name", ["evf-sam2-tiny", "evf-sam-tiny"])
 def test_point_refinement_asks_again_for_one_object_and_keeps_its_presence(name, image):
     predictor = Predictor.from_pretrained(name, device="cpu")
-    kept = {"reject_below": None, "remove_components": False}
-    once = refined(predictor, point_refinement=False, **kept).segment(image, TEXTS)
-    twice = refined(predictor, point_refinement=True, **kept).segment(image, TEXTS)
+    once = refined(predictor, point_refinement=False, reject_below=None).segment(image, TEXTS)
+    twice = refined(predictor, point_refinement=True, reject_below=None).segment(image, TEXTS)
     np.testing.assert_allclose(twice[1].mask_logits, once[1].mask_logits, atol=1e-4)
     for i in (0, 2):
         assert not np.allclose(twice[i].mask_logits, once[i].mask_logits, atol=1e-3)
@@ -203,11 +200,9 @@ def test_an_object_with_a_point_is_not_asked_for_again(bundled, image):
 
 
 @pytest.fixture(scope="module")
-def fragments(tmp_path_factory) -> Predictor:
-    """Random weights mask many components at once; this predictor removes the small ones."""
-    folder = save_random_tracker(tmp_path_factory.mktemp("fragments") / "tiny")
-    loaded = Predictor(load_checkpoint(folder), choose_runtime("cpu"))
-    return loaded.with_refinement(Refinement(remove_components=True))
+def tracking(tmp_path_factory) -> Predictor:
+    folder = save_random_tracker(tmp_path_factory.mktemp("tracking") / "tiny")
+    return Predictor.from_pretrained(folder, device="cpu").with_refinement(Refinement(guided_filter=True))
 
 
 @pytest.fixture(scope="module")
@@ -215,26 +210,11 @@ def noise():
     return np.random.default_rng(0).integers(0, 256, (36, 48, 3), np.uint8)
 
 
-class TestComponents:
-    @pytest.mark.parametrize("prompt", ["the red car", "[Semantic]car"])
-    def test_removed_from_answers_to_text(self, fragments, noise, prompt):
-        (before,) = fragments.with_refinement(Refinement()).segment(noise, [prompt])
-        (after,) = fragments.segment(noise, [prompt])
-        assert 0 < after.mask.sum() < before.mask.sum() and not (after.mask & ~before.mask).any()
-
-    @pytest.mark.parametrize("prompt", ["the red car", "[semantic] car"])
-    def test_kept_where_a_point_was_set(self, fragments, noise, prompt):
-        point = [PointPrompt(np.array([[20.0, 12.0]]), np.array([1]))]
-        (before,) = fragments.with_refinement(Refinement()).segment(noise, [prompt], point)
-        (after,) = fragments.segment(noise, [prompt], point)
-        np.testing.assert_array_equal(after.mask_logits, before.mask_logits)
-
-
-def test_a_frame_is_finished_as_an_image_is(fragments, noise):
+def test_a_frame_is_finished_as_an_image_is(tracking, noise):
     spatial = SpatialPrompt(PointPrompt(np.array([[20.0, 12.0]]), np.array([1])))
     prompts = [VideoPrompt(1, "the red car"), VideoPrompt(2, "[semantic] car"), VideoPrompt(3, "a dog", 0, spatial)]
-    still = fragments.segment(noise, [p.text for p in prompts], [p.spatial and p.spatial.points for p in prompts])
-    tracker = VideoTracker(fragments)
+    still = tracking.segment(noise, [p.text for p in prompts], [p.spatial and p.spatial.points for p in prompts])
+    tracker = VideoTracker(tracking)
     for frame in (tracker.preview(noise, prompts), next(iter(tracker.track([noise] * 2, prompts)))):
         for image_answer, frame_answer in zip(still, frame.objects, strict=True):
             np.testing.assert_allclose(frame_answer.mask_logits, image_answer.mask_logits, atol=1e-4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -19,28 +18,21 @@ class Refinement:
             Only for checkpoints that were trained on absent prompts.
         point_refinement: decode a referring prompt a second time, with a point inside the first mask.
         guided_filter: align outlines with the image's edges (He, Sun, Tang, arXiv 1505.00996).
-        iou_shift: how far logits move to the threshold of the best expected IoU, 0 (not at all) to 1 (Lipton et al.,
-            arXiv 1402.1892).
-        remove_components: remove small connected components from masks of text prompts.
     """
 
     reject_below: float | None = None
     point_refinement: bool = False
     guided_filter: bool = False
-    iou_shift: float = 0.0
-    remove_components: bool = False
 
     def __post_init__(self):
         """Raises ValueError for a value of a wrong type or out of range."""
-        for name in ("point_refinement", "guided_filter", "remove_components"):
+        for name in ("point_refinement", "guided_filter"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}: {shown(getattr(self, name))}; write true or false")
-        for name, optional in (("reject_below", True), ("iou_shift", False)):
-            value = getattr(self, name)
-            if value is None and optional:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-                raise ValueError(f"{name}: {shown(value)}; write a number from 0 to 1")
+        value = self.reject_below
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (number and 0 <= value <= 1):
+            raise ValueError(f"reject_below: {shown(value)}; write a number from 0 to 1")
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Refinement:
@@ -67,35 +59,18 @@ class Refinement:
         return self.reject_below is not None and presence is not None and presence < self.reject_below
 
 
-# Checkpoints older than the entry "refinement" have five entries instead.
+# Checkpoints older than the entry "refinement" have these entries instead.
 _OLDER_NAMES = {
     "reject_below": "presence_threshold",
     "point_refinement": "self_prompts",
     "guided_filter": "follows_edges",
-    "iou_shift": "iou_thresholds",
-    "remove_components": "drops_strays",
 }
 
 
 def _from_older_entries(refinement: type[Refinement], config: Mapping[str, Any]) -> Refinement:
     values = {name: config[older] for name, older in _OLDER_NAMES.items() if config.get(older) is not None}
-    if isinstance(values.get("iou_shift"), bool):  # how it was written before it became a number
-        values["iou_shift"] = float(values["iou_shift"])
     try:
         return refinement(**values)
     except ValueError as error:
         name, _, words = str(error).partition(":")
         raise ValueError(f"{_OLDER_NAMES[name]}:{words}") from None
-
-
-def iou_optimal_shift(iou: float, smallest: float = 0.3) -> float:
-    """How much to add to logits for the best expected IoU; 0 or more.
-
-    The best threshold on a probability is half of the Dice score that it leads to (arXiv 1402.1892). For an IoU of s
-    this is s / (1 + s), whose logit is log s.
-
-    Args:
-        iou: predicted IoU, around 0..1.
-        smallest: lower predictions are unreliable and are raised to this value.
-    """
-    return -math.log(min(max(iou, smallest), 1.0))

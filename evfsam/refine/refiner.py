@@ -9,11 +9,10 @@ import numpy as np
 import torch
 
 from evfsam.processing.masks import restore
-from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, unknown_words
-from evfsam.refine.components import remove_small_components
+from evfsam.processing.text import SEMANTIC_PREFIX, unknown_words
 from evfsam.refine.guided_filter import EdgeGuide, filter_masks, make_guide
 from evfsam.refine.point_refinement import interior_points
-from evfsam.refine.refinement import Refinement, iou_optimal_shift
+from evfsam.refine.refinement import Refinement
 from evfsam.refine.rejection import presence_logits
 from evfsam.refine.synonyms import map_to_vocabulary
 from evfsam.types import Geometry, MaskLogits
@@ -89,27 +88,19 @@ class Refiner:
         return float(presence_logits(masks)[0].sigmoid())
 
     def finish(
-        self, masks: MaskLogits, geometry: Geometry, guide: EdgeGuide | None, text: str | None, may_reject: bool
+        self, masks: MaskLogits, geometry: Geometry, guide: EdgeGuide | None, may_reject: bool
     ) -> tuple[np.ndarray, float | None]:
         """Mask logits (one row) -> refined logits at the image's size, float32 (H, W), and the presence.
 
-        Args:
-            text: the prompt if it was a text alone. None with points or a box: then any component may be meant, and
-                all are kept.
-            may_reject: whether a low presence empties the mask.
+        ``may_reject``: whether a low presence empties the mask.
         """
         presence = self.presence(masks)
-        if text is not None and may_reject and self.refinement.rejects(presence):
+        if may_reject and self.refinement.rejects(presence):
             return np.full(geometry.original_size_hw, ABSENT_LOGIT, np.float32), presence
         if guide is not None:
             logits = filter_masks(masks.low_res_masks, guide)[0]
         else:
             logits = restore(masks.low_res_masks, geometry)[0].cpu().numpy()
-        if self.refinement.iou_shift:
-            logits += np.float32(self.refinement.iou_shift * iou_optimal_shift(float(masks.iou_predictions[0])))
-        if text is not None and self.refinement.remove_components:
-            one_object = not clean_prompt(text).startswith(SEMANTIC_PREFIX)
-            logits = remove_small_components(logits, "largest" if one_object else "hysteresis")
         return logits, presence
 
 

@@ -79,9 +79,7 @@ FROZEN_SEGMENTER = {"masks": 1.0, "grounding": 0.3, "corrections": 0.5}
 
 # Of a small model: so few cells a side cut corners, so little training with words leaves outlines to points, and it
 # wavers between things and takes pieces of several. The presence to reject below is chosen when it is saved.
-SMALL_MODEL = Refinement(
-    reject_below=0.5, point_refinement=True, guided_filter=True, iou_shift=1.0, remove_components=True
-)
+SMALL_MODEL = Refinement(reject_below=0.5, point_refinement=True, guided_filter=True)
 
 COARSE = {"image_size": 256, "encoder_size": 128, "encoder_layers": 5}  # quicker to learn from, at first
 TINY_STAGES = (
@@ -278,7 +276,7 @@ EVF_SAM2_TINY_PHOTO = Recipe(
     continues="evf-sam2-tiny",
     # On photographs it doubts too much, and all the way masks of small things grew too large; tried on validation
     # scenes and photographs: 0, 0.3, 0.5, 0.7, 1.
-    refinement=replace(SMALL_MODEL, iou_shift=0.35),
+    refinement=SMALL_MODEL,
 )
 
 # ImageNet features in the segmenter and, with the same weights, under the multimodal encoder; they stay as they are.
@@ -339,5 +337,5 @@ EVF_SAM2_TINY_COCO = Recipe(
     sources=(Source("coco:composed"),),
     vocabulary=COCO_VOCABULARY,
     varied=0.3,
-    refinement=replace(SMALL_MODEL, iou_shift=0.35),
+    refinement=SMALL_MODEL,
 )

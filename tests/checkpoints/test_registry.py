@@ -125,7 +125,7 @@ def test_a_copy_of_a_published_checkpoint_keeps_its_abilities(tmp_path):
     [
         ({}, Refinement()),
         ({"refinement": {"reject_below": 0.5, "guided_filter": True}}, Refinement(0.5, guided_filter=True)),
-        ({"presence_threshold": 0.5, "iou_thresholds": True}, Refinement(0.5, iou_shift=1.0)),
+        ({"presence_threshold": 0.5, "self_prompts": True}, Refinement(0.5, point_refinement=True)),
     ],
 )
 def test_the_refinement_comes_from_the_config(written, read, tmp_path):
