@@ -77,7 +77,7 @@ def test_a_folder_without_a_pack_is_refused(tmp_path, folder):
     facts = json.loads((folder / "prompts.json").read_text())
     (tmp_path / "labels.json").write_text((folder / "labels.json").read_text())
     (tmp_path / "prompts.json").write_text(json.dumps(facts))
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is not there"):
         read_photo(read_pack(tmp_path).photos["train"][0])
 
 

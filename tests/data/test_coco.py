@@ -130,5 +130,5 @@ def test_damaged_annotations_are_one_sentence(tmp_path, text):
 def test_a_missing_photograph_is_one_sentence(root):
     dataset = CocoDataset(read_photographs(root, held_out=True), "held-out")
     dataset.photographs[0].path.unlink()
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is not there"):
         dataset[0]

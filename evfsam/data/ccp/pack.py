@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from evfsam.data.files import read_image, read_label_map
 from evfsam.errors import InputError
 
 SPLITS = ("train", "val")
@@ -80,13 +80,6 @@ def read_pack(folder: Path) -> Pack:
 
 
 def read_photo(photo: Photo) -> tuple[np.ndarray, np.ndarray]:
-    """Image, uint8 (H, W, 3), RGB, and label map, uint8 (H, W). Raises InputError if a file cannot be read."""
-    try:
-        image = np.asarray(Image.open(photo.image, formats=["JPEG"]).convert("RGB"))
-        label_map = np.asarray(Image.open(photo.labels, formats=["PNG"]))
-    except (OSError, UnidentifiedImageError):
-        place = photo.image.parent
-        raise InputError(f"Photograph {photo.identity} cannot be read from {place}: make the pack again.") from None
-    if label_map.shape != image.shape[:2]:
-        raise InputError(f"{photo.labels} and its image have different sizes: make the pack again.")
-    return image, label_map
+    """Image, uint8 (H, W, 3), RGB, and label map, uint8 (H, W). Raises InputError if a file is missing or damaged."""
+    image = read_image(photo.image)
+    return image, read_label_map(photo.labels, image.shape[:2])

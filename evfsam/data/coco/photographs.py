@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as coco_mask
 
 from evfsam.data.coco.words import stuff_word
-from evfsam.data.files import read_panoptic_ids
+from evfsam.data.files import read_image, read_panoptic_ids
 from evfsam.errors import InputError
 
 # Of COCO's licences, those under which a photograph may be passed on, changed or not, if its author is credited.
@@ -74,11 +73,7 @@ class Photograph:
 
     def image(self) -> np.ndarray:
         """uint8 (H, W, 3). Raises InputError if the file is missing or damaged."""
-        try:
-            with Image.open(self.path) as file:
-                return np.asarray(file.convert("RGB"))
-        except (OSError, UnidentifiedImageError):
-            raise InputError(f"{self.path} cannot be read; copy the photographs again.") from None
+        return read_image(self.path)
 
     def absent(self) -> list[str]:
         """The categories that the photograph certainly does not show."""
