@@ -27,4 +27,4 @@ def interior_point(mask: np.ndarray) -> tuple[int, int]:
 def mask_iou(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection over union of two masks, bool (H, W); 1 if both are empty."""
     union = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / union if union else 1.0
+    return float(np.count_nonzero(a & b) / union) if union else 1.0

@@ -1,4 +1,4 @@
-"""Device, precision and lock of the models. No other file chooses a device or a dtype."""
+"""Where a model runs: its device, its precision, and one forward pass at a time."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Tracking: propagate (one direction, frame by frame), tracker (both directions), bidirectional (in display order)."""
+"""Tracking: propagate (one direction), tracker (both directions), bidirectional (both, in display order)."""

@@ -1,7 +1,7 @@
-"""A clip's frames with all tracked objects, in display order.
+"""Tracks in both directions and yields the frames in display order, with all objects.
 
-The backward pass yields the last frame first. Its masks wait here, as run lengths in an unnamed temporary file,
-until the forward pass reaches their frames.
+The backward pass yields the last frame first. Its masks are stored as run lengths in a temporary file until the
+forward pass reaches their frames.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ from evfsam.media.export import decode_rle, encode_rle
 from evfsam.types import TrackedFrame, TrackedObject, VideoPrompt
 from evfsam.video.tracker import Direction, Frames, VideoTracker, check_prompts
 
-SURE = 10.0  # the logit that a mask's pixels get when only the mask was kept
+STORED_LOGIT = 10.0  # of the pixels of a stored mask, whose logits were not stored
 
 
 @dataclass(frozen=True)
 class TrackingStep:
-    """One step of the work.
+    """One processed frame.
 
     Attributes:
-        frame: with all objects that are known on it by now.
-        in_order: True on the way forward, on which each frame of the clip comes once; False for previews of
-            the way back.
-        done: steps so far, this one included.
-        total: of the whole work; None if the length of the clip is not known.
+        frame: the frame with all objects known so far.
+        in_order: True in the forward pass, which yields each frame once; False for previews from the backward pass.
+        done: number of steps so far, including this one.
+        total: number of all steps; None if the length of the clip is unknown.
     """
 
     frame: TrackedFrame
@@ -48,9 +47,9 @@ def track_in_order(
     allow_overlap: bool = True,
     redetect: bool = True,
 ) -> Iterator[TrackingStep]:
-    """Track objects through a clip; arguments and errors as of :meth:`evfsam.video.tracker.VideoTracker.track`.
+    """Track objects through a clip. Arguments and errors as in :meth:`evfsam.video.tracker.VideoTracker.track`.
 
-    An object that was met on the way back keeps its mask there, but no logits: they are +10 and -10.
+    An object from the backward pass has its mask, but not its logits: they are +10 and -10.
     """
     checked = check_prompts(prompts)
     count = len(frames) if isinstance(frames, Sized) else None
@@ -71,20 +70,20 @@ def _untracked(frames: Frames) -> Iterator[TrackedFrame]:
 def _in_order(back: Iterator[TrackedFrame], forth: Iterator[TrackedFrame], total: int | None) -> Iterator[TrackingStep]:
     done = 0
     with tempfile.TemporaryFile() as file:
-        shelf = _Shelf(file)
+        stored = _StoredFrames(file)
         for frame in back:
             done += 1
-            shelf.put(frame)
+            stored.put(frame)
             yield TrackingStep(frame, False, done, total)
         for frame in forth:
             done += 1
             known = {o.object_id for o in frame.objects}
-            before = tuple(o for o in shelf.take(frame.index) if o.object_id not in known)
+            before = tuple(o for o in stored.take(frame.index) if o.object_id not in known)
             yield TrackingStep(replace(frame, objects=before + frame.objects), True, done, total)
 
 
-class _Shelf:
-    """Tracked objects by frame, on disk; 8 bytes a frame in memory."""
+class _StoredFrames:
+    """The objects of the backward pass, on disk. Each frame takes 8 bytes of memory."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
@@ -106,7 +105,7 @@ class _Shelf:
 
 
 def _object(object_id, prompt, score, presence, warnings, rle) -> TrackedObject:
-    logits = np.where(decode_rle(rle), np.float32(SURE), np.float32(-SURE))
+    logits = np.where(decode_rle(rle), np.float32(STORED_LOGIT), np.float32(-STORED_LOGIT))
     return TrackedObject(
         prompt=prompt,
         mask_logits=logits,

@@ -1,4 +1,4 @@
-"""One pass through a clip in one direction: frame by frame, all objects together."""
+"""Tracks all objects through a clip in one direction, frame by frame."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from evfsam.geometry import mask_iou
 from evfsam.modeling.segmenters.sam2_memory import FrameFeatures, MemoryBank, Sam2Memory, hide_absent, object_scores
 from evfsam.predictor import Predictor
 from evfsam.processing.inputs import prepare, prepare_spatial, spatial_prompts
 from evfsam.runtime import model_step
 from evfsam.types import EncodedImage, MaskLogits, TrackedObject, VideoPrompt, join
 
-SAME_OBJECT = 0.3  # IoU from which detection and memory mean the same object
+SAME_OBJECT = 0.3  # from this IoU on, the detection and the memory show the same object
 
 
 @dataclass
 class Group:
-    """Objects that share their prompted frames: the rows of one memory bank."""
+    """Objects that were prompted on the same frames. They are the rows of one memory bank."""
 
     object_ids: list[int]
     bank: MemoryBank
@@ -43,15 +44,15 @@ class ObjectMasks:
 class Propagator:
     """One pass through a clip in one direction.
 
-    On a frame with a prompt a text is answered as on an image, and rejected as on an image: its mask is empty there and
-    the memory keeps that the object is not visible. On a frame without a prompt SAM-2's memory decides alone whether an
-    object is visible (object score above 0): the rejection threshold was calibrated on prompts, not on memories.
+    On its prompted frame, a text gets the same mask as on an image. If it is rejected, its mask is empty, and the
+    memory stores the object as not visible. On other frames, SAM-2's object score alone decides whether an object is
+    visible (above 0), because the rejection threshold was calibrated on prompts, not on memories.
 
     Args:
-        redetect: answer every text again on every frame. The detection replaces the memory's mask where the memory sees
-            nothing or has moved to something else. SAM 3 (arXiv 2511.16719) prompts its tracker by its detector in this
-            way; EVF-SAM leaves all to the memory. It needs a checkpoint that can reject a prompt, because another would
-            take something else while the object is hidden: with others it does nothing.
+        redetect: detect every text again on every frame. The detection replaces the memory's mask if the memory finds
+            nothing or another object. SAM 3 (arXiv 2511.16719) prompts its tracker in this way; EVF-SAM uses the
+            memory alone. It works only with checkpoints that can reject a prompt: others would choose another object
+            while the right one is hidden.
     """
 
     def __init__(self, predictor: Predictor, prompts: Sequence[VideoPrompt], reverse: bool, redetect: bool):
@@ -66,10 +67,13 @@ class Propagator:
         self.texts = {p.object_id: p.text for p in reversed(prompts) if p.text.strip()}
         self.text_only = text_only(prompts)
         self.groups: list[Group] = []
-        self.detected: dict[int, int] = {}  # object id -> the last frame on which its text found it again
+        self.detected: dict[int, int] = {}  # object id -> the last frame on which its text was detected again
 
     def step(self, index: int, image: np.ndarray, allow_overlap: bool) -> tuple[TrackedObject, ...]:
-        """All objects on one frame. The model's lock is held in here, never while the caller has the result."""
+        """All objects on one frame, an image, uint8 (H, W, 3). Frames must come in order.
+
+        The lock of the model is released before this method returns.
+        """
         if not self.groups and index not in self.prompts:
             return ()
         predictor = self.predictor
@@ -90,7 +94,7 @@ class Propagator:
             return finish_objects(predictor, found, encoded, allow_overlap, self.text_only)
 
     def _track(self, index: int, frame: FrameFeatures) -> list[ObjectMasks]:
-        """The objects without a prompt here, group by group."""
+        """Masks of the objects without a prompt on this frame, from the memory."""
         found = []
         for group in self.groups:
             masks = self.memory.track(frame, group.bank, index, self.reverse)
@@ -101,31 +105,31 @@ class Propagator:
     def _detect_again(
         self, index: int, frame: FrameFeatures, encoded: EncodedImage, found: list[ObjectMasks]
     ) -> list[ObjectMasks]:
-        """The objects, with the detection in the place of the memory's mask where the detection is believed.
+        """The objects with their masks, some of them replaced by a better detection.
 
-        Such an object goes on as from a prompt. Only its last detection is kept, so that a bank does not grow.
+        A replaced object goes on as after a prompt. Its bank keeps only the last detection, so it does not grow.
         """
         refiner = self.predictor.refiner
-        asked = [each for each in found if each.object_id in self.texts]
-        if refiner is None or not asked:
+        with_text = [each for each in found if each.object_id in self.texts]
+        if refiner is None or not with_text:
             return found
-        texts = [self.texts[each.object_id] for each in asked]
+        texts = [self.texts[each.object_id] for each in with_text]
         detections, _ = self.predictor.decode(encoded, texts, [None] * len(texts))
-        believed = {}
-        for row, each in enumerate(asked):
+        accepted = {}
+        for row, each in enumerate(with_text):
             masks = detections.rows([row])
             if not refiner.rejects(masks) and is_better(masks, each.masks):
-                believed[each.object_id] = masks
-        for i, bank in self._take_out(set(believed)).items():
+                accepted[each.object_id] = masks
+        for i, bank in self._take_out(set(accepted)).items():
             bank = bank.only_prompted()
             bank.prompted.pop(self.detected.get(i, -1), None)
-            self.memory.remember(bank, frame, index, believed[i], prompted=True)
+            self.memory.remember(bank, frame, index, accepted[i], prompted=True)
             self.groups.append(Group([i], bank))
             self.detected[i] = index
-        return [replace(each, masks=believed.get(each.object_id, each.masks)) for each in found]
+        return [replace(each, masks=accepted.get(each.object_id, each.masks)) for each in found]
 
     def _take_out(self, object_ids: set[int]) -> dict[int, MemoryBank]:
-        """Banks of their own for objects that are about to be corrected."""
+        """Remove objects from their groups. Returns one bank per object."""
         banks = {}
         for group in self.groups:
             stay = [row for row, i in enumerate(group.object_ids) if i not in object_ids]
@@ -146,10 +150,10 @@ class Propagator:
         prompts: Sequence[VideoPrompt],
         corrected: dict[int, MemoryBank],
     ) -> list[ObjectMasks]:
-        """The objects with a prompt here. New ones become one group, corrected ones a group each.
+        """Masks of the objects with a prompt on this frame. New objects form one group, corrected ones one group each.
 
-        Texts are answered as on an image, without memory, because EVF-SAM learned that. Points and boxes alone, on an
-        object that is being tracked, correct the memory's mask.
+        Texts are decoded without memory, as EVF-SAM was trained. Points and boxes without a text correct the memory's
+        mask if the object is already tracked.
         """
         found: dict[int, ObjectMasks] = {}
         for p in prompts:
@@ -172,7 +176,7 @@ class Propagator:
         return list(found.values())
 
     def _hide_rejected(self, found: ObjectMasks) -> MaskLogits:
-        """The masks for the memory: an object whose text was rejected is remembered as not visible."""
+        """The mask for the memory. An object whose text was rejected is stored as not visible."""
         refiner, masks = self.predictor.refiner, found.masks
         if refiner and found.object_id in self.text_only and refiner.rejects(masks):
             return replace(masks, object_score_logits=-object_scores(masks).abs())
@@ -180,7 +184,7 @@ class Propagator:
 
 
 def prompted_masks(predictor: Predictor, encoded: EncodedImage, prompts: Sequence[VideoPrompt]) -> list[ObjectMasks]:
-    """Mask logits of prompts on the frame they speak of, without memory. Raises InputError for a point outside it."""
+    """Mask logits of prompts on their frame, without memory. Raises InputError for a point outside the frame."""
     for p in prompts:
         check_spatial(p, encoded)
     if not prompts:
@@ -200,23 +204,22 @@ def check_spatial(prompt: VideoPrompt, encoded: EncodedImage) -> None:
 
 
 def is_visible(masks: MaskLogits) -> bool:
-    """Whether the object (a batch of one) is there and covers anything."""
+    """Whether the object (a batch of one) has a positive object score and a mask that is not empty."""
     return bool(object_scores(masks)[0] > 0) and bool((masks.low_res_masks > 0).any())
 
 
 def is_better(detection: MaskLogits, memory: MaskLogits) -> bool:
-    """Whether the detection found what the memory does not see, or another object with a higher score."""
+    """Whether the detection finds an object and the memory none, or another object with a lower score."""
     if not is_visible(detection):
         return False
     if not is_visible(memory):
         return True
-    a, b = detection.low_res_masks > 0, memory.low_res_masks > 0
-    overlap = (a & b).sum() / (a | b).sum()
-    return bool(overlap < SAME_OBJECT) and bool(detection.iou_predictions[0] > memory.iou_predictions[0])
+    a, b = ((masks.low_res_masks[0] > 0).cpu().numpy() for masks in (detection, memory))
+    return mask_iou(a, b) < SAME_OBJECT and bool(detection.iou_predictions[0] > memory.iou_predictions[0])
 
 
 def name_of(prompt: VideoPrompt) -> str:
-    """How the user calls the object that this prompt starts."""
+    """The name of the object that this prompt starts: its text, or "object" and its id."""
     return prompt.text.strip() or f"object {prompt.object_id}"
 
 
@@ -232,9 +235,10 @@ def finish_objects(
     allow_overlap: bool,
     text_only: set[int],
 ) -> tuple[TrackedObject, ...]:
-    """Mask logits -> the objects as the user gets them, at the frame's size, by :meth:`Predictor.finish`.
+    """Mask logits -> results at the frame's size, by :meth:`Predictor.finish`.
 
     Args:
+        allow_overlap: as in :meth:`evfsam.video.tracker.VideoTracker.track`.
         text_only: from :func:`text_only`.
     """
     objects = []
@@ -259,7 +263,7 @@ def finish_objects(
         return tuple(objects)
     logits = np.stack([each.mask_logits for each in objects])
     winner = logits.argmax(0)
-    # -10 is sure enough of "outside".
+    # -10 is clearly outside.
     return tuple(
         replace(each, mask_logits=np.where(winner == row, logits[row], np.minimum(logits[row], np.float32(-10))))
         for row, each in enumerate(objects)

@@ -1,7 +1,7 @@
-"""Frames and prompts in, masks out, frame by frame.
+"""Tracks prompted objects through frames and yields their masks frame by frame.
 
-The tracker opens no file and keeps no frame. Its memory grows with the number of objects and prompts, never with the
-length of the clip. It does not know how many frames there are.
+The tracker opens no file and keeps no frame. Its memory grows with the number of objects and prompts, not with the
+length of the clip, which it does not need to know.
 """
 
 from __future__ import annotations
@@ -26,26 +26,25 @@ DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
 
 @runtime_checkable
 class FrameSource(Protocol):
-    """Frames, uint8 (H, W, 3), that can be read more than once and in both directions.
-
-    ``evfsam.media.video.VideoReader`` is one. ``backwards`` raises VideoError if there is no such frame.
+    """Frames, uint8 (H, W, 3), that can be read several times and in both directions, such as a
+    :class:`evfsam.media.video.VideoReader`.
     """
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Frames 0, 1, ... to the end."""
 
     def backwards(self, first: int) -> Iterator[np.ndarray]:
-        """Frames first, first - 1, ... 0."""
+        """Frames first, first - 1, ... 0. Raises VideoError if there is no frame ``first``."""
 
 
 Frames = FrameSource | Iterable[np.ndarray]
 
 
 class VideoTracker:
-    """Tracks objects through clips with one checkpoint; any number of clips at once."""
+    """Tracks objects through any number of clips with one checkpoint."""
 
     def __init__(self, predictor: Predictor):
-        """Raises VideoError if the checkpoint has no memory and so cannot track."""
+        """Raises VideoError if the checkpoint has no memory and therefore cannot track."""
         segmenter = predictor.model.config.segmenter
         if not getattr(segmenter, "memory", False):
             info = predictor.info
@@ -56,7 +55,7 @@ class VideoTracker:
     def from_pretrained(
         cls, name: str | Path | None = None, device: str = "auto", precision: str = "auto"
     ) -> VideoTracker:
-        """Load a checkpoint, ready to track. Arguments and errors as :meth:`Predictor.from_pretrained`."""
+        """Load a checkpoint. Arguments and errors as in :meth:`Predictor.from_pretrained`, and VideoError as above."""
         return cls(Predictor.from_pretrained(name, device, precision))
 
     def track(
@@ -71,22 +70,22 @@ class VideoTracker:
 
         Args:
             frames: an iterable of images of one size: uint8 (H, W, 3), or anything that
-                :func:`evfsam.media.images.open_image` reads. It is read once and never ahead. To go backward, give a
-                :class:`FrameSource` or a sequence.
+                :func:`evfsam.media.images.open_image` reads. Each frame is read once, when it is needed. "backward"
+                and "both" need a :class:`FrameSource` or a sequence.
             prompts: several prompts of one object on different frames correct its track. Plain texts are objects 1,
                 2, ... on frame 0.
-            direction: "forward" goes through the whole clip; "backward" goes from the last object's first prompt to
-                the start; "both" goes backward, then forward. Corrections count on the way forward only.
-            allow_overlap: False gives a pixel that several objects claim to the one with the highest logit.
-            redetect: answer every text again on every frame, see :class:`~evfsam.video.propagate.Propagator`. It does
-                nothing with the published checkpoints.
+            direction: "forward" goes through the whole clip. "backward" goes from the last object's first prompt to
+                the start. "both" goes backward, then forward. Only the forward pass uses corrections.
+            allow_overlap: False gives a pixel inside several masks to the object with the highest logit.
+            redetect: detect every text again on every frame, see :class:`~evfsam.video.propagate.Propagator`. It has
+                no effect with the published checkpoints.
 
-        Yields every frame as soon as it is done, with the objects whose prompt has been met. With "both" the frames
-        before the prompts come twice: on the way back with objects, then without them. An object whose prompt found
-        nothing has an empty mask and a warning. Close the iterator to stop.
+        Yields each frame when it is done, with the objects that have been prompted so far. With "both", frames before
+        the prompts come twice: first with objects, later without. An object whose prompt found nothing has an empty
+        mask and a warning. Close the iterator to stop.
 
-        Raises InputError for arguments that cannot be used. While iterating, InputError for a frame that is no image
-        or of another size, and VideoError if the clip ends before a prompted frame.
+        Raises InputError for wrong arguments. While iterating it raises InputError for a frame that is no image or has
+        another size, and VideoError if the clip ends before a prompted frame.
         """
         checked = check_prompts(prompts)
         values.choice(direction, "direction", DIRECTIONS)
@@ -99,16 +98,16 @@ class VideoTracker:
         return self._track(frames, checked, direction, allow_overlap, redetect)
 
     def preview(self, image: np.ndarray, prompts: Sequence[VideoPrompt]) -> TrackedFrame:
-        """The answer of :meth:`track` on a frame, uint8 (H, W, 3), to which all prompts are taken to belong."""
+        """The result of :meth:`track` on one frame, uint8 (H, W, 3), as if all prompts belonged to it."""
         encoded = self.predictor.encode(image)
         found = prompted_masks(self.predictor, encoded, prompts)
         objects = finish_objects(self.predictor, found, encoded, True, text_only(prompts))
         return TrackedFrame(prompts[0].frame_index, image, objects)
 
     def scan(self, frames: Iterable[np.ndarray], text: str, every: int = 1) -> Iterator[TrackedFrame]:
-        """Look for the first frame on which a text finds something.
+        """Find the first frame that shows what a text names.
 
-        Yields every ``every``-th frame. The search ends with the first frame whose object is visible, or with the clip.
+        Yields every ``every``-th frame. It ends after the first frame with a visible object, or at the end of the clip.
         """
         for index, image in enumerate(frames):
             if index % every == 0:
@@ -141,7 +140,7 @@ class VideoTracker:
 
 
 def check_prompts(prompts: Sequence[VideoPrompt | str]) -> list[VideoPrompt]:
-    """Prompts in the order of their frames; raises InputError for some that cannot be used together."""
+    """The prompts in the order of their frames. Raises InputError for wrong values and contradictions."""
     if isinstance(prompts, str):
         prompts = [prompts]
     if not isinstance(prompts, Sequence):
@@ -166,7 +165,7 @@ def check_prompts(prompts: Sequence[VideoPrompt | str]) -> list[VideoPrompt]:
 
 
 def _images(frames: Iterable) -> Iterator[np.ndarray]:
-    """Frames as uint8 (H, W, 3), all of the first one's size. Raises InputError for others."""
+    """Frames as uint8 (H, W, 3). Raises InputError for a frame whose size differs from the first one's."""
     size_hw = None
     for frame in frames:
         image = open_image(frame)

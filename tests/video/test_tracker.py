@@ -411,15 +411,15 @@ def answer(cells: slice, score: float, presence: float = 5.0) -> MaskLogits:
 
 
 @pytest.mark.parametrize(
-    ("words", "memory", "surer"),
+    ("detection", "memory", "better"),
     [
         pytest.param(answer(slice(0, 3), 0.9), answer(slice(5, 8), 0.5), True, id="elsewhere, higher score"),
         pytest.param(answer(slice(0, 3), 0.4), answer(slice(5, 8), 0.5), False, id="elsewhere, lower score"),
-        pytest.param(answer(slice(0, 3), 0.9), answer(slice(0, 4), 0.5), False, id="the same thing"),
+        pytest.param(answer(slice(0, 3), 0.9), answer(slice(0, 4), 0.5), False, id="the same object"),
         pytest.param(answer(slice(0, 3), 0.1), answer(slice(0, 4), 0.5, -5.0), True, id="the memory lost it"),
-        pytest.param(answer(slice(0, 3), 0.9, -5.0), answer(slice(5, 8), 0.5), False, id="the words see nothing"),
-        pytest.param(answer(slice(0, 0), 0.9), answer(slice(5, 8), 0.5), False, id="the words cover nothing"),
+        pytest.param(answer(slice(0, 3), 0.9, -5.0), answer(slice(5, 8), 0.5), False, id="the object is absent"),
+        pytest.param(answer(slice(0, 0), 0.9), answer(slice(5, 8), 0.5), False, id="the detection is empty"),
     ],
 )
-def test_whom_to_believe(words, memory, surer):
-    assert is_better(words, memory) is surer
+def test_is_better(detection, memory, better):
+    assert is_better(detection, memory) is better
