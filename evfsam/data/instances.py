@@ -96,9 +96,9 @@ class InstancesDataset:
             if phrases := annotation.get(field):
                 phrases = [phrases] if isinstance(phrases, str) else phrases
                 return [(as_text(phrase), REFERRING) for phrase in phrases]
-        category = self.categories[annotation["category_id"]]
-        kind = self.kind if self.kind == REFERRING else f"{self.kind}/{category}"
-        return [(self.prompt_of(category), kind)]
+        prompt = self.prompt_of(self.categories[annotation["category_id"]])
+        kind = self.kind if self.kind == REFERRING else f"{self.kind}/{prompt.removeprefix(PREFIX)}"
+        return [(prompt, kind)]
 
 
 class Objects365Dataset(InstancesDataset):

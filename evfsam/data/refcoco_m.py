@@ -20,6 +20,7 @@ class RefCocoMDataset:
         self.name = "refcoco-m:val"
         self.rows: list[tuple[Path, int, int]] = []  # file, group of rows, row in the group
         parquet = _parquet()
+        root = root / "refcoco-m" if (root / "refcoco-m").is_dir() else root
         for path in sorted(root.rglob("*.parquet")):
             with checked(path), parquet.ParquetFile(path) as file:
                 for group in range(file.num_row_groups):

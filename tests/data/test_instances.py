@@ -81,7 +81,7 @@ def test_partimagenet_joins_parts_and_leaves_out_what_cannot_be_decoded(tmp_path
     names = {3: "Car Tier", 4: "Car Body"}
     write(base / "annotations/train/train.json", base / "images/train", names, annotations)
     (prompt,) = open_dataset("partimagenet:train", tmp_path)[0].prompts
-    assert (prompt.text, prompt.kind) == ("[semantic] car tier", "part/Car Tier")
+    assert (prompt.text, prompt.kind) == ("[semantic] car tier", "part/car tier")
     assert np.array_equal(prompt.mask, rectangle(*A) | rectangle(*B))
 
 
