@@ -1,10 +1,10 @@
-"""Memory of one request on a large image with many prompts, beyond the loaded model.
+"""Memory of one request on a large image with many prompts, without the loaded model.
 
     python benchmarks/large_image_memory.py                       # 24 megapixels, 12 prompts, /segment and /semantic
     python benchmarks/large_image_memory.py --pixels 6000000 --endpoint semantic
 
-Each request runs in a process of its own, through the function behind the endpoint: the image is read, asked about
-and every file is written. Linux only.
+Each request runs in its own process, through the function of the endpoint: it reads the image, segments it and writes
+all files. Linux only.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ LIMIT_BYTES = 1.5e9
 
 
 def status(field: str) -> int:
-    """VmRSS or VmHWM of this process, in bytes."""
+    """VmRSS or VmHWM of this process in bytes."""
     return int(re.search(field + r":\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 
 
 def write_image(path: Path, pixels: int) -> None:
-    """A rendered scene, enlarged to a 3:2 photograph's size, with noise as of a camera."""
+    """Write a rendered scene, enlarged to 3:2, with noise as from a camera."""
     import cv2
     import numpy as np
     from PIL import Image
@@ -45,7 +45,7 @@ def write_image(path: Path, pixels: int) -> None:
 
 
 def child(endpoint: str, model: str, folder: str) -> None:
-    """Answer a small image, then the large one; print the memory of both as JSON."""
+    """Segment a small image, then the large one. Prints the memory before, at the peak and after, as JSON."""
     from evfsam.ui import api
     from evfsam.ui.service import ModelService
     from evfsam.ui.settings import Settings

@@ -1,12 +1,11 @@
-"""Peak resident memory while a checkpoint of a published size is loaded, against the size of its file.
+"""Peak resident memory while a checkpoint of a published size is loaded, compared with the size of its file.
 
     python benchmarks/load_memory.py                       # evf-sam2, float32: writes and removes 3.6 GB
     python benchmarks/load_memory.py --model evf-sam --dtype float16
     python benchmarks/load_memory.py --folder path/to/a/checkpoint
 
-Loading runs in a process of its own. Its peak counts all pages, those of the mapped file among them, above what
-the process needed before (Python, torch and the packages of the model). Every weight is read once afterwards, so
-that none can hide on the disk. Linux only.
+Loading runs in its own process. The peak includes the pages of the mapped file, but not what the process needed before
+(Python, torch, packages). Then every weight is read once, so all of them are in memory. Linux only.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ print(json.dumps({"before": before, "load": after_load - before, "all_read": sta
 
 
 def write_checkpoint(folder: Path, name: str, dtype: str) -> None:
-    """Files of a published size: its config, and weights that are all ones."""
+    """Write the files of a published size: its config, and weights that are all ones."""
     import torch
     from safetensors.torch import save_file
 
@@ -60,6 +59,7 @@ def write_checkpoint(folder: Path, name: str, dtype: str) -> None:
 
 
 def measure(folder: Path, dtype: str) -> None:
+    """Load the checkpoint in a process and print its memory."""
     from evfsam.checkpoints.layout import weight_files
 
     size = sum(path.stat().st_size for path in weight_files(folder))
@@ -82,7 +82,7 @@ def main() -> None:
         measure(args.folder, args.dtype)
         return
     with tempfile.TemporaryDirectory() as folder:
-        # In a process of its own too: what it holds must not matter to the one that loads.
+        # In its own process, so that its memory does not count.
         code = "import sys; from pathlib import Path; from benchmarks.load_memory import write_checkpoint as w; "
         command = [sys.executable, "-c", code + "w(Path(sys.argv[1]), *sys.argv[2:])", folder, args.model, args.dtype]
         subprocess.run(command, cwd=Path(__file__).parents[1], check=True)

@@ -1,9 +1,9 @@
-"""Renders the example pictures and clips of the app from the test seeds, which no training run may use.
+"""Renders the example images and clips of the app from test seeds, which training never uses.
 
     python -m benchmarks.make_examples
 
-``examples.json`` and ``clips.json`` in ``assets/examples`` list them with their seeds, so that a test can hold
-an answer against the scene's truth; the photographs beside them are described in ``CREDITS.md`` there.
+``examples.json`` and ``clips.json`` in ``assets/examples`` list them with their seeds, so that tests can compare masks
+with the truth. ``CREDITS.md`` there describes the photographs.
 """
 
 from fractions import Fraction
@@ -20,8 +20,8 @@ def main() -> None:
     for example in read_examples():
         if example.seed is not None:
             width, height = example.size
-            picture = render(make_scene(example.seed, width / height), (height, width)).image
-            Image.fromarray(picture).save(example.file, quality=92)
+            image = render(make_scene(example.seed, width / height), (height, width)).image
+            Image.fromarray(image).save(example.file, quality=92)
             print(example.file)
     for example in read_clips():
         draw_clip(example)
@@ -33,8 +33,8 @@ def draw_clip(example: ExampleClip) -> None:
     clip = make_clip(example.seed, example.frames, width / height)
     with open_writer(example.file, Fraction(example.fps)) as writer:
         for t in range(example.frames):
-            picture = render(clip.frame(t), (height, width)).image
-            writer.write(picture, Fraction(t, example.fps), Fraction(1, example.fps))
+            image = render(clip.frame(t), (height, width)).image
+            writer.write(image, Fraction(t, example.fps), Fraction(1, example.fps))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Makes the README's first picture: example scenes, what was asked, and what the model answered.
+"""Makes the README's first image: example scenes with prompts and masks.
 
     python -m benchmarks.readme_picture
 
-The example pictures come from test seeds, so the model has seen none of them. The phrases are chosen among those
-that it answers well: the model card says how often it does.
+The scenes have test seeds, so the model was not trained on them. The prompts are examples that work well; the model
+card gives the scores.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures" / "segmented.jpg")
     args = parser.parse_args()
     predictor = Predictor.from_pretrained(args.model)
-    panels = [panel(predictor, ROOT / "assets" / "examples" / name, phrases) for name, phrases in PANELS]
+    panels = [panel(predictor, ROOT / "assets" / "examples" / name, prompts) for name, prompts in PANELS]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     beside(panels).save(args.out, quality=90)
     print(args.out)
 
 
-def panel(predictor: Predictor, path: Path, phrases: tuple[str, ...]) -> Image.Image:
-    """The picture with its masks above a line a phrase, each in its mask's colour."""
+def panel(predictor: Predictor, path: Path, prompts: tuple[str, ...]) -> Image.Image:
+    """The image with its masks, and below it one line per prompt in the colour of its mask."""
     image = open_image(path)
-    results = predictor.segment(image, phrases)
+    results = predictor.segment(image, prompts)
     width, height = PANEL_SIZE
-    sheet = Image.new("RGB", (width, height + GAP + LINE * len(phrases)), "white")
+    sheet = Image.new("RGB", (width, height + GAP + LINE * len(prompts)), "white")
     drawn = Image.fromarray(overlay(image, [result.mask for result in results]))
     sheet.paste(drawn.resize(PANEL_SIZE, Image.Resampling.LANCZOS))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)

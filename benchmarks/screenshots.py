@@ -1,8 +1,8 @@
-"""Pictures of the running app for the docs: every tab with an answer, and the first one in the dark.
+"""Screenshots of the running app for the docs: every tab with a result, and the first one in dark mode.
 
     python -m benchmarks.screenshots
 
-Needs Chromium, as the browser tests do (``bash tests/run.sh`` installs it).
+Needs Chromium, which ``bash tests/run.sh`` installs.
 """
 
 import argparse
@@ -20,7 +20,7 @@ ANSWERED = {"compare": "#compare-pair .evf-slider", "video": "#video-result vide
 
 @dataclass(frozen=True)
 class Shot:
-    """A tab with the answer to its first example; ``name`` is the file's, sizes are in CSS pixels."""
+    """A tab with the result of its first example. ``name`` is the file's name; sizes are in CSS pixels."""
 
     name: str
     tab: str
@@ -40,6 +40,7 @@ SHOTS = (
 
 
 def shoot(browser: Browser, url: str, shot: Shot, folder: Path) -> Path:
+    """Take one screenshot. Returns its file."""
     page = open_page(browser, url, shot.width, shot.height, f"?__theme={shot.theme}")
     open_tab(page, TITLES[shot.tab])
     take_example(page, shot.tab, 0)
@@ -55,7 +56,7 @@ def shoot(browser: Browser, url: str, shot: Shot, folder: Path) -> Path:
 
 
 def settle(page: Page) -> None:
-    """Wait until nothing moves any more, and show the page from its top."""
+    """Wait until animations end, and scroll to the top of the page."""
     page.evaluate("scrollTo(0, 0)")
     page.mouse.move(0, 0)
     page.wait_for_timeout(1500)

@@ -1,11 +1,10 @@
-"""Does memory return when the app switches between checkpoints?
+"""Memory after the app switches between checkpoints.
 
     python benchmarks/switch_memory.py                          # two folders of the evf-sam2 size, float16 files
     python benchmarks/switch_memory.py FOLDER FOLDER --rounds 5
 
-Loads the checkpoints in turn through a pool that holds one, reads every weight, and prints the resident memory
-after each switch. Files are float16 and models float32, so that weights are copies and not views of the file.
-Linux only.
+Loads the checkpoints in turn into a pool that holds one, and prints the resident memory after each switch. Files are
+float16 and models float32, so weights are copies and not views of the file. Linux only.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ def switch(folders: list[Path], rounds: int) -> None:
 
     from evfsam.checkpoints.load import build_and_fill
     from evfsam.checkpoints.pool import ModelPool, weight_bytes
-    from evfsam.modeling.segmenters import sam, sam2  # noqa: F401  so that the first load does not pay for them
+    from evfsam.modeling.segmenters import sam, sam2  # noqa: F401  imported before the first measurement
 
-    pool = ModelPool(budget_bytes=0)  # holds what was asked for last, nothing else
+    pool = ModelPool(budget_bytes=0)  # holds only the last model
     start = status_bytes("VmRSS")
     print(f"before any        {start / 1e9:6.2f} GB")
     for round_ in range(rounds):
@@ -40,9 +39,9 @@ def switch(folders: list[Path], rounds: int) -> None:
             del held
             above = status_bytes("VmRSS") - start
             print(f"round {round_ + 1}, {folder.name:8} + {above / 1e9:6.2f} GB, weights {size / 1e9:.2f} GB")
-    print(f"peak at a switch + {(status_bytes('VmHWM') - start) / 1e9:6.2f} GB, pages of the mapped file among them")
+    print(f"peak at a switch + {(status_bytes('VmHWM') - start) / 1e9:6.2f} GB, with pages of the mapped file")
     pool.clear()
-    print(f"after letting go + {(status_bytes('VmRSS') - start) / 1e9:6.2f} GB")
+    print(f"after release    + {(status_bytes('VmRSS') - start) / 1e9:6.2f} GB")
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
-"""Does /track take more memory for a longer clip? Peak resident memory for clips of several lengths.
+"""Peak resident memory of the endpoint /track, for clips of several lengths.
 
-    python benchmarks/track_memory.py                             # a random tiny tracker: shows what grows, fast
+    python benchmarks/track_memory.py                             # a tiny random tracker: fast
     python benchmarks/track_memory.py --model evf-sam2-tiny --frames 60 300
 
-Each length runs in a process of its own, through the function behind the endpoint: from a video file to all files.
+Each length runs in its own process, through the function of the endpoint: it reads a video file and writes all files.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WORDS = "ball, sky, sea, sand, road, car, tree, house, person, dog, boat, grass"
 
 
 def random_tracker(folder: str) -> str:
-    """The folder of a tiny checkpoint with random weights that follows objects."""
+    """The folder of a tiny checkpoint with random weights that can track."""
     from tests.random_model import CONFIG, save_random_model
 
     segmenter = replace(CONFIG.segmenter, memory=True, memory_width=8, memory_layers=1, memory_feed_forward=16)
@@ -37,7 +37,7 @@ def random_tracker(folder: str) -> str:
 
 
 def child(arguments: argparse.Namespace) -> None:
-    """Follow one clip; print peak memory in MiB and seconds as JSON."""
+    """Track objects through one clip. Prints peak memory in MiB, seconds and the number of frames as JSON."""
     from evfsam.ui import api
     from evfsam.ui.service import ModelService
     from evfsam.ui.settings import Settings

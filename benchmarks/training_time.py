@@ -20,7 +20,7 @@ from evfsam.training.recipes import RECIPES
 
 
 def measure(name: str, steps: int, scenes: int, processes: int, batch: int) -> dict[str, float]:
-    """Stage -> prompts a second."""
+    """Stage -> prompts per second."""
     with tempfile.TemporaryDirectory() as folder:
         stages = [stage.name for stage in RECIPES[name].stages]
         launch = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "-m", "evfsam", "train"]

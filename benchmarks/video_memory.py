@@ -1,9 +1,9 @@
-"""Does tracking a longer clip take more memory? Peak resident memory for clips of several lengths.
+"""Peak resident memory of tracking, for clips of several lengths.
 
     python benchmarks/video_memory.py --model evf-sam2-tiny
 
-Each length runs in a process of its own, on frames that are made as they are asked for. With ``--files`` each
-clip is a video file that is read, followed and written, sound aside, as ``python -m evfsam track`` does it.
+Each length runs in its own process, on generated frames. With ``--files`` each clip is a video file that is read,
+tracked and written without sound, as by ``python -m evfsam track``.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ TOLERANCE = 0.05
 
 
 def frames(count: int, size_hw: tuple[int, int]) -> Iterator[np.ndarray]:
-    """A bright disc that wanders over a quiet ground."""
+    """A bright disc that moves over a plain background."""
     y, x = np.indices(size_hw)
     height, width = size_hw
     ground = np.stack([x * 90 // width, y * 90 // height, (x + y) * 40 // (width + height)], -1).astype(np.uint8)
     for i in range(count):
         centre_y, centre_x = height * (0.5 + 0.3 * np.sin(i / 17)), width * (0.5 + 0.3 * np.cos(i / 23))
-        picture = ground.copy()
-        picture[(y - centre_y) ** 2 + (x - centre_x) ** 2 < (height / 6) ** 2] = (220, 40, 30)
-        yield picture
+        image = ground.copy()
+        image[(y - centre_y) ** 2 + (x - centre_x) ** 2 < (height / 6) ** 2] = (220, 40, 30)
+        yield image
 
 
-def track(model: str, phrases: list[str], count: int, size_hw: tuple[int, int], folder: str | None) -> None:
-    """Track one clip and throw the masks away."""
+def track(model: str, prompts: list[str], count: int, size_hw: tuple[int, int], folder: str | None) -> None:
+    """Track objects through one clip and discard the masks."""
     import evfsam
     from evfsam.video.tracker import VideoTracker
 
     tracker = VideoTracker(evfsam.Predictor.from_pretrained(model, device="cpu"))
     if folder is None:
-        for _ in tracker.track(frames(count, size_hw), phrases):
+        for _ in tracker.track(frames(count, size_hw), prompts):
             pass
         return
     from evfsam.media.video import VideoReader
@@ -50,8 +50,8 @@ def track(model: str, phrases: list[str], count: int, size_hw: tuple[int, int], 
     from evfsam.video.bidirectional import track_in_order
 
     reader = VideoReader(Path(folder) / "in.mp4")
-    with overlay_video(Path(folder) / "out.mp4", reader, list(range(1, len(phrases) + 1))) as sink:
-        for step in track_in_order(tracker, reader, phrases):
+    with overlay_video(Path(folder) / "out.mp4", reader, list(range(1, len(prompts) + 1))) as sink:
+        for step in track_in_order(tracker, reader, prompts):
             sink.add(step.frame, *reader.time_of(step.frame.index))
 
 
@@ -59,15 +59,15 @@ def write_input(folder: str, count: int, size_hw: tuple[int, int]) -> None:
     from evfsam.media.video_writer import open_writer
 
     with open_writer(Path(folder) / "in.mp4", Fraction(25)) as writer:
-        for i, picture in enumerate(frames(count, size_hw)):
-            writer.write(picture, Fraction(i, 25), Fraction(1, 25))
+        for i, image in enumerate(frames(count, size_hw)):
+            writer.write(image, Fraction(i, 25), Fraction(1, 25))
 
 
 def measure(arguments: argparse.Namespace, count: int) -> float:
-    """Peak resident memory in MiB of a process that tracks ``count`` frames."""
+    """Peak resident memory, in MiB, of a process that tracks ``count`` frames."""
     with tempfile.TemporaryDirectory() as folder:
         child = [sys.executable, __file__, "--child", str(count), "--size", *map(str, arguments.size)]
-        child += ["--model", arguments.model, "--phrases", *arguments.phrases]
+        child += ["--model", arguments.model, "--prompts", *arguments.prompts]
         if arguments.files:
             write_input(folder, count, tuple(arguments.size))
             child += ["--folder", folder]
@@ -80,13 +80,13 @@ def main() -> int:
     parser.add_argument("--model", default="evf-sam2-tiny", help="a name or a checkpoint's folder")
     parser.add_argument("--frames", type=int, nargs="+", default=[50, 500, 2000])
     parser.add_argument("--size", type=int, nargs=2, default=[240, 320], metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--phrases", nargs="+", default=["the red ball", "the sky"])
+    parser.add_argument("--prompts", nargs="+", default=["the red ball", "the sky"])
     parser.add_argument("--files", action="store_true", help="from file to file")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        track(arguments.model, arguments.phrases, arguments.child, tuple(arguments.size), arguments.folder)
+        track(arguments.model, arguments.prompts, arguments.child, tuple(arguments.size), arguments.folder)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return 0
     peaks = {}
