@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from evfsam.refine.refinement import Refinement
 from evfsam.refine.rejection import presence_logits
 from evfsam.runtime import choose_runtime
 from evfsam.training.config import Recipe
-from evfsam.training.sampler import Mixture
+from evfsam.training.sampler import Mixture, readable
 
 # Of the prompts that name something, at most this share may be rejected. Some kinds are rejected more often than the
 # mean, and an empty mask for a thing that is there costs more than a mask too many, which people see.
@@ -108,17 +109,22 @@ def calibration_samples(recipe: Recipe, data: Mixture) -> Iterator[Sample]:
     return (data[i] for i in range(0, len(data), step))
 
 
-def presence_threshold(checkpoint: Path, samples: Iterable[Sample]) -> float:
+def presence_threshold(checkpoint: Path, samples: Iterable[Sample]) -> float | None:
     """The highest threshold, 0..1, that rejects at most :data:`REJECTED` of what is there.
+
+    None if every prompt of the samples names something: a model that learned from no others is always sure.
 
     Args:
         checkpoint: folder of the published layout.
-        samples: prompts that name nothing are not asked.
+        samples: what the model is asked about.
     """
-    predictor, presences = Predictor(load_checkpoint(checkpoint), choose_runtime("cpu")), []
+    predictor, presences, absent = Predictor(load_checkpoint(checkpoint), choose_runtime("cpu")), [], False
     for sample in samples:
-        there = [prompt.text for prompt in sample.prompts if prompt.mask.any()]
+        there = [prompt.text for prompt in sample.prompts if prompt.mask.any() and readable(prompt.text)]
+        absent |= not all(prompt.mask.any() for prompt in sample.prompts)
         if there:
             masks, _ = predictor.decode(predictor.encode(sample.image), there, [None] * len(there))
             presences += presence_logits(masks).sigmoid().tolist()
-    return round(float(np.quantile(presences, REJECTED)), 4) if presences else 0.0
+    if not absent or not presences:
+        return None
+    return math.floor(10_000 * float(np.quantile(presences, REJECTED))) / 10_000

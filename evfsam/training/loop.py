@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object, send_to_device
+from accelerate.utils import DistributedType, gather_object, send_to_device
 from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -41,6 +41,8 @@ def train(module: nn.Module, folder: Path, accelerator: Accelerator, workers: in
     processes, main = accelerator.num_processes, accelerator.is_main_process
     every = stage.accumulation(processes)
     accelerator.gradient_accumulation_steps, accelerator.step = every, 0
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        accelerator.deepspeed_plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = stage.images
     module.to(accelerator.device)  # before, because the fused optimizer asks where its parameters are
     how = {"lr": stage.learning_rate, "weight_decay": stage.weight_decay, "betas": stage.betas}
     groups = parameter_groups(module, stage)

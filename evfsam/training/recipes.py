@@ -78,6 +78,7 @@ FINETUNE = Recipe(
         ),
     ),
     sources=(),
+    calibration_scenes=40,
 )
 
 RECIPES = {

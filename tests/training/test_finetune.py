@@ -16,8 +16,11 @@ from evfsam.__main__ import main
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.checkpoints.registry import describe_folder
 from evfsam.data.sample import Prompt, Sample
+from evfsam.data.scenes import SEEDS
+from evfsam.data.scenes.dataset import SceneDataset
 from evfsam.errors import InputError
 from evfsam.training.augment import mirrored, mirrored_text
+from evfsam.training.export import presence_threshold
 from evfsam.training.parts import part_of
 from evfsam.training.recipes import RECIPES
 from evfsam.training.run import run
@@ -139,3 +142,19 @@ def test_image_masks_and_words_are_mirrored_together():
 def test_what_a_mirror_makes_wrong_is_not_mirrored(text):
     before = sample("the left dog", text)
     assert mirrored(before) is before
+
+
+def test_rejection_is_chosen_only_where_prompts_may_be_absent(base):
+    scene = SceneDataset(SEEDS["train"][:1], (64, 64))[0]
+    there = replace(scene, prompts=tuple(prompt for prompt in scene.prompts if prompt.mask.any())[:4])
+    absent = replace(scene, prompts=(*there.prompts, Prompt("the cat", np.zeros((64, 64), bool))))
+    assert presence_threshold(base, [there]) is None
+    # The random model is sure of everything: no threshold may reject it.
+    assert 0.9 < presence_threshold(base, [absent]) < 1
+
+
+def test_metrics_are_written_for_tensorboard_too(base, tmp_path):
+    pytest.importorskip("tensorboard")
+    options = ["--steps", "1", "--images", "1", "--stages", "finetune", "--tensorboard", "--out", str(tmp_path)]
+    assert main([*OPTIONS, "--model", str(base), *options]) == 0
+    assert list((tmp_path / "tensorboard").rglob("events.out.tfevents.*"))
