@@ -28,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="Verbs", metavar="VERB", prog=parser.prog)
     for verb in VERBS:
         verb.add_parser(subparsers)
+    subparsers.add_parser("app", help="start the page; its options: app --help", add_help=False)
     return parser
 
 
@@ -37,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal or a pipe may not know every letter
     try:
+        argv = sys.argv[1:] if argv is None else list(argv)
+        if argv[:1] == ["app"]:  # the page reads its own options
+            from evfsam.ui.start import main as start_page
+
+            return start_page(argv[1:], "evfsam app")
         parser = build_parser()
         args = parser.parse_args(argv)
         if not hasattr(args, "func"):

@@ -146,3 +146,8 @@ def test_a_reader_that_goes_away_gets_no_traceback():
         f"{sys.executable} -m evfsam models --json | head -c 1", shell=True, capture_output=True, text=True
     )
     assert done.stdout == "{" and done.stderr == ""
+
+
+def test_the_verb_app_reads_the_options_of_the_page(capsys):
+    assert main(["app", "--port", "99999"]) == 2
+    assert capsys.readouterr().err == "evfsam app: port is 99999: give a whole number from 1 to 65,535.\n"
