@@ -1,4 +1,4 @@
-"""A tiny model with random weights in a folder of the published layout: all machinery, no knowledge."""
+"""A tiny model with random weights, saved in a folder of the published layout."""
 
 from __future__ import annotations
 

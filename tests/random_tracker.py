@@ -1,4 +1,4 @@
-"""As ``random_model``, with memory modules: it follows things nobody can name."""
+"""As ``random_model``, with memory modules: it can track."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ COATS = {"red": (200, 30, 30), "blue": (30, 60, 200), "green": (40, 150, 60), "w
 PEOPLE = 16  # of which two are kept back and two are "val"
 SIZE_HW = (300, 200)
 
-# label -> (top, bottom, left, right) on a body, in fractions of the picture
+# label -> (top, bottom, left, right) on a body, in fractions of the image
 BODY = {
     "hair": (0.06, 0.12, 0.42, 0.58),
     "skin": (0.12, 0.20, 0.42, 0.58),
@@ -55,7 +55,7 @@ def make_pack(folder: Path) -> Path:
 
 
 def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
-    """A person whose coat's colour goes round with the number: picture and label map."""
+    """A person whose coat's colour goes round with the number: image and label map."""
     rng = np.random.default_rng(number)
     height, width = SIZE_HW
     image = rng.integers(90, 150, (height, width, 3)).astype(np.uint8)

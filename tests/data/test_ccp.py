@@ -32,7 +32,7 @@ def pack(folder):
 
 @pytest.fixture(scope="module")
 def composed(pack):
-    """Twenty pictures of three people at most."""
+    """Twenty images of three people at most."""
     return [composed_sample(pack, "train", np.random.default_rng(i), SIZE_HW, 1.2, 3) for i in range(20)]
 
 
@@ -133,7 +133,7 @@ def test_all_people_are_meant_by_the_category(composed):
 
 @pytest.mark.parametrize(("side", "finds_room"), [(10, True), (40, False)])
 def test_nobody_is_mostly_hidden_by_one_who_comes_later(side, finds_room):
-    """One person fills the picture: a small one may stand in front, a large one may not."""
+    """One person fills the image: a small one may stand in front of it, a large one may not."""
     person = np.full((40, 40), 5, np.uint8)
     newcomer = Cutout(np.zeros((side, side, 3), np.uint8), np.ones((side, side), np.uint8))
     assert (room(person, newcomer, np.random.default_rng(0)) is not None) == finds_room

@@ -1,4 +1,4 @@
-"""EfficientSAM under EVF-SAM's names: the reference's numbers, shapes, and its clicks."""
+"""EfficientSAM in EVF-SAM: the reference's numbers, shapes, points and boxes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_prompts_on_one_picture_equal_prompts_on_copies_of_it(small_model):
         torch.testing.assert_close(together.low_res_masks[i], alone.low_res_masks[0], atol=1e-5, rtol=1e-4)
 
 
-CLICKS = {
+PROMPTS = {
     "a point": {"points": (torch.tensor([[[10.0, 20.0]]]), torch.tensor([[1]]))},
     "a point outside": {"points": (torch.tensor([[[10.0, 20.0]]]), torch.tensor([[0]]))},
     "a box": {"boxes": torch.tensor([[5.0, 6.0, 40.0, 50.0]])},
@@ -70,24 +70,24 @@ CLICKS = {
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("clicks", CLICKS.values(), ids=CLICKS)
+@pytest.mark.parametrize("prompts", PROMPTS.values(), ids=PROMPTS)
 @pytest.mark.parametrize("words", [False, True])
-def test_clicks_alone_and_with_words(small_model, clicks, words):
+def test_points_and_boxes_alone_and_with_text(small_model, prompts, words):
     features = small_model.encode_image(randn(1, (1, 3, 64, 64)))
     prompt = randn(2, (1, 1, 64)) if words else None
-    masks = small_model.decode(features, prompt, **clicks)
+    masks = small_model.decode(features, prompt, **prompts)
     assert masks.low_res_masks.shape == (1, 16, 16)
     assert torch.isfinite(masks.low_res_masks).all()
     moved = {
-        "points": (clicks["points"][0] + 20, clicks["points"][1]) if "points" in clicks else None,
-        "boxes": clicks["boxes"] + 10 if "boxes" in clicks else None,
+        "points": (prompts["points"][0] + 20, prompts["points"][1]) if "points" in prompts else None,
+        "boxes": prompts["boxes"] + 10 if "boxes" in prompts else None,
     }
     assert not torch.equal(masks.low_res_masks, small_model.decode(features, prompt, **moved).low_res_masks)
 
 
 @torch.no_grad()
 def test_padding_a_click_changes_nothing(small_model):
-    """Clicks are padded to six in any case, so a caller's own padding at the end is the same prompt."""
+    """Points are always padded to six, so padding by the caller changes nothing."""
     features = small_model.encode_image(randn(1, (1, 3, 64, 64)))
     one = (torch.tensor([[[10.0, 20.0]]]), torch.tensor([[1]]))
     padded = (torch.tensor([[[10.0, 20.0], [-1.0, -1.0]]]), torch.tensor([[1, -1]]))

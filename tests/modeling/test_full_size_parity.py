@@ -1,10 +1,10 @@
-"""The published sizes, end to end: files of the published layout, a picture and token ids in, mask logits out.
+"""The published sizes, end to end: from files of the published layout, an image and token ids to mask logits.
 
-By hand, one after the other (up to 12 GB of memory, 6 GB of disk and some minutes each):
+Run them by hand (each needs up to 12 GB of memory, 6 GB of disk and some minutes):
 
     pytest -m slow -s tests/modeling/test_full_size_parity.py
 
-With ``-s`` the measured differences are printed, the rows of docs/fidelity.md.
+With ``-s`` they print the differences, the rows of docs/fidelity.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from evfsam.checkpoints.load import build_and_fill
 from evfsam.processing.inputs import prepare
 from evfsam.processing.masks import restore
-from tests.parity.recipe import case, manifest, picture, tensor
+from tests.parity.recipe import case, manifest, smooth_image, tensor
 
 pytestmark = pytest.mark.slow
 TOLERANCE = 1e-3  # of logits up to 20; sums over thousands of terms in another order
@@ -28,7 +28,7 @@ SHARD_BYTES = 2_000_000_000
 
 
 def write_published(folder: Path, name: str, suffix: str) -> Path:
-    """A repository as it is published: config.json, shards and their index, by the recipe."""
+    """Write a repository of the published layout: config.json, shards and their index, by the recipe."""
     described = manifest(name)
     (folder / "config.json").write_text(json.dumps(described["config"]))
     stem = {"safetensors": "model", "bin": "pytorch_model"}[suffix]
@@ -64,7 +64,7 @@ def write_published(folder: Path, name: str, suffix: str) -> Path:
 def test_full_size(tmp_path, manifest_name, case_name, suffix):
     expected = case(case_name)
     model = build_and_fill(write_published(tmp_path, manifest_name, suffix))
-    inputs = prepare(picture(int(expected["seed"]), *expected["size"]), model.config.pixels)
+    inputs = prepare(smooth_image(int(expected["seed"]), *expected["size"]), model.config.pixels)
     features = model.encode_image(inputs.segmenter_pixels)
     for row, wanted, positive in zip(expected["ids"], expected["mask_logits"], expected["mask_positive"], strict=True):
         ids = torch.from_numpy(row[row >= 0]).long()[None]

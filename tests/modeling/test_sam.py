@@ -1,4 +1,4 @@
-"""SAM's decoder, one prompt a picture: the form that training uses."""
+"""SAM's decoder with one image per prompt, the form that training uses."""
 
 from __future__ import annotations
 

@@ -149,8 +149,8 @@ def test_a_click_changes_the_mask_it_corrects(model, memory, clip):
     bank = memory.new_bank()
     memory.remember(bank, clip[0], 0, prompt(model, memory, clip[0]), prompted=True)
     tracked = memory.track(clip[1], bank, 1)
-    click = (torch.tensor([[[20.0, 30.0]]]), torch.tensor([[1]]))
-    corrected = memory.refine(clip[1], bank, 1, click, None)
+    point = (torch.tensor([[[20.0, 30.0]]]), torch.tensor([[1]]))
+    corrected = memory.refine(clip[1], bank, 1, point, None)
     assert corrected.low_res_masks.shape == tracked.low_res_masks.shape
     assert not torch.allclose(corrected.low_res_masks, tracked.low_res_masks, atol=1e-2)
 

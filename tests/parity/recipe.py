@@ -1,4 +1,4 @@
-"""The parity kit's recipe for weights and pictures (tests/parity/README.md)."""
+"""The parity kit's recipe for weights and images (tests/parity/README.md)."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def fill(module: torch.nn.Module, prefix: str = "") -> None:
     module.load_state_dict(state, strict=True)
 
 
-def picture(seed: int, height: int, width: int) -> np.ndarray:
-    """The kit's smooth test picture, uint8 (height, width, 3)."""
+def smooth_image(seed: int, height: int, width: int) -> np.ndarray:
+    """The kit's smooth test image, uint8 (height, width, 3)."""
     r = np.random.RandomState(seed)
     y, x = np.meshgrid(np.arange(height) / height, np.arange(width) / width, indexing="ij")
     waves = np.zeros((height, width, 3))

@@ -21,8 +21,8 @@ SAM2 = PixelSpec(image_size=1024, keep_aspect_ratio=False)
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_pixels_equal_the_reference(name):
     expected = case("preprocess")
-    picture = expected[f"image_{name}"]
-    sam, sam2 = prepare(picture, SAM), prepare(picture, SAM2)
+    image = expected[f"image_{name}"]
+    sam, sam2 = prepare(image, SAM), prepare(image, SAM2)
     for measured, key, step in (
         (sam.encoder_pixels, f"beit3_{name}", 8),
         (sam.segmenter_pixels, f"sam_{name}", 16),
@@ -53,11 +53,11 @@ def test_masks_return_to_where_they_were(height, width, keep_aspect_ratio, seed)
 @pytest.mark.parametrize("keep_aspect_ratio", [True, False])
 def test_clicks_land_on_the_same_spot(keep_aspect_ratio):
     spec = PixelSpec(image_size=256, keep_aspect_ratio=keep_aspect_ratio)
-    picture = np.full((100, 400, 3), 128, np.uint8)  # brighter than SAM's padding, which is the mean colour
-    picture[50, 300] = 255
-    inputs = prepare(picture, spec)
-    clicks = SpatialPrompt(PointPrompt(np.array([[300.5, 50.5]]), np.array([1])), (300, 50, 301, 51))
-    points, boxes = prepare_spatial(clicks, inputs.geometry)
+    image = np.full((100, 400, 3), 128, np.uint8)  # brighter than SAM's padding, which is the mean colour
+    image[50, 300] = 255
+    inputs = prepare(image, spec)
+    spatial = SpatialPrompt(PointPrompt(np.array([[300.5, 50.5]]), np.array([1])), (300, 50, 301, 51))
+    points, boxes = prepare_spatial(spatial, inputs.geometry)
     y, x = divmod(int(inputs.segmenter_pixels[0].sum(0).argmax()), 256)
     assert abs(points[0][0, 0, 0] - x) < 2 and abs(points[0][0, 0, 1] - y) < 2
     assert boxes[0, 0] <= points[0][0, 0, 0] <= boxes[0, 2]

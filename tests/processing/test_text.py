@@ -123,11 +123,11 @@ def test_what_cannot_be_read_is_refused_in_one_sentence(predictor, typed, told):
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=4), st.integers(6, 40))
 def test_phrases_of_any_length_fit_the_positions(tokenizer, lengths, text_positions):
-    phrases = [" ".join(["red"] * length) for length in lengths]
-    text = tokenize(tokenizer, phrases, text_positions)
+    prompts = [" ".join(["red"] * length) for length in lengths]
+    text = tokenize(tokenizer, prompts, text_positions)
     assert text.token_ids.shape == text.padding_mask.shape and text.token_ids.shape[1] <= text_positions - 2
-    for row, phrase in enumerate(phrases):
-        full = tokenizer(phrase)["input_ids"]
+    for row, prompt in enumerate(prompts):
+        full = tokenizer(prompt)["input_ids"]
         read = text.token_ids[row][~text.padding_mask[row]].tolist()
         assert text.cut[row] == (len(full) > text_positions - 2)
         assert read[-1] == EOS_ID and read[:-1] == full[: len(read) - 1]
@@ -157,7 +157,7 @@ def test_many_unknown_words_are_named_in_short(predictor):
 
 
 def test_training_reads_the_very_tokens_that_the_app_reads():
-    """Training and evaluation take the scenes' phrases as they are, the app cleans what is typed."""
+    """The expressions of scenes are clean: training, which does not clean them, and the app read the same text."""
     for seed in range(30):
         for expression in expressions(make_scene(seed)):
             assert clean_prompt(expression.text) == expression.text

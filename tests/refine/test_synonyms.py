@@ -1,4 +1,4 @@
-"""Words never learned are read as ones that were where that is what they mean, and never in silence."""
+"""Unknown words are replaced by known words of the same meaning, with a warning."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ FEW = frozenset(
     ],
 )
 def test_a_slip_of_the_keyboard_is_read_as_the_word_that_was_meant(typed, read):
-    phrase, words = map_to_vocabulary(typed, FEW)
-    assert phrase == read and all(word in FEW for word in words.values())
+    prompt, words = map_to_vocabulary(typed, FEW)
+    assert prompt == read and all(word in FEW for word in words.values())
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_another_number_of_a_word_is_read_as_the_one_that_was_learned(typed, rea
     ],
 )
 def test_what_people_say_for_a_thing_is_read_as_its_name(typed, read):
-    phrase, words = map_to_vocabulary(typed, WORLD)
-    assert phrase == read and words and set(words.values()) <= WORLD
+    prompt, words = map_to_vocabulary(typed, WORLD)
+    assert prompt == read and words and set(words.values()) <= WORLD
 
 
 @pytest.mark.parametrize(
@@ -122,22 +122,22 @@ def test_without_a_word_list_all_is_read_as_typed():
 )
 def test_what_is_read_is_known_and_named_and_reading_it_again_changes_nothing(words):
     typed = " ".join(words)
-    phrase, read = map_to_vocabulary(typed, WORLD)
-    assert (phrase == typed) == (not read)
+    prompt, read = map_to_vocabulary(typed, WORLD)
+    assert (prompt == typed) == (not read)
     assert set(read.values()) <= WORLD
-    assert map_to_vocabulary(phrase, WORLD) == (phrase, {})
-    assert set(unknown_words(phrase, WORLD)) <= set(unknown_words(typed, WORLD)) - set(read)
+    assert map_to_vocabulary(prompt, WORLD) == (prompt, {})
+    assert set(unknown_words(prompt, WORLD)) <= set(unknown_words(typed, WORLD)) - set(read)
 
 
 @given(st.text(max_size=40))
 def test_reading_touches_nothing_but_the_words_that_it_names(typed):
-    phrase, read = map_to_vocabulary(typed, FEW)
-    assert (phrase == typed) == (not read)
+    prompt, read = map_to_vocabulary(typed, FEW)
+    assert (prompt == typed) == (not read)
     assert set(read) <= set(unknown_words(typed, FEW)) and set(read.values()) <= FEW
 
 
 def test_every_word_of_the_table_can_be_read_by_a_bundled_checkpoint():
-    """No entry that serves nobody: what stands for it is learned by one of them, what is said for it is not by all."""
+    """Each entry is useful: some vocabulary has the word, and some vocabulary lacks one of its synonyms."""
     known = [set(row.vocabulary) for row in list_models() if row.vocabulary]
     assert known
     for word, said in SYNONYMS.items():
@@ -161,8 +161,8 @@ def test_a_phrase_in_strange_words_means_what_it_meant():
 
 def test_a_phrase_so_read_is_answered_as_if_typed_well_and_that_is_told():
     predictor = evfsam.Predictor.from_pretrained("evf-sam2-tiny", device="cpu")
-    picture = render(make_scene(3), (90, 120)).image
-    typed, meant = predictor.segment(picture, ["the blaloon above the ship", "the balloon above the boat"])
+    image = render(make_scene(3), (90, 120)).image
+    typed, meant = predictor.segment(image, ["the blaloon above the ship", "the balloon above the boat"])
     assert (typed.mask_logits == meant.mask_logits).all() and not meant.warnings
     assert typed.warnings == ("evf-sam2-tiny never learned 'blaloon', 'ship'; read as 'balloon', 'boat'.",)
     assert typed.prompt == "the blaloon above the ship"
@@ -175,6 +175,6 @@ def test_many_such_words_are_told_in_one_short_sentence(random_checkpoint):
     info = replace(predictor.info, vocabulary=tuple(words))
     predictor = Predictor(replace(predictor.checkpoint, info=info), predictor.runtime)
     (answer,) = predictor.segment(PICTURE, [slips])
-    warning = answer.warnings[0]  # another says that so long a phrase was cut
+    warning = answer.warnings[0]  # another says that so long a prompt was cut
     assert sum("read as" in other for other in answer.warnings) == 1
     assert warning.count("and 12 more") == 2 and "read as 'abcdefgh', 'bbcdefgh'" in warning and len(warning) < 300

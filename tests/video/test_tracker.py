@@ -1,4 +1,4 @@
-"""Following things: the machinery, on a tiny model with random weights."""
+"""Tracking with a tiny model with random weights."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def differ(a: dict[int, np.ndarray], b: dict[int, np.ndarray]) -> list[int]:
 def test_every_frame_comes_out_with_every_object(tracker, clip):
     frames = list(tracker.track(iter(clip), ["the red car", "a tree"]))
     assert [f.index for f in frames] == list(range(24))
-    for frame, picture in zip(frames, clip, strict=True):
-        assert frame.image is picture
+    for frame, image in zip(frames, clip, strict=True):
+        assert frame.image is image
         assert [(o.object_id, o.prompt) for o in frame.objects] == [(1, "the red car"), (2, "a tree")]
         for o in frame.objects:
             assert o.mask_logits.shape == (36, 48) and o.mask_logits.dtype == np.float32
@@ -67,7 +67,7 @@ def test_every_frame_comes_out_with_every_object(tracker, clip):
 
 def test_a_frame_comes_out_before_the_next_is_read(tracker, clip):
     read = []
-    source = (read.append(i) or picture for i, picture in enumerate(clip))
+    source = (read.append(i) or image for i, image in enumerate(clip))
     tracked = tracker.track(source, ["the red car"])
     assert read == []
     for i in range(3):
@@ -108,7 +108,7 @@ def test_two_clips_at_once_do_not_meet(tracker, clip):
 
 
 class TestWhereAndWhichWay:
-    """Any frame can be prompted; forward, backward or both ways from there."""
+    """Any frame can have a prompt; tracking goes forward, backward or both from there."""
 
     PROMPT = (VideoPrompt(1, "the red car", frame_index=10),)
 
@@ -163,7 +163,7 @@ class TestWhereAndWhichWay:
         VideoPrompt(1, "", 8, BOX),
         VideoPrompt(1, "a tree", 8, CLICK),
     ],
-    ids=["words", "click", "box", "words and click"],
+    ids=["text", "point", "box", "text and point"],
 )
 def test_a_later_prompt_corrects_one_object_from_there(tracker, clip, correction):
     prompts = [VideoPrompt(1, "the red car"), VideoPrompt(2, "the house")]
@@ -216,7 +216,7 @@ def test_what_is_not_there_is_not_visible_and_says_so(tracker, clip):
 
 @pytest.fixture
 def lost(monkeypatch):
-    """Memory that loses every object from frame 4 on."""
+    """A memory that loses every object from frame 4 on."""
     track = Sam2Memory.track
 
     def forgetful(self, frame, bank, index, reverse=False):
@@ -233,7 +233,7 @@ def at_threshold(tracker: VideoTracker, threshold: float | None) -> VideoTracker
 
 @pytest.fixture
 def doubting(tracker):
-    """It can say that words name nothing, as the bundled checkpoints can."""
+    """A tracker that can reject texts, as the bundled checkpoints can."""
     return at_threshold(tracker, 0.5)
 
 
@@ -317,13 +317,13 @@ class TestAskingAgain:
 
     def test_what_is_remembered_does_not_grow_with_every_find(self, doubting, clip, lost):
         propagator = Propagator(doubting.predictor, [VideoPrompt(1, "the red car")], reverse=False, redetect=True)
-        for index, picture in enumerate(clip):
-            propagator.step(index, picture, allow_overlap=True)
+        for index, image in enumerate(clip):
+            propagator.step(index, image, allow_overlap=True)
         assert [sorted(group.bank.prompted) for group in propagator.groups] == [[0, 23]]
 
 
 def test_the_bundled_checkpoint_finds_what_comes_back():
-    """A thing that goes out of sight and returns; seeds of the validation clips."""
+    """A clip whose object is hidden for some frames and comes back, from the validation seeds."""
     tracker = VideoTracker(Predictor(load_checkpoint(BUNDLED_FOLDER / "evf-sam2-tiny"), choose_runtime("cpu")))
     sample = ClipDataset(VALIDATION[3:4])[0]
     (prompt,) = sample.prompts
@@ -348,7 +348,7 @@ def test_scanning_stops_at_the_first_frame_with_a_find(tracker, clip):
 REFUSED = {
     "none": [],
     "no words": [VideoPrompt(1, "  ")],
-    "an empty phrase": [""],
+    "an empty prompt": [""],
     "a negative frame": [VideoPrompt(1, "the car", -1)],
     "no list": None,
     "a number": [7],

@@ -1,7 +1,7 @@
-"""Reads a phrase and answers, from the part map and the part table alone, which things it covers.
+"""Reads an expression and finds the things that it names, from the part map and the part table alone.
 
-Written from what the words mean, without the generator's selectors and without their margins: a phrase that
-the generator holds for unambiguous has to single out its target under this plain reading too.
+It does not use the generator's selectors or margins. If the generator makes an expression, this plain reading of the
+words must find the same target.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NOUN = rf"(?:(?P<size>small|large) )?(?:(?P<hue>{HUE}) )?(?P<kind>{KIND})(?: in 
 
 @dataclass
 class Look:
-    """One thing as seen: share of the picture, box and centroid in fractions."""
+    """The visible part of one thing: share of the image, box and centroid in fractions."""
 
     number: int
     kind: str
@@ -76,7 +76,7 @@ class Oracle:
         return self.scene.parts[self.bare[row, column]].name
 
     def covered(self, text: str) -> list[Look]:
-        """The things that a referring phrase covers."""
+        """The things that a referring expression names."""
         text = text.removeprefix("the ")
         for reading in (self._noun, self._colour, self._place, self._size, self._relation):
             found = reading(text)
@@ -113,7 +113,7 @@ class Oracle:
         return None
 
     def _split(self, text: str, before: str, after: str) -> list[Look] | None:
-        """The noun phrase between optional words before and after it, one of which has to be there."""
+        """The noun phrase between optional words before and after it; one of them must be there."""
         for pattern in (
             rf"(?:{before}) (?P<noun>.+)" if before else None,
             rf"(?P<noun>.+?) (?:{after})" if after else None,

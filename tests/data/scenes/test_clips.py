@@ -12,7 +12,7 @@ SEEDS = [*range(5), *range(TEST.start, TEST.start + 5)]
 
 @pytest.fixture(scope="module")
 def followed():
-    """(clip, its phrases) of each seed."""
+    """(clip, its expressions) of each seed."""
     clips = [make_clip(seed, frames=16) for seed in SEEDS]
     return [(clip, clip_expressions(clip)) for clip in clips]
 
@@ -42,7 +42,7 @@ def test_a_clip_of_one_frame():
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_motion_is_smooth(seed):
-    """From one frame to the next nothing jumps by a twentieth of the picture, and something moves."""
+    """From one frame to the next, nothing moves by more than 5 % of the image, and something moves."""
     clip = make_clip(seed)
     where = np.array([[(b.pose.u, b.pose.v) for b in clip.frame(t).things] for t in range(clip.frames)])
     steps = np.abs(np.diff(where, axis=0))
@@ -51,23 +51,23 @@ def test_motion_is_smooth(seed):
 
 
 def test_phrases_are_those_of_the_first_frame(followed):
-    for clip, phrases in followed:
+    for clip, found in followed:
         known = {(e.text, e.kind, e.part_ids, e.target) for e in expressions(clip.frame(0))}
-        assert {(e.text, e.kind, e.part_ids, e.target) for e in phrases} <= known
+        assert {(e.text, e.kind, e.part_ids, e.target) for e in found} <= known
 
 
 def test_targets_move_stay_and_are_hidden_exactly_when_said(followed):
-    for clip, phrases in followed:
+    for clip, found in followed:
         maps = [render_parts(clip.frame(t), (256, 256)) for t in range(clip.frames)]
-        for phrase in phrases:
-            visible = np.array([np.isin(part_map, phrase.part_ids).any() for part_map in maps])
+        for expression in found:
+            visible = np.array([np.isin(part_map, expression.part_ids).any() for part_map in maps])
             assert visible[0] and visible[-1] and visible.mean() >= 0.5
-            assert phrase.hidden_frames == tuple(np.flatnonzero(~visible))
-            assert phrase.returns == (not visible.all())
-            moved = np.isin(maps[0], phrase.part_ids) ^ np.isin(maps[-1], phrase.part_ids)
+            assert expression.hidden_frames == tuple(np.flatnonzero(~visible))
+            assert expression.returns == (not visible.all())
+            moved = np.isin(maps[0], expression.part_ids) ^ np.isin(maps[-1], expression.part_ids)
             assert moved.mean() > 0.002
 
 
 def test_a_good_share_of_clips_has_a_full_occlusion(followed):
-    assert np.mean([any(phrase.returns for phrase in phrases) for _, phrases in followed]) >= 0.25
-    assert np.mean([bool(phrases) for _, phrases in followed]) >= 0.8
+    assert np.mean([any(expression.returns for expression in found) for _, found in followed]) >= 0.25
+    assert np.mean([bool(found) for _, found in followed]) >= 0.8

@@ -1,4 +1,4 @@
-"""Phrases mean what they say: each is read again by an oracle that knows only the picture's truth."""
+"""Phrases mean what they say: each is read again by an oracle that knows only the image's truth."""
 
 from __future__ import annotations
 
@@ -28,39 +28,42 @@ SEEDS = [*range(90), *range(TEST.start, TEST.start + 60)]
 
 @pytest.fixture(scope="module")
 def world():
-    """(scene, oracle at a size the generator does not measure at, phrases) of each seed."""
+    """(scene, oracle at another size than the generator's, expressions) of each seed."""
     scenes = [make_scene(seed) for seed in SEEDS]
     return [(scene, Oracle(scene, (320, 320)), expressions(scene)) for scene in scenes]
 
 
 def test_every_referring_phrase_covers_its_target_and_nothing_else(world):
     wrong = [
-        (scene.seed, phrase.text)
-        for scene, oracle, phrases in world
-        for phrase in phrases
-        if phrase.kind in REFERRING and [look.number for look in oracle.covered(phrase.text)] != [phrase.target]
+        (scene.seed, expression.text)
+        for scene, oracle, found in world
+        for expression in found
+        if expression.kind in REFERRING
+        and [look.number for look in oracle.covered(expression.text)] != [expression.target]
     ]
     assert wrong == []
 
 
 def test_absent_referring_phrases_cover_nothing(world):
     wrong = [
-        (scene.seed, phrase.text)
-        for scene, oracle, phrases in world
-        for phrase in phrases
-        if phrase.kind == ABSENT and not phrase.text.startswith("[semantic]") and oracle.covered(phrase.text)
+        (scene.seed, expression.text)
+        for scene, oracle, found in world
+        for expression in found
+        if expression.kind == ABSENT
+        and not expression.text.startswith("[semantic]")
+        and oracle.covered(expression.text)
     ]
     assert wrong == []
 
 
 def test_the_mask_of_a_referring_phrase_is_all_of_one_thing(world):
-    for scene, oracle, phrases in world:
-        for phrase in phrases:
-            if phrase.kind in REFERRING:
-                parts = {scene.parts[i].thing for i in phrase.part_ids}
-                assert parts == {phrase.target}
-                assert len(phrase.part_ids) == sum(part.thing == phrase.target for part in scene.parts)
-                assert np.isin(oracle.part_map, phrase.part_ids).mean() > 0.0025
+    for scene, oracle, found in world:
+        for expression in found:
+            if expression.kind in REFERRING:
+                parts = {scene.parts[i].thing for i in expression.part_ids}
+                assert parts == {expression.target}
+                assert len(expression.part_ids) == sum(part.thing == expression.target for part in scene.parts)
+                assert np.isin(oracle.part_map, expression.part_ids).mean() > 0.0025
 
 
 def semantic_truth(scene, name: str) -> set[int]:
@@ -76,38 +79,38 @@ def semantic_truth(scene, name: str) -> set[int]:
 
 
 def test_semantic_phrases_cover_all_of_their_name(world):
-    for scene, _, phrases in world:
-        for phrase in phrases:
-            assert phrase.text.startswith("[semantic] ") == (
-                phrase.kind in (STUFF, THINGS, PARTS)
-                or (phrase.kind == ABSENT and phrase.text.startswith("[semantic] "))
+    for scene, _, found in world:
+        for expression in found:
+            assert expression.text.startswith("[semantic] ") == (
+                expression.kind in (STUFF, THINGS, PARTS)
+                or (expression.kind == ABSENT and expression.text.startswith("[semantic] "))
             )
-            if phrase.text.startswith("[semantic] "):
-                assert set(phrase.part_ids) == semantic_truth(scene, phrase.text.removeprefix("[semantic] ")), phrase
-                assert phrase.target is None
+            if expression.text.startswith("[semantic] "):
+                assert set(expression.part_ids) == semantic_truth(scene, expression.text.removeprefix("[semantic] ")), (
+                    expression
+                )
+                assert expression.target is None
 
 
 def test_absent_phrases_have_an_empty_mask(world):
-    for _, _, phrases in world:
-        absent = [phrase for phrase in phrases if phrase.kind == ABSENT]
+    for _, _, found in world:
+        absent = [expression for expression in found if expression.kind == ABSENT]
         assert absent
-        assert all(phrase.part_ids == () and phrase.target is None for phrase in absent)
+        assert all(expression.part_ids == () and expression.target is None for expression in absent)
 
 
 def test_targets_have_distractors_of_their_kind(world):
-    """Colour, place and size phrases are said only where another thing of the kind could be meant."""
-    for _, oracle, phrases in world:
+    """Expressions of colour, place and size exist only if the scene has another thing of the kind."""
+    for _, oracle, found in world:
         kinds = [look.kind for look in oracle.looks]
         by_number = {look.number: look.kind for look in oracle.looks}
-        for phrase in phrases:
-            if phrase.kind in ("colour", "place", "size"):
-                assert kinds.count(by_number[phrase.target]) >= 2, phrase
+        for expression in found:
+            if expression.kind in ("colour", "place", "size"):
+                assert kinds.count(by_number[expression.target]) >= 2, expression
 
 
 def test_scenes_have_phrases_of_many_kinds(world):
-    counts = np.array(
-        [[sum(p.kind == kind for p in phrases) for kind in KINDS_OF_EXPRESSION] for _, _, phrases in world]
-    )
+    counts = np.array([[sum(p.kind == kind for p in found) for kind in KINDS_OF_EXPRESSION] for _, _, found in world])
     assert (counts.sum(1) >= 15).all()
     assert np.median(counts.sum(1)) >= 25
     assert (counts.mean(0) >= 0.8).all()
@@ -115,8 +118,8 @@ def test_scenes_have_phrases_of_many_kinds(world):
 
 def test_texts_are_lower_case_unique_and_within_the_vocabulary(world):
     known = set(vocabulary())
-    for _, _, phrases in world:
-        texts = [phrase.text for phrase in phrases]
+    for _, _, found in world:
+        texts = [expression.text for expression in found]
         assert len(set(texts)) == len(texts)
         for text in texts:
             assert text == text.lower().strip() and "{" not in text

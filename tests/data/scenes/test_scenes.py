@@ -32,7 +32,7 @@ SEED = st.integers(0, TEST.stop - 1)
 
 @given(SEED)
 @settings(max_examples=8, deadline=None)
-def test_a_seed_is_one_scene_one_picture_and_one_list_of_phrases(seed):
+def test_a_seed_gives_one_scene_one_image_and_one_list_of_expressions(seed):
     first, second = make_scene(seed), make_scene(seed)
     assert first.parts == second.parts
     drawn, again = render(first, (96, 96)), render(second, (96, 96))
@@ -42,8 +42,8 @@ def test_a_seed_is_one_scene_one_picture_and_one_list_of_phrases(seed):
 
 
 def test_seeds_differ():
-    pictures = {render(make_scene(seed), (32, 32)).image.tobytes() for seed in range(12)}
-    assert len(pictures) == 12
+    images = {render(make_scene(seed), (32, 32)).image.tobytes() for seed in range(12)}
+    assert len(images) == 12
 
 
 @given(SEED, st.integers(24, 400), st.integers(24, 400))
@@ -79,7 +79,7 @@ def test_masks_agree_between_sizes(seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_pixels_inside_a_part_look_like_it_and_nothing_bleeds_from_beneath(seed):
-    """Away from edges, a picture drawn small is the average of one drawn large, in labels and colours."""
+    """Away from edges, a small rendering is the average of a large one, in labels and colours."""
     scene = make_scene(seed)
     small, large = render(scene, (128, 128)), render(scene, (512, 512))
     blocks = large.part_map.reshape(128, 4, 128, 4)
