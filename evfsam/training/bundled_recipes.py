@@ -211,7 +211,6 @@ EVF_SAM_TINY = Recipe(
     name="evf-sam-tiny",
     model=EvfConfig(encoder=TINY_ENCODER, segmenter=TINY_SAM, multimask=False),
     stages=(
-        # At the size of its teacher's image, 384 px, which is also its own.
         Stage(
             name="distil",
             kind="points",

@@ -9,7 +9,6 @@ from evfsam.errors import InputError
 from evfsam.modeling.config import EvfConfig
 from evfsam.refine.refinement import Refinement
 
-KINDS = ("points", "phrases", "memory")  # of stages
 SAVE = "save"  # comes after the last stage
 
 # Share of prompts of each kind in a batch. Hard referring ones are asked most: they are what the model is for.

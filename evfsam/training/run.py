@@ -130,11 +130,16 @@ def run_stage(
     if _finished(folder, stage):
         return
     base = start if isinstance(start, Path) else None
-    origin = build_and_fill(base).eval().to(accelerator.device) if base else None
+    origin = build_and_fill(base).eval() if base else None
+    if origin and "features" in stage.losses:  # cell for cell what the teacher sees, so at its size
+        size = origin.config.segmenter.image_size
+        config = replace(config, segmenter=replace(config.segmenter, image_size=size))
     model = new_model(config, recipe.seed, start if isinstance(start, Foundation) else None)
     heads = GroundingHeads(config.encoder)
     if origin:
         continue_from(model, origin)
+        # On the device only where it teaches: a large one would take memory that training needs.
+        origin = origin.to(accelerator.device) if {"features", "kept"} & set(stage.losses) else None
     load_stages(stage, recipe, folder, model, heads)
     model.to(accelerator.device)
     sampler = Sampler(data, config, load_tokenizer(folder / "tokenizer"), recipe.varied)

@@ -38,7 +38,6 @@ def small(name: str = "evf-sam2-tiny", **changes) -> Recipe:
     stages = []
     for stage in recipe.stages:
         sizes = {field: size for field, size in coarse.items() if getattr(stage, field)}
-        sizes |= {"image_size": 128} if stage.name == "distil" else {}
         stages.append(replace(stage, learning_rate=1e-3, images=min(stage.images, 2), prompts=3, **sizes))
     few = [replace(source, count=2 if source.name == "clip_frames" else SCENES) for source in recipe.sources]
     facts = {"calibration_scenes": 1, "clips": min(recipe.clips, 1)}

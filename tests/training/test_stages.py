@@ -83,7 +83,7 @@ def test_the_segmenter_sees_a_share_of_the_images_without_colour_and_the_encoder
 
 def test_distillation_brings_the_student_nearer_to_the_teacher(sampler_of):
     recipe = small("evf-sam-tiny")
-    stage = replace(recipe.stage("distil"), images=4)
+    stage = replace(recipe.stage("distil"), images=4, image_size=128)  # as its teacher
     sampler = sampler_of(replace(recipe, stages=(stage,)))
     teacher = new_model(small().model, 1).eval()
     module = PointStage(new_model(recipe.model_of(stage), 0), stage, sampler, 0, features_of(teacher))
