@@ -14,6 +14,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from evfsam.errors import InputError
+from evfsam.geometry import box_of
 from evfsam.media.images import MAX_PIXELS
 from evfsam.media.overlay import colour_of, draw, overlay
 from evfsam.types import Segmentation
@@ -39,10 +40,11 @@ def cutout(image: np.ndarray, mask: np.ndarray, crop: bool = False) -> np.ndarra
     cannot be cropped and gives a fully transparent image of full size.
     """
     rgba = np.dstack([image * mask[:, :, None], mask.astype(np.uint8) * 255])
-    if not crop or not mask.any():
+    box = box_of(mask) if crop else None
+    if box is None:
         return rgba
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    left, top, right, bottom = box
+    return rgba[top:bottom, left:right]
 
 
 def cutout_png(image: np.ndarray, mask: np.ndarray, crop: bool = False) -> bytes:
