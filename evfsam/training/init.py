@@ -1,9 +1,8 @@
 """Initial weights with which words matter from the first step, and a memory that starts by doing no harm.
 
-With the common small initialisation the prompt token starts as almost the same vector for every phrase; a trial
-at useful learning rates then collapsed to masks that ignore the words. So text embeddings start with standard
-deviation 1 and the projector's last layer with a gain of 4 (a test in tests/training compares the words' share of
-the mask logits' variance with the common initialisation's).
+With the common small initialisation the prompt token starts as almost the same vector for every prompt. A trial at
+useful learning rates then collapsed to masks that ignore the words. So text embeddings start with standard deviation 1,
+and the projector's last layer with a gain of 4.
 """
 
 from __future__ import annotations
@@ -76,9 +75,9 @@ def resize_positions(state: dict[str, torch.Tensor], encoder: Beit3Config) -> di
 def deepen(state: dict[str, torch.Tensor], encoder: Beit3Config) -> dict[str, torch.Tensor]:
     """A model's state for an encoder of more layers that computes the same.
 
-    Layers just before the last are doubled; the second of a pair starts by adding nothing, for the projections that end
-    its two blocks are zero, but with what it looks at learned already (as in StackBERT, Gong et al., ICML 2019, that
-    deepens by copies, and bert2BERT, arXiv 2110.07143, that keeps the function).
+    Layers just before the last are doubled. The second of a pair starts by adding nothing: the projections that end its
+    two blocks are zero, the others are copies. StackBERT (Gong et al., ICML 2019) deepens by copies, and bert2BERT
+    (arXiv 2110.07143) keeps the function.
 
     Args:
         state: holds ``...encoder.layers.0.`` to those of L layers.
