@@ -74,8 +74,8 @@ for _known, _synonyms in SYNONYMS.items():
 def map_to_vocabulary(prompt: str, vocabulary: Collection[str]) -> tuple[str, dict[str, str]]:
     """Replace unknown words of a cleaned prompt by words of the vocabulary, if possible.
 
-    An unknown word becomes its singular or plural ("wheels"), the word that it is a synonym of (:data:`SYNONYMS`), or
-    the only word that it may be a typing error of ("blaloon"). Other unknown words stay.
+    A known word may be the singular or plural ("wheels"), a synonym (:data:`SYNONYMS`), or the only word that the
+    unknown one may be a typing error of ("blaloon"). Other unknown words stay.
 
     Returns the prompt, and (replaced word in small letters -> its replacement).
     """

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from evfsam.errors import InputError
+from evfsam.geometry import mask_iou
 from evfsam.media.export import slug
 from evfsam.media.overlay import overlay
 from evfsam.media.palette import RGB, colour_of
@@ -79,16 +80,10 @@ def candidates(
     return sides
 
 
-def iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two masks, bool (H, W); 1 if both are empty: they agree."""
-    union = int((a | b).sum())
-    return int((a & b).sum()) / union if union else 1.0
-
-
 def pairwise_iou(sides: Sequence[Side]) -> np.ndarray:
-    """float (n, n), symmetric, 1 on the diagonal."""
+    """Intersection over union of the masks of each two sides, float (n, n); 1 if both are empty."""
     masks = [side.segmentation.mask for side in sides]
-    return np.array([[iou(a, b) for b in masks] for a in masks])
+    return np.array([[mask_iou(a, b) for b in masks] for a in masks])
 
 
 def difference_map(image: np.ndarray, masks: tuple[np.ndarray, np.ndarray], colours: tuple[RGB, RGB]) -> np.ndarray:

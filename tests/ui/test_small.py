@@ -179,14 +179,6 @@ def test_clicks_that_cannot_be_read(text):
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "expected"),
-    [([1, 1, 0, 0], [0, 1, 1, 0], 1 / 3), ([0, 0], [0, 0], 1), ([1, 1], [0, 0], 0), ([1, 0], [1, 0], 1)],
-)
-def test_iou(a, b, expected):
-    assert comparison.iou(np.array(a, bool), np.array(b, bool)) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
     ("way", "models", "phrases", "levels", "labels"),
     [
         ("checkpoints", ["a", "b"], ["x"], [], ["a", "b"]),
