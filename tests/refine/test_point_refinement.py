@@ -13,7 +13,7 @@ PADDED = Geometry((100, 200), (128, 256), (256, 256))
 
 
 def logits(*pieces: tuple[int, int, int, int, float]) -> torch.Tensor:
-    """(1, 64, 64): outside but for rectangles of top, left, bottom, right, logit."""
+    """Logits (1, 64, 64), negative except in rectangles (top, left, bottom, right, logit)."""
     mask = torch.full((1, 64, 64), -6.0)
     for top, left, bottom, right, value in pieces:
         mask[0, top:bottom, left:right] = value
