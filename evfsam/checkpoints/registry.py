@@ -35,6 +35,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _FACTS: dict[str, Rule] = {
     "capabilities": ListOf(Text(40), 0, 20),
     "vocabulary": ListOf(Text(100), 0, 20_000),
+    "trained_on": ListOf(Text(40), 0, 10),
     "licence": Text(200),
     "description": Text(1_000),
     "parameters": Whole(1, 10**12),
@@ -54,6 +55,7 @@ class CheckpointInfo:
         capabilities: of "referring" (one object by a phrase), "semantic" (the "[semantic] " prefix), "parts"
             (of a thing or a body), "video".
         vocabulary: the words it was trained on; empty for open language.
+        trained_on: kinds of images, such as "drawn scenes" and "photographs"; empty if that is not known.
         licence: SPDX identifier, or "unknown".
         parameters: their number, None if not known.
         file_bytes: size of the weight files on this disk, None if they are not here.
@@ -68,6 +70,7 @@ class CheckpointInfo:
     kind: str | None = None
     capabilities: tuple[str, ...] = ("referring",)
     vocabulary: tuple[str, ...] = ()
+    trained_on: tuple[str, ...] = ()
     licence: str = "unknown"
     parameters: int | None = None
     file_bytes: int | None = None
@@ -88,6 +91,7 @@ def _published(name: str, kind: str, scale: str, parameters: int, capabilities: 
         on_hub=True,
         kind=kind,
         capabilities=capabilities,
+        trained_on=("photographs",),
         licence="Apache-2.0",  # the official repository's
         parameters=parameters,
         pixels=EvfConfig.official(kind, scale, "large").pixels,

@@ -79,18 +79,21 @@ def bundle(
     segmentations: Iterable[Segmentation],
     image_name: str = "picture",
     crop: bool = False,
+    skip_empty: bool = False,
 ) -> Iterator[tuple[str, bytes]]:
     """Every file of a result as (file name, content): a mask and a cut-out per prompt, one overlay, one COCO JSON.
 
-    The names tell the image and the prompt. Segmentations are taken one at a time and not kept: with large images
-    hand over a generator, and write each file before the next.
+    With ``skip_empty``, a prompt that found nothing gets no mask and no cut-out. The names tell the image and the
+    prompt. Segmentations are taken one at a time and not kept: with large images hand over a generator, and write
+    each file before the next.
     """
     stem = slug(re.sub(r"\.\w{1,5}$", "", image_name), "picture")
     drawn, stems, annotations, categories = image.copy(), [], [], {}
     for number, segmentation in enumerate(segmentations, start=1):
         stems.append(unique_stem(stem, segmentation.prompt, stems))
-        yield f"{stems[-1]}.mask.png", mask_png(segmentation.mask)
-        yield f"{stems[-1]}.cutout.png", cutout_png(image, segmentation.mask, crop)
+        if segmentation.mask.any() or not skip_empty:
+            yield f"{stems[-1]}.mask.png", mask_png(segmentation.mask)
+            yield f"{stems[-1]}.cutout.png", cutout_png(image, segmentation.mask, crop)
         draw(drawn, segmentation.mask, colour_of(number - 1))
         category = categories.setdefault(segmentation.prompt, len(categories) + 1)
         annotations.append(_annotation(number, category, segmentation))

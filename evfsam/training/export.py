@@ -74,6 +74,7 @@ def checkpoint_facts(recipe: Recipe, data: Mixture, base: Path | None) -> tuple[
     if not all(source.made_here for source in recipe.sources):
         facts = {
             "capabilities": ["referring", *(["semantic", "parts"] if len(names) > 3 else [])],
+            "trained_on": ["photographs"],
             "licence": "unknown",
             "description": f"Trained on {', '.join(names)} by the recipe {recipe.name}",
         }
@@ -84,6 +85,7 @@ def checkpoint_facts(recipe: Recipe, data: Mixture, base: Path | None) -> tuple[
             return facts, recipe.refinement
         info = describe_folder(base)
         facts |= {"capabilities": list(info.capabilities), "licence": info.licence}
+        facts["trained_on"] = list(dict.fromkeys([*info.trained_on, "photographs"]))
         facts["description"] = f"{info.name}, fine-tuned on {', '.join(names)}"
         if info.vocabulary:
             said = {word.lower() for text in data.texts() for word in WORD.findall(text)}
@@ -93,6 +95,7 @@ def checkpoint_facts(recipe: Recipe, data: Mixture, base: Path | None) -> tuple[
     seen = "rendered scenes and street photographs" if photographs else "rendered scenes"
     facts = {
         "capabilities": ["referring", "semantic", "parts"],
+        "trained_on": ["drawn scenes", *(["photographs"] if photographs else [])],
         "vocabulary": sorted({*vocabulary(), *(photo_words() if photographs else ())}),
         "licence": "Apache-2.0",
         "description": f"A small model trained on {seen}; bundled with the project.",

@@ -10,10 +10,10 @@ from evfsam.checkpoints.registry import CheckpointInfo
 from evfsam.media.palette import colour_of
 from evfsam.processing.text import SEMANTIC_PREFIX
 from evfsam.types import Segmentation
-from evfsam.ui.kept import KeptMask
-from evfsam.ui.service import Answer
+from evfsam.ui.kept import Answer, KeptMask
 from evfsam.ui.viewer import Row, percent, seconds
 
+CLICKED = "clicked thing"  # a mask that was asked for without words
 LOW_SCORE = 0.5  # predicted IoU below which a mask is more likely wrong than right
 WORTH_TELLING = 0.001  # of the image: a seam between two masks is no conflict
 
@@ -25,7 +25,7 @@ def rows(answer: Answer, threshold: float, info: CheckpointInfo) -> list[Row]:
 
 def label_of(segmentation: Segmentation | KeptMask) -> str:
     """The name of a row: the phrase without its prefix."""
-    return segmentation.prompt.removeprefix(SEMANTIC_PREFIX) or "clicks alone"
+    return segmentation.prompt.removeprefix(SEMANTIC_PREFIX) or CLICKED
 
 
 def notes(segmentation: Segmentation, info: CheckpointInfo, lost: float = 0.0) -> tuple[str, ...]:
@@ -36,9 +36,7 @@ def notes(segmentation: Segmentation, info: CheckpointInfo, lost: float = 0.0) -
     elif not segmentation.mask.any():
         if info.refinement.rejects(segmentation.presence):
             presence, least = percent(segmentation.presence), percent(info.refinement.reject_below)
-            found.append(
-                f"Not in this picture, as far as the model can tell (presence {presence}; it asks for {least})."
-            )
+            found.append(f"Probably not in this picture: the model is {presence} sure of it, and wants {least}.")
         else:
             found.append("Nothing here: no part of the picture passes the threshold.")
     elif segmentation.score < LOW_SCORE:
@@ -55,14 +53,17 @@ def common_notes(rows_: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:
     return [replace(row, notes=notes) for row, notes in zip(rows_, own, strict=True)], tuple(shared)
 
 
-def status(answer: Answer, link: str = "", notices: Sequence[str] = ()) -> str:
-    """Notes for all rows; then model, device, time taken and a link to the same question, as HTML."""
-    count = len(answer.masks)
-    asked = "1 phrase" if count == 1 else f"{count} phrases"
+def status(answer: Answer, link: str, notices: Sequence[str] = ()) -> str:
+    """Notes for all rows; then the model, the device, the time and the link that asks the same again, as HTML."""
+    asked = "1 phrase" if answer.asked == 1 else f"{answer.asked} phrases"
     told = "".join(f'<p class="evf-notice">{escape(notice)}</p>' for notice in notices)
-    anchor = f' · <a href="{escape(link)}">link to this</a>' if link else ""
+    took = seconds(answer.encode_seconds + answer.decode_seconds)
     return (
         f'{told}<p class="evf-status">{escape(answer.model)} on {answer.device} ({answer.precision}) · '
-        f"picture encoded in {seconds(answer.encode_seconds)} · "
-        f"{asked} answered in {seconds(answer.decode_seconds)}{anchor}</p>"
+        f"{asked} answered in {took} · {link_html(link)}</p>"
     )
+
+
+def link_html(link: str) -> str:
+    """The link that opens the page with the same question; a click copies it (``static/link.js``)."""
+    return f'<a class="evf-link" href="{escape(link)}">copy link</a>'

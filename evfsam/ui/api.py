@@ -18,9 +18,9 @@ from evfsam.ui.comparison import WAYS, figures, pairwise_iou
 from evfsam.ui.components import picture_input
 from evfsam.ui.downloads import bare, write_files
 from evfsam.ui.errors import with_user_errors
-from evfsam.ui.kept import DEFAULT, HIGHEST, LOWEST, STEP
+from evfsam.ui.kept import DEFAULT, HIGHEST, LOWEST, STEP, Answer
 from evfsam.ui.phrases import split_phrases
-from evfsam.ui.service import Answer, ModelService
+from evfsam.ui.service import ModelService
 from evfsam.ui.tabs import compare, parts, referring, semantic, video
 from evfsam.ui.tabs.common import ON_CLIP, ON_GPU
 from evfsam.ui.turns import Client

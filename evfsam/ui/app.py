@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from html import escape
 
 import gradio as gr
 
+from evfsam import values
 from evfsam.errors import InputError
 from evfsam.ui import api, examples
 from evfsam.ui.blocks import CheckedBlocks
-from evfsam.ui.errors import REQUEST_ERRORS
+from evfsam.ui.errors import REQUEST_ERRORS, with_user_errors
 from evfsam.ui.files import claim_folder
 from evfsam.ui.guard import guarded
+from evfsam.ui.head import Head
+from evfsam.ui.links import linked_picture
 from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
 from evfsam.ui.tabs import common, compare, parts, referring, semantic, video
 from evfsam.ui.theme import CSS_FILES, make_theme
 
-HEAD = '<div class="evf-head"><h1>EVF-SAM</h1><p>Say what you see, get its mask.</p></div>'
 SESSIONS = 100  # whose last answers are kept, each at most ``Limits.kept_bytes``
 TABS = (("Refer", referring), ("Semantic", semantic), ("Parts", parts), ("Video", video), ("Compare", compare))
 # A link fills a tab's inputs; then this asks for the tab as the user would, once it is drawn.
 ASK_LINKED = """() => {
-  const tab = new URLSearchParams(location.search).get("tab");
+  const query = new URLSearchParams(location.search);
+  if (!query.get("picture") || document.querySelector(".evf-broken")) return;
   let tries = 50;
   const press = () => {
-    const button = document.getElementById(`${tab}-ask`);
+    const button = document.getElementById(`${query.get("tab")}-ask`);
     if (button) setTimeout(() => button.click(), 300);
     else if (tries-- > 0) setTimeout(press, 100);
   };
-  if (tab) press();
+  press();
+}"""
+# The address bar names the tab that is shown, with its answer if it has one.
+FOLLOW_TAB = """() => {
+  const named = new URLSearchParams(location.search).get("tab");
+  if (named === "TAB" || (!named && "TAB" === "refer")) return;  // a page that opens with its first tab stays as it is
+  const link = document.getElementById("TAB-ask")?.closest(".tabitem")?.querySelector("a.evf-link");
+  history.replaceState(history.state, "", link ? link.href : "?tab=TAB");
 }"""
 
 
@@ -37,31 +48,17 @@ def build_app(service: ModelService) -> gr.Blocks:
     """The page, not yet launched. Raises InputError if there is no folder for uploads."""
     claim_folder()  # before any component asks Gradio where uploads lie
     with CheckedBlocks(title="EVF-SAM", analytics_enabled=False) as app:
-        with gr.Row(elem_id="evf-top"):
-            gr.HTML(HEAD, elem_classes=["evf-flush"])
-            model = gr.Dropdown(
-                model_choices(service),
-                value=service.default_model,
-                label="Model",
-                container=False,
-                scale=0,
-                min_width=280,
-                elem_id="model",
-            )
+        head = Head(service)
         linked = []
         with gr.Tabs(elem_id="tabs") as tabs:
             for title, tab in TABS:
-                with gr.Tab(title, id=tab.TAB):
-                    linked.append(tab.layout(service, model))
+                with gr.Tab(title, id=tab.TAB) as box:
+                    linked.append(tab.layout(service, head))
+                _share_picture(service, head, box, linked[-1])
         gr.HTML(f'<p class="evf-status">{service.limits.sentence()}</p>', elem_classes=["evf-flush"])
-        _fill_from_links(app, service, tabs, model, linked)
+        _fill_from_links(app, service, tabs, head, linked)
         api.layout(service)
     return app
-
-
-def model_choices(service: ModelService) -> list[tuple[str, str]]:
-    """(label, name) of every checkpoint on offer; the label says what has to be downloaded first."""
-    return [(f"{name} (download)" if info.on_hub else name, name) for name, info in service.models.items()]
 
 
 def serve(app: gr.Blocks, settings: Settings, prevent_thread_lock: bool = False) -> None:
@@ -96,22 +93,64 @@ def serve(app: gr.Blocks, settings: Settings, prevent_thread_lock: bool = False)
         app.block_thread()
 
 
+def _share_picture(service: ModelService, head: Head, box: gr.Tab, tab: common.Linked) -> None:
+    """A picture that is brought in one tab is there in all of them, and starts clean in each."""
+    box.select(None, js=FOLLOW_TAB.replace("TAB", tab.tab), **common.FREE)
+    if tab.picture is None:
+        return
+    outputs = [tab.picture, *tab.fresh_outputs]
+
+    def on_brought(path, model, own):
+        return *head.route_image(service.open(path), model, own), *tab.fresh(model, path)
+
+    def on_removed(model):
+        return None, *tab.fresh(model, None)
+
+    def on_tab(shared, path, model):
+        if shared is None or shared == (path or ""):
+            return [gr.skip()] * len(outputs)
+        return shared or None, *tab.fresh(model, shared or None)
+
+    outside = {"queue": False, **common.FREE}
+    tab.picture.change(lambda path: path or "", tab.picture, head.picture, **outside)
+    brought = tab.picture.upload(  # through the queue: only there an error is shown
+        with_user_errors(on_brought), [tab.picture, *head.inputs], [*head.outputs, *tab.fresh_outputs], **common.FREE
+    )
+    brought.failure(on_removed, head.model, outputs, **outside)
+    tab.picture.clear(on_removed, head.model, outputs, **outside)
+    box.select(with_user_errors(on_tab), [head.picture, tab.picture, head.model], outputs, **outside)
+
+
 def _fill_from_links(
-    app: gr.Blocks, service: ModelService, tabs: gr.Tabs, model: gr.Dropdown, linked: Sequence[common.Linked]
+    app: gr.Blocks, service: ModelService, tabs: gr.Tabs, head: Head, linked: Sequence[common.Linked]
 ) -> None:
+    inputs = [component for tab in linked for component in tab.inputs]
+
     def on_load(request: gr.Request):
         query = dict(request.query_params)
+        if not query.get("tab"):
+            return [gr.skip()] * (5 + len(inputs))
         known = query.get("model") in service.models
-        filled = [gr.Tabs(selected=query["tab"]), query["model"] if known else gr.skip()]
+        opens = query["tab"] in [tab.tab for tab in linked]
+        filled = [gr.Tabs(selected=query["tab"]) if opens else gr.skip(), query["model"] if known else gr.skip()]
         for tab in linked:
-            filled += tab.values(query) if tab.tab == query["tab"] else [gr.skip()] * len(tab.inputs)
-        return filled
+            asks = tab.tab == query["tab"] and query.keys() > {"tab"}
+            filled += tab.values(query) if asks else [gr.skip()] * len(tab.inputs)
+        return [*filled, *head.told(broken_html(service, query, opens))]
 
-    def on_any_load(request: gr.Request):
-        if request.query_params.get("tab") in [tab.tab for tab in linked]:
-            return on_load(request)
-        return [gr.skip()] * (2 + sum(len(tab.inputs) for tab in linked))
-
-    inputs = [component for tab in linked for component in tab.inputs]
-    filled = app.load(on_any_load, None, [tabs, model, *inputs], queue=False, **common.FREE)
+    filled = app.load(on_load, None, [tabs, head.model, *inputs, *head.outputs[2:]], queue=False, **common.FREE)
     filled.success(None, js=ASK_LINKED, api_visibility="private")
+
+
+def broken_html(service: ModelService, query: Mapping[str, str], opens: bool) -> str:
+    """What a link names that is not here, a sentence each, as HTML."""
+    model, broken = query.get("model"), []
+    if not opens:
+        broken.append(f"This link names a tab that is not here: {values.shown(query['tab'])}.")
+    if model and model not in service.models:
+        broken.append(f"This link names {values.shown(model)}, which is not here: {service.default_model} answers.")
+    lost = bool(query.get("picture")) and linked_picture(query) is None
+    if lost:
+        broken.append("The picture of this link is not here any more: bring it again.")
+    told = "evf-notice evf-broken" if lost or not opens else "evf-notice"
+    return "".join(f'<p class="{told}">{escape(sentence)}</p>' for sentence in broken)

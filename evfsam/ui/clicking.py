@@ -61,13 +61,16 @@ def clicks_to_text(clicks: Sequence[SpatialPrompt | None]) -> str:
 
 
 def clicks_from_text(text: str, count: int) -> list[SpatialPrompt | None]:
-    """The inverse of :func:`clicks_to_text` for ``count`` phrases. Raises InputError for any other text."""
+    """The inverse of :func:`clicks_to_text` for ``count`` phrases, and then things that were clicked without words.
+
+    Raises InputError for any other text.
+    """
     try:
         rows = json.loads(text) if text else [[[], [], None]] * count
         found = [_clicks(points, signs, box) for points, signs, box in rows]
     except (ValueError, TypeError):
-        found = []
-    if len(found) != count:
+        found = [None] * (count + 1)
+    if len(found) < count or None in found[count:]:
         raise InputError("The clicks of this link cannot be read: open it without them.")
     return found
 

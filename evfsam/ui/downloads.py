@@ -14,8 +14,8 @@ import numpy as np
 from gradio.utils import get_upload_folder
 
 from evfsam.media.export import bundle, slug
-from evfsam.processing.text import SEMANTIC_PREFIX
 from evfsam.types import Segmentation
+from evfsam.ui.answers import label_of
 from evfsam.ui.turns import Client
 
 
@@ -51,12 +51,13 @@ def picture_files(
 ) -> tuple[str, list[str]]:
     """All files of an answer: a zip, and one by one masks, cut-outs, overlay and COCO JSON.
 
-    ``more`` brings further files as (name, content). Writing stops once nobody waits for the files.
+    What was not found gets no mask and no cut-out. ``more`` brings further files as (name, content). Writing stops
+    once nobody waits for the files.
     """
     picture_name, client = Path(picture_name).name, Client.current()
 
     def waited_for() -> Iterator[tuple[str, bytes]]:
-        for file in chain(bundle(image, segmentations, picture_name), more):
+        for file in chain(bundle(image, segmentations, picture_name, skip_empty=True), more):
             client.check()
             yield file
 
@@ -64,8 +65,8 @@ def picture_files(
 
 
 def bare(segmentations: Iterable[Segmentation]) -> Iterator[Segmentation]:
-    """The answers, named without the "[semantic] " prefix."""
-    return (renamed(found, found.prompt.removeprefix(SEMANTIC_PREFIX)) for found in segmentations)
+    """The answers, named as their rows are: without the "[semantic] " prefix."""
+    return (renamed(found, label_of(found)) for found in segmentations)
 
 
 def renamed(segmentation: Segmentation, name: str) -> Segmentation:

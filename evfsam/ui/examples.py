@@ -20,7 +20,7 @@ from evfsam.ui.viewer import picture_uri
 
 FOLDER = ASSETS / "examples"
 DRAWN = "Examples"
-PHOTOGRAPHS = "Photographs, for checkpoints that learned from photographs"
+PHOTOGRAPHS = "Photographs"
 CHOOSE = """
 element.addEventListener("click", (event) => {
   const chosen = event.target.closest("[data-index]");
@@ -51,6 +51,10 @@ class Example:
     semantic: tuple[str, ...]
     parts: tuple[str, ...]
     compare: tuple[str, ...]
+
+    @property
+    def is_photograph(self) -> bool:
+        return self.seed is None
 
 
 @dataclass(frozen=True)

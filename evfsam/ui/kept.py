@@ -1,18 +1,22 @@
-"""Masks as a session keeps them: compressed, and exact at every position of the threshold slider."""
+"""Answers as a session keeps them: compressed, and exact at every position of the threshold slider."""
 
 from __future__ import annotations
 
+import uuid
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
-from evfsam.types import Segmentation
+from evfsam.media.images import open_image
+from evfsam.types import Segmentation, SpatialPrompt
 
 LOWEST, HIGHEST, STEP = 0.05, 0.95, 0.05  # of the threshold slider
 THRESHOLDS = tuple(round(LOWEST + STEP * i, 2) for i in range(19))
 DEFAULT = 0.5
+UNDO = 8  # clicks that can be taken back
 TOO_DETAILED = "This mask has too many details to keep every threshold: it is kept at 0.5."
 
 
@@ -64,3 +68,60 @@ class KeptMask:
         # A value between two thresholds stands for all values between them.
         between = np.concatenate([edges[:1] - 1, (edges[:-1] + edges[1:]) / 2, edges[-1:] + 1]) - logit(threshold)
         return Segmentation(self.prompt, between.astype(np.float32)[levels], self.score, self.presence, self.warnings)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a session looks at: an image, what was asked of it and what was found.
+
+    The image itself stays in its file; masks are kept compressed.
+
+    Attributes:
+        picture_path: the file of the image.
+        size_hw: (height, width) of the image in pixels.
+        model, device, precision: what answered, and where it ran.
+        masks: one per prompt.
+        encode_seconds, decode_seconds: an image that was seen before takes next to nothing to encode.
+        clicks: for each mask, the points and box that refined it, or None.
+        asked: how many of the masks the last question was about.
+        before: the answer that a click changed into this one, or None.
+        key: the same for all answers that came about by clicks from one question.
+    """
+
+    picture_path: str
+    size_hw: tuple[int, int]
+    model: str
+    device: str
+    precision: str
+    masks: tuple[KeptMask, ...]
+    encode_seconds: float
+    decode_seconds: float
+    clicks: tuple[SpatialPrompt | None, ...] = ()
+    asked: int = 0
+    before: Answer | None = field(default=None, repr=False, compare=False)
+    key: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
+
+    @property
+    def image(self) -> np.ndarray:
+        """uint8 (H, W, 3), read again from its file. Raises InputError if the file is gone."""
+        return open_image(self.picture_path, self.size_hw[0] * self.size_hw[1])
+
+    @property
+    def picture_name(self) -> str:
+        return Path(self.picture_path).name
+
+    @property
+    def phrases(self) -> list[str]:
+        return [mask.prompt for mask in self.masks]
+
+    def at(self, threshold: float = 0.5) -> Iterator[Segmentation]:
+        """The masks cut at a probability, one at a time at full size."""
+        return (mask.at(threshold) for mask in self.masks)
+
+    def after(self, before: Answer) -> Answer:
+        """This answer as one that a click made of ``before``, of whose past the last :data:`UNDO` steps are kept."""
+        return replace(self, before=_with_past(before, UNDO - 1), key=before.key)
+
+
+def _with_past(answer: Answer, steps: int) -> Answer:
+    return replace(answer, before=_with_past(answer.before, steps - 1) if answer.before and steps else None)

@@ -6,12 +6,11 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from evfsam import values
+from evfsam.checkpoints.fetch import local_folder
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.checkpoints.pool import ModelPool
 from evfsam.checkpoints.registry import CheckpointInfo, default_model, find, list_models
@@ -19,10 +18,10 @@ from evfsam.errors import CheckpointError, InputError, VideoError
 from evfsam.media.images import open_image
 from evfsam.predictor import Predictor
 from evfsam.runtime import Runtime, choose_runtime, weight_budget_bytes
-from evfsam.types import Segmentation, SpatialPrompt, TrackedFrame, VideoPrompt
+from evfsam.types import SpatialPrompt, TrackedFrame, VideoPrompt
 from evfsam.ui import video_job
 from evfsam.ui.comparison import Candidate, Side
-from evfsam.ui.kept import THRESHOLDS, KeptMask
+from evfsam.ui.kept import THRESHOLDS, UNDO, Answer, KeptMask
 from evfsam.ui.label_map import LabelMap, Settler
 from evfsam.ui.settings import Settings
 from evfsam.ui.turns import Client, Line
@@ -36,49 +35,6 @@ WEIGHT_BYTES = 12 * 10**9  # of all models held, at most: two of the largest in 
 PREVIEW_SECONDS, SCAN_SECONDS = 20, 60
 FRAMES_PER_SECOND = 8  # that a published SAM-2 follows one object at least, files written
 ANSWER_SECONDS = 20  # booked on ZeroGPU: a SAM ViT-H image and a dozen prompts, with room for a cold start
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a session looks at: an image, what was asked of it and what was found.
-
-    The image itself stays in its file; masks are kept compressed.
-
-    Attributes:
-        picture_path: the file of the image.
-        size_hw: (height, width) of the image in pixels.
-        model, device, precision: what answered, and where it ran.
-        masks: one per prompt.
-        encode_seconds, decode_seconds: an image that was seen before takes next to nothing to encode.
-        clicks: for each mask, the points and box that refined it, or None.
-    """
-
-    picture_path: str
-    size_hw: tuple[int, int]
-    model: str
-    device: str
-    precision: str
-    masks: tuple[KeptMask, ...]
-    encode_seconds: float
-    decode_seconds: float
-    clicks: tuple[SpatialPrompt | None, ...] = field(default=())
-
-    @property
-    def image(self) -> np.ndarray:
-        """uint8 (H, W, 3), read again from its file. Raises InputError if the file is gone."""
-        return open_image(self.picture_path, self.size_hw[0] * self.size_hw[1])
-
-    @property
-    def picture_name(self) -> str:
-        return Path(self.picture_path).name
-
-    @property
-    def phrases(self) -> list[str]:
-        return [mask.prompt for mask in self.masks]
-
-    def at(self, threshold: float = 0.5) -> Iterator[Segmentation]:
-        """The masks cut at a probability, one at a time at full size."""
-        return (mask.at(threshold) for mask in self.masks)
 
 
 class ModelService:
@@ -116,6 +72,11 @@ class ModelService:
         except (KeyError, TypeError):  # TypeError: no text at all
             known = ", ".join(self.models)
             raise CheckpointError(f"There is no checkpoint {values.shown(name)} here; choose one of {known}.") from None
+
+    def for_photographs(self) -> CheckpointInfo | None:
+        """The best checkpoint on this disk that has seen photographs: open language first, then size."""
+        here = [info for info in self.models.values() if "photographs" in info.trained_on and local_folder(info)]
+        return max(here, key=lambda info: (not info.vocabulary, info.parameters or 0), default=None)
 
     @staticmethod
     def has_picture(picture_path: str | None) -> None:
@@ -186,7 +147,7 @@ class ModelService:
         clicks = list(clicks or [None] * len(prompts))
         with self.turn(model) as client:
             image = self.open(picture_path, len(prompts))
-            most = self.limits.kept_bytes // self.limits.prompts
+            most = self.limits.kept_bytes // (self.limits.prompts + UNDO)  # every click keeps one more mask
             found, seconds = _gather(self._asked(model, image, prompts, clicks, thresholds, most), client)
         return self._answer(model, picture_path, image.shape[:2], found, seconds, clicks)
 
@@ -201,7 +162,14 @@ class ModelService:
     def _answer(self, model, picture_path, size_hw, masks, seconds: list[float], clicks) -> Answer:
         device, precision = self.runtime.device.type, self.runtime.precision
         encode, decode = seconds[0], sum(seconds[1:])
-        return Answer(picture_path, size_hw, model, device, precision, tuple(masks), encode, decode, tuple(clicks))
+        clicks = tuple(clicks)
+        return Answer(
+            picture_path, size_hw, model, device, precision, tuple(masks), encode, decode, clicks, len(clicks)
+        )
+
+    def look(self, model: str, picture_path: str) -> Answer:
+        """An image file before anything was asked of it: an answer of no masks. Raises InputError as :meth:`open`."""
+        return self._answer(model, picture_path, self.open(picture_path).shape[:2], (), [0.0], ())
 
     def measure(self, candidate: Candidate, image: np.ndarray) -> Side:
         """One side of a comparison."""

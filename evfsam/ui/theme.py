@@ -10,9 +10,9 @@ STATIC = Path(__file__).parent / "static"
 CSS_FILES = (STATIC / "app.css",)
 
 
-def viewer_script() -> str:
-    """What makes a viewer's rows and picture answer to pointer and keyboard."""
-    return (STATIC / "viewer.js").read_text(encoding="utf-8")
+def script(name: str) -> str:
+    """A script from ``static`` for the ``js_on_load`` of a ``gr.HTML``."""
+    return (STATIC / f"{name}.js").read_text(encoding="utf-8")
 
 
 def make_theme() -> gr.themes.Base:

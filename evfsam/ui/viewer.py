@@ -49,6 +49,8 @@ def stage(
     rows: Sequence[Row],
     marks: Sequence[SpatialPrompt | None] = (),
     refining: bool = False,
+    key: str = "",
+    chosen: int | None = None,
 ) -> str:
     """The picture with its layers, and the rows below it.
 
@@ -57,18 +59,22 @@ def stage(
         name: of the picture, for those who cannot see it.
         marks: points and boxes set by hand, one entry a row or none at all.
         refining: whether clicks on the picture mean something; then the keyboard can click, too.
+        key: of the answer; a row that the user chose stays chosen as long as it is the same.
+        chosen: a row to choose for the user.
     """
     height, width = image.shape[:2]
     view = to_view(image)
     reachable = f' tabindex="0" aria-label="{CROSS}"' if refining else ""
+    choice = "" if chosen is None else f' data-chosen="{chosen}"'
     found = ", ".join(row.label for row in rows if row.mask.any()) or "nothing"
     layers = [
-        f'<img class="layer" data-row="{i}" alt="" draggable="false" src="{layer_uri(row.mask, row.colour)}">'
+        f'<img class="layer" data-row="{i}" data-area="{row.mask.mean():.6f}" alt="" draggable="false" '
+        f'src="{layer_uri(row.mask, row.colour)}">'
         for i, row in enumerate(rows)
     ]
     drawn = "".join(_marks(clicks, i) for i, clicks in enumerate(marks) if clicks is not None)
     return (
-        f'<figure class="evf-stage" data-width="{width}" data-height="{height}"{reachable} '
+        f'<figure class="evf-stage" data-width="{width}" data-height="{height}" data-key="{key}"{choice}{reachable} '
         f'style="aspect-ratio: {width} / {height}; --ratio: {width / height:.5f}">'
         f'<img class="picture" alt="{escape(name)}, {width} by {height} pixels, masked: {escape(found)}" '
         f'draggable="false" src="{picture_uri(view)}">{"".join(layers)}'
@@ -84,6 +90,7 @@ def rows_html(rows: Sequence[Row]) -> str:
 
 def _row(i: int, row: Row) -> str:
     area = float(row.mask.mean())
+    told = f"{percent(area)}<small> of the picture</small>" if area else "<small>not found</small>"
     # What was expected of a mask that then was not shown says nothing to anyone.
     score = "" if row.score is None or not row.mask.any() else _score(row.score)
     notes = "".join(f'<span class="note">{escape(note)}</span>' for note in row.notes)
@@ -91,7 +98,7 @@ def _row(i: int, row: Row) -> str:
     return (
         f'<li><button type="button" class="chip" data-row="{i}" aria-pressed="false" '
         f'title="Show only this one">{swatch}<span>{escape(row.label)}</span></button>'
-        f'{score}<span class="area">{percent(area)}<small> of the picture</small></span>{notes}</li>'
+        f'{score}<span class="area">{told}</span>{notes}</li>'
     )
 
 
@@ -111,7 +118,9 @@ def percent(fraction: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration as people write it."""
+    """A duration as people write it: "40 ms", "1.2 s", "5 min"."""
+    if value >= 90:
+        return f"{value / 60:.0f} min"
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
 
 

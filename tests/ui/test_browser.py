@@ -139,15 +139,71 @@ def test_clicks_boxes_and_threshold_change_the_mask_and_travel_in_the_link(page,
     page.keyboard.press("Home")
     page.wait_for_function("([text]) => document.querySelector('#refer-view .area').innerText !== text", arg=[before])
     page.wait_for_function("document.querySelector('.evf-status a')?.href.includes('threshold=0.05')")
-    href = page.get_by_role("link", name="link to this").get_attribute("href")
+    href = page.get_by_role("link", name="copy link").get_attribute("href")
     other = b.open_page(chromium, url, query=href)
     b.wait_for_rows(other, "refer", *EXAMPLES[0].refer)
     assert other.locator("#refer-phrases textarea").input_value() == ", ".join(EXAMPLES[0].refer)
     assert other.locator("#refer-view .marks rect").count() == other.locator("#refer-view .marks .plus").count() == 1
     assert b.area_of(other, "refer", 0) == b.area_of(page, "refer", 0), phrase
     other.context.close()
+    page.keyboard.press("Control+z")
+    page.wait_for_selector("#refer-view .marks rect", state="detached")
+    assert page.locator("#refer-view .marks .plus").count() == 1
     page.locator("#refer-forget").click()
     page.wait_for_selector("#refer-view .marks .plus", state="detached")
+
+
+def test_a_click_chooses_a_mask_or_asks_for_what_is_under_it(page):
+    b.take_example(page, "refer", 0)
+    b.wait_for_rows(page, "refer", *EXAMPLES[0].refer)
+    pressed = "[...document.querySelectorAll('#refer-view .chip')].map((chip) => chip.ariaPressed).indexOf('true')"
+    shape, (width, height) = truth(EXAMPLES[0], "the bus"), EXAMPLES[0].size
+    frame = page.locator("#refer-view .evf-stage").bounding_box()
+
+    def click(x, y):
+        page.mouse.click(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"])
+
+    rows, columns = np.nonzero(shape)
+    click(columns[len(rows) // 2] / width, rows[len(rows) // 2] / height)
+    assert page.evaluate(pressed) == EXAMPLES[0].refer.index("the bus")
+    page.keyboard.press("Escape")
+    assert page.evaluate(pressed) == -1
+    click(0.02, 0.98)
+    b.wait_for_rows(page, "refer", *EXAMPLES[0].refer, "clicked thing")
+    assert page.evaluate(pressed) == 3 and not page.locator(".toast-body").count()
+    assert float(page.locator("#refer-view .html-container").evaluate("e => getComputedStyle(e).opacity")) == 1
+    page.locator("#refer-undo").click()
+    b.wait_for_rows(page, "refer", *EXAMPLES[0].refer)
+
+
+def test_the_reset_arrow_redraws_the_masks(page):
+    b.take_example(page, "refer", 0)
+    b.wait_for_rows(page, "refer", *EXAMPLES[0].refer)
+    before = b.area_of(page, "refer", 0)
+    page.locator("#refer-threshold input[type=range]").focus()
+    page.keyboard.press("Home")
+    page.wait_for_function("([t]) => document.querySelector('#refer-view .area').innerText !== t", arg=[before])
+    page.locator("#refer-threshold button[aria-label*='eset']").click()
+    page.wait_for_function("([t]) => document.querySelector('#refer-view .area').innerText === t", arg=[before])
+
+
+def test_a_photograph_is_answered_by_a_checkpoint_that_has_seen_some_in_every_tab(page):
+    index = [example.file.stem for example in EXAMPLES].index("astronaut")
+    b.take_example(page, "refer", 0)
+    b.wait_for_rows(page, "refer", *EXAMPLES[0].refer)
+    page.locator("#refer-phrases textarea").fill("the sky")
+    page.locator(".evf-stale", has_text="for other words").wait_for()
+    b.open_tab(page, "Semantic")
+    b.take_example(page, "semantic", index)
+    page.wait_for_selector("#semantic-view .chip")
+    page.locator("#evf-note", has_text="evf-sam2-tiny-photo answers instead").wait_for()
+    b.open_tab(page, "Refer")
+    page.wait_for_selector("#refer-view .picture[alt*=astronaut]")
+    assert page.locator("#refer-view .chip").count() == page.locator(".evf-stale:visible").count() == 0
+    b.open_tab(page, "Semantic")
+    page.locator("#model-back").click()
+    page.locator(".evf-stale", has_text="by evf-sam2-tiny-photo, not by evf-sam2-tiny").wait_for()
+    assert page.locator("#model input").input_value().startswith("evf-sam2-tiny ·")
 
 
 def test_attention_is_shown_beside_the_mask(page):
@@ -179,16 +235,16 @@ def test_wrong_files_get_one_clear_sentence(page, temp, tab):
     page.wait_for_function(f"document.querySelector('#{tab}-picture img') !== null")
     b.wait_for_downloads(page)
     kept = sorted(temp.rglob("*.zip"))
+    page.locator(f"#{tab}-picture button[aria-label*='Clear'], #{tab}-picture button[aria-label*='Remove']").click()
+    page.wait_for_selector(f"#{tab}-picture img", state="detached")
     for content, told in ((b"no picture", "is not an image that can be read"), (png(6000, 5000), "is too large")):
-        page.locator(f"#{tab}-picture button[aria-label*='Clear'], #{tab}-picture button[aria-label*='Remove']").click()
         page.locator(f"#{tab}-picture input[type=file]").first.set_input_files(
             {"name": "notes.png", "mimeType": "image/png", "buffer": content}
         )
-        page.wait_for_selector(f"#{tab}-picture img[src*='notes.png']", state="attached")
-        page.locator(f"#{tab}-ask").click()
         toast = page.locator(".toast-body", has_text=told)
         toast.wait_for()
         assert "Traceback" not in toast.inner_text()
+        page.wait_for_selector(f"#{tab}-picture img", state="detached")  # no broken picture stays behind
     assert sorted(temp.rglob("*.zip")) == kept
 
 
@@ -252,7 +308,7 @@ def test_phrases_are_compared(page, chromium, url, tmp_path):
     assert document["iou"][0][1] == pytest.approx(float(cells[1]), abs=0.006)
     difference = Image.open(b.download(page, "compare", ".difference.the-bus.bus.png", tmp_path))
     assert difference.size == EXAMPLES[0].size
-    href = page.get_by_role("link", name="link to this comparison").get_attribute("href")
+    href = page.get_by_role("link", name="copy link").get_attribute("href")
     other = b.open_page(chromium, url, query=href)
     other.wait_for_selector(".evf-table")
     assert other.locator(".evf-table tbody td").all_inner_texts() == cells

@@ -19,8 +19,11 @@ from evfsam.data.ccp import words as photo_words
 from evfsam.errors import EvfSamError
 from evfsam.geometry import mask_iou
 from evfsam.media.export import decode_rle
+from evfsam.ui.clicking import clicks_to_text
 from evfsam.ui.heat import heat_over
+from evfsam.ui.kept import UNDO
 from evfsam.ui.tabs import compare, parts, referring, semantic
+from evfsam.ui.tabs.common import Question, stale_html
 from evfsam.ui.vocabulary import vocabulary_of
 
 
@@ -87,20 +90,84 @@ def test_an_empty_mask_is_said(service, answer):
 
 
 def test_clicks_refine_one_phrase_and_can_be_forgotten(service, answer):
-    refined = referring.refine(service, answer, 1, True, (70, 50, 70, 50))
-    refined = referring.refine(service, refined, 1, False, (10, 10, 10, 10))
+    refined, row = referring.refine(service, answer, 1, True, (70, 50, 70, 50))
+    refined, again = referring.refine(service, refined, "1", False, (10, 10, 10, 10))
+    assert row == again == 1
     assert refined.clicks[0] is None and refined.clicks[1].points.labels.tolist() == [1, 0]
     assert refined.masks[0] == answer.masks[0] and refined.masks[1] != answer.masks[1]
-    assert referring.show(service, refined, 0.5)[0].count("<circle/>") == 2
+    html, status = referring.show(service, refined, 0.5)
+    assert html.count("<circle/>") == 2 and "1 phrase answered" in status
     forgotten = referring.forget_clicks(service, refined)
-    assert forgotten.clicks == (None, None)
-    for mask, before in zip(forgotten.masks, answer.masks, strict=True):  # asked alone, so equal but for rounding
-        assert mask_iou(mask.at().mask, before.at().mask) > 0.99
+    assert forgotten.clicks == (None, None) and same_masks(forgotten, answer)
 
 
-def test_with_several_masks_it_must_be_clear_which_is_refined(service, answer):
-    with pytest.raises(EvfSamError, match="choose the one to correct"):
-        referring.refine(service, answer, None, True, (1, 1, 1, 1))
+def test_a_click_without_a_chosen_row_asks_for_what_is_there(service, answer):
+    more, row = referring.refine(service, answer, None, False, (70, 50, 70, 50))
+    assert row == 2 and more.masks[:2] == answer.masks and more.phrases == [*answer.phrases, ""]
+    assert more.clicks[2].points.labels.tolist() == [1]  # a new thing starts with what belongs to it
+    html, _ = referring.show(service, more, 0.5, row)
+    assert ">clicked thing<" in html and 'data-chosen="2"' in html
+    assert f'data-key="{answer.key}"' in html  # rows that were chosen stay chosen
+    names = [Path(path).name for path in referring.files(more, 0.5)[1]]
+    assert "shore.clicked-thing.mask.png" in names or not more.masks[2].at().mask.any()
+    assert referring.forget_clicks(service, more).phrases == answer.phrases
+
+
+def test_a_picture_can_be_clicked_before_anything_was_asked(service, picture):
+    nothing = service.look("first", picture)
+    html, status = referring.show(service, nothing, 0.5)
+    assert "evf-stage" in html and "evf-rows" not in html and "click on a thing" in status
+    assert referring.files(nothing, 0.5) == (None, [])
+    assert referring.refine(service, nothing, None, True, (20, 10, 90, 80))[0].clicks[0].box == (20, 10, 90, 80)
+
+
+def test_clicks_are_taken_back_one_by_one(service, answer):
+    steps = [answer]
+    for row in (0, None, 2, 1):
+        steps.append(referring.refine(service, steps[-1], row, True, (70, 50, 70, 50))[0])
+    for before in reversed(steps[:-1]):
+        last = steps.pop()
+        assert referring.undo(last) == before
+    assert referring.undo(answer) is answer and referring.undo(None) is None
+
+
+def test_the_past_of_an_answer_is_bounded(service, answer):
+    for _ in range(UNDO + 3):
+        answer, _ = referring.refine(service, answer, 0, True, (70, 50, 70, 50))
+    steps = 0
+    while answer.before:
+        answer, steps = answer.before, steps + 1
+    assert steps == UNDO
+
+
+def same_masks(one, other) -> bool:
+    """Whether two answers agree but for rounding: prompts that are asked together and alone differ by that."""
+    pairs = zip(one.masks, other.masks, strict=True)
+    return all(mask_iou(mask.at().mask, twin.at().mask) > 0.99 for mask, twin in pairs)
+
+
+def test_a_link_brings_clicked_things_back(service, picture, answer):
+    clicked, _ = referring.refine(service, answer, None, True, (70, 50, 70, 50))
+    text = clicks_to_text(clicked.clicks)
+    assert same_masks(referring.ask(service, "first", picture, "the red car, the blue car", text), clicked)
+    alone = referring.refine(service, service.look("first", picture), None, True, (70, 50, 70, 50))[0]
+    assert referring.ask(service, "first", picture, "", clicks_to_text(alone.clicks)).masks == alone.masks
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        (Question("a.png", "m", ("x",)), ""),
+        (Question("b.png", "m", ("x",)), "is for another picture"),
+        (Question("a.png", "n<", ("x",)), "is by m, not by n&lt;"),
+        (Question("a.png", "m", ("y",)), "is for other words"),
+        (Question("a.png", "m", ()), "is for other words"),
+    ],
+)
+def test_an_answer_to_another_question_is_marked(now, told):
+    html = stale_html(Question("a.png", "m", ("x",)), now, "Segment")
+    assert told in html and ("evf-stale" in html) == bool(told)
+    assert stale_html(None, now, "Segment") == ""
 
 
 def test_attention_stands_beside_the_mask(service, answer):
@@ -131,6 +198,13 @@ def test_downloads_hold_what_is_shown(answer):
             assert np.array_equal(np.asarray(mask) > 0, answer.masks[0].at(0.4).mask)
         found = json.loads(bundle.read(names[-1]))["annotations"]
     assert np.array_equal(decode_rle(found[1]["segmentation"]), answer.masks[1].at(0.4).mask)
+
+
+def test_what_was_not_found_gives_no_empty_files(answer):
+    nothing = replace(answer.masks[0], levels=zlib.compress(bytes(96 * 144)))
+    _, single = referring.files(replace(answer, masks=(nothing, answer.masks[1])), 0.4)
+    names = [Path(path).name for path in single]
+    assert not [name for name in names if "red" in name] and "shore.the-blue-car.mask.png" in names
 
 
 def test_semantic_labels_every_pixel_at_most_once(service, picture):
@@ -186,6 +260,12 @@ def test_checkpoints_side_by_side(service, picture):
     document = json.loads(paths["shore.comparison.json"].read_text())
     assert [side["model"] for side in document["sides"]] == ["first", "second"]
     assert document["iou"][0][1] == pytest.approx(compare.comparison.pairwise_iou(found.sides)[0, 1], abs=1e-6)
+
+
+@pytest.mark.parametrize("way", ["checkpoints", "precisions", "phrases"])
+def test_a_comparison_names_the_phrase_that_it_asked_for(service, picture, way):
+    *_, found = compare.compare(service, way, picture, "a <dog>, a cat", ["first", "second"], ["fp32", "bf16"], "first")
+    assert ("Asked for “a &lt;dog&gt;”" in compare.phrase_html(way, found)) == (way != "phrases")
 
 
 def test_the_same_answer_agrees_with_itself(service, picture):

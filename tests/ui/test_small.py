@@ -168,6 +168,7 @@ def test_clicks_travel_in_a_link():
     )
     assert back.box is None and again.points is None and again.box == (1, 2, 3, 4.5)
     assert clicks_to_text([None, None]) == "" and clicks_from_text("", 2) == [None, None]
+    assert len(clicks_from_text(clicks_to_text([None, points]), 1)) == 2  # a thing that was clicked without words
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_an_answer_of_nothing_has_no_score(logit, score):
 @pytest.mark.parametrize(
     ("logit", "score", "threshold", "told"),
     [
-        (-10.0, 0.9, 0.7, "Not in this picture, as far as the model can tell (presence 20 %; it asks for 70 %)."),
+        (-10.0, 0.9, 0.7, "Probably not in this picture: the model is 20 % sure of it, and wants 70 %."),
         (-10.0, 0.9, 0.1, "Nothing here: no part of the picture passes the threshold."),
         (-10.0, 0.9, None, "Nothing here: no part of the picture passes the threshold."),
         (5.0, 0.2, 0.1, "Low confidence: the model itself expects a bad fit."),
@@ -246,7 +247,7 @@ def test_percent(share, told):
     assert percent(share) == told
 
 
-@pytest.mark.parametrize(("value", "told"), [(0.0421, "42 ms"), (1.25, "1.2 s"), (61.0, "61.0 s")])
+@pytest.mark.parametrize(("value", "told"), [(0.0421, "42 ms"), (1.25, "1.2 s"), (61.0, "61.0 s"), (283.5, "5 min")])
 def test_seconds(value, told):
     assert seconds(value) == told
 

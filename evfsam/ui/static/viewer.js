@@ -1,6 +1,9 @@
 // Runs once for each viewer (gr.HTML js_on_load): rows isolate their layer, clicks on the picture go to Python.
 // `element`, `trigger` and `watch` are given by Gradio; the HTML inside is replaced with every answer.
-let locked = null;
+const BOX_SHARE = 0.01;  // of the longest side: a shorter drag is a click, as in clicking.py
+const refines = element.matches(".evf-refining, .evf-refining *");
+let locked = null;  // the row that the user chose
+let answered = null;  // the answer that it belongs to
 let start = null;
 
 function show(row) {
@@ -41,25 +44,68 @@ function place(event) {
     inside(event.clientY, frame.top, frame.height) * figure.dataset.height,
   ];
 }
-element.addEventListener("pointerdown", (event) => { start = event.button === 0 ? place(event) : null; });
-element.addEventListener("pointerup", (event) => {
-  const end = start && place(event);
-  if (end) trigger("select", { index: [...start, ...end], value: locked });
-  start = null;
-});
+// The row of the smallest mask at x, y, or null.
+function rowAt([x, y]) {
+  const figure = element.querySelector(".evf-stage");
+  const point = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
+  let [row, least] = [null, Infinity];
+  for (const layer of figure.querySelectorAll(".layer")) {
+    const at = (value, size, side) => Math.min(Math.floor((value / size) * side), side - 1);
+    point.clearRect(0, 0, 1, 1);
+    point.drawImage(
+      layer, -at(x, figure.dataset.width, layer.naturalWidth), -at(y, figure.dataset.height, layer.naturalHeight));
+    if (point.getImageData(0, 0, 1, 1).data[3] > 0 && Number(layer.dataset.area) < least) {
+      [row, least] = [layer.dataset.row, Number(layer.dataset.area)];
+    }
+  }
+  return row;
+}
+// A sign that the model works on a place of the picture; the next answer takes it away.
+function working(x, y) {
+  const spot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
+  spot.setAttribute("class", "working");
+  spot.setAttribute("cx", x);
+  spot.setAttribute("cy", y);
+  element.querySelector(".marks").append(spot);
+}
+// A click inside a mask chooses its row, unless one is chosen; all else goes to Python.
+function send(from, to, beside) {
+  const { width, height } = element.querySelector(".evf-stage").dataset;
+  const drawn = Math.min(...[0, 1].map((axis) => Math.abs(to[axis] - from[axis])));
+  const row = locked === null && drawn <= BOX_SHARE * Math.max(width, height) ? rowAt(to) : null;
+  if (row !== null) return lock(row);
+  working(...to);
+  trigger("select", { index: [...from, ...to], value: locked, beside });
+}
+if (refines) {
+  element.addEventListener("pointerdown", (event) => { start = event.button === 0 ? place(event) : null; });
+  element.addEventListener("pointerup", (event) => {
+    const end = start && place(event);
+    if (end) send(start, end, event.shiftKey);
+    start = null;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (!element.checkVisibility() || event.target.closest("input:not([type=range]), textarea")) return;
+    if (event.key === "Escape") lock(null);
+    if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey) {
+      event.preventDefault();
+      trigger("undo");
+    }
+  });
+}
 
 // The same with the keyboard: arrows move a cross over the picture (with Shift in small steps), Enter clicks there.
 let cross = [0.5, 0.5];
 element.addEventListener("keydown", (event) => {
   const figure = event.target;
-  if (!figure.matches || !figure.matches(".evf-stage") || !element.matches(".evf-refining, .evf-refining *")) return;
+  if (!refines || !figure.matches || !figure.matches(".evf-stage")) return;
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   if (event.key in moves) {
     const step = event.shiftKey ? 0.005 : 0.03;
     cross = cross.map((at, axis) => Math.min(Math.max(at + moves[event.key][axis] * step, 0), 1));
   } else if (event.key === "Enter") {
-    const [x, y] = [cross[0] * figure.dataset.width, cross[1] * figure.dataset.height];
-    trigger("select", { index: [x, y, x, y], value: locked });
+    const at = [cross[0] * figure.dataset.width, cross[1] * figure.dataset.height];
+    send(at, at, false);
   } else return;
   event.preventDefault();
   figure.style.setProperty("--cross-x", `${cross[0] * 100}%`);
@@ -70,5 +116,9 @@ element.addEventListener("focusout", (event) => {
   if (event.target.classList) event.target.classList.remove("crossed");
 });
 watch("value", () => {
-  if (locked !== null) lock(element.querySelector(`button.chip[data-row="${locked}"]`) ? locked : null);
+  const shown = element.querySelector(".evf-stage")?.dataset ?? {};
+  if (shown.key !== answered) locked = null;
+  answered = shown.key;
+  const row = shown.chosen ?? locked;
+  lock(element.querySelector(`button.chip[data-row="${row}"]`) ? row : null);
 });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -12,7 +13,7 @@ from gradio.events import Dependency
 
 from evfsam.errors import InputError
 from evfsam.ui.errors import with_user_errors
-from evfsam.ui.theme import viewer_script
+from evfsam.ui.theme import script
 
 # Questions about an image are answered one at a time, whichever tab they come from; one clip runs beside them.
 ON_GPU = {"concurrency_id": "gpu", "concurrency_limit": 1, "api_visibility": "private"}
@@ -26,11 +27,30 @@ ANY = gr.validate(True, "")
 
 @dataclass(frozen=True)
 class Linked:
-    """How a link fills a tab: the components, and their values for a link's query."""
+    """What the page needs of a tab.
+
+    Attributes:
+        tab: its name in links.
+        inputs, values: the components that a link fills, and their values for a link's query.
+        picture: where its picture is brought; None for a tab that works on clips.
+        fresh, fresh_outputs: a function of (model, path) that forgets the last picture's answer, and its components.
+    """
 
     tab: str
     inputs: list[Component]
     values: Callable[[Mapping[str, str]], list]
+    picture: gr.Image | None = None
+    fresh: Callable[[str, str | None], list] | None = None
+    fresh_outputs: Sequence[Component] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an answer is an answer to."""
+
+    picture: str | None
+    model: str
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,15 +119,69 @@ def valid(check: Callable[[Any], object], value: Any) -> dict:
     return ANY
 
 
+def stale_html(answered: Question | None, now: Question, button: str) -> str:
+    """A line that marks an answer to another question than the one that stands beside it; empty if it is the same.
+
+    The style sheet dims the column that the line is in.
+    """
+    if answered is None or answered == now:
+        return ""
+    if answered.picture != now.picture:
+        whose = "is for another picture"
+    elif answered.model != now.model:
+        whose = f"is by {answered.model}, not by {now.model}"
+    else:
+        whose = "is for other words"
+    return f'<p class="evf-notice evf-stale">This answer {escape(whose)}: press {button}.</p>'
+
+
+def watch(
+    question: Callable[..., Question],
+    inputs: Sequence[Component],
+    asked: gr.State,
+    line: gr.HTML,
+    button: str,
+    done: Sequence[Dependency],
+) -> None:
+    """Keep ``line`` true (:func:`stale_html`) while the user changes the inputs of a question.
+
+    Args:
+        question: of the values of ``inputs``.
+        asked: the question that was answered last.
+        button: what asks again.
+        done: the events that answer.
+    """
+
+    def on_change(answered, *values):
+        return stale_html(answered, question(*values), button)
+
+    outside = {"queue": False, **FREE}
+    gr.on(
+        [component.change for component in inputs],
+        on_change,
+        [asked, *inputs],
+        line,
+        trigger_mode="always_last",
+        **outside,
+    )
+    for answered in done:  # the inputs may have changed while the model was at work
+        answered.success(on_change, [asked, *inputs], line, **outside)
+
+
+def cancel_on(button: gr.Button, events: Sequence[Dependency]) -> None:
+    """Let a button cancel these events."""
+    button.click(None, None, None, cancels=list(events), queue=False, **FREE)
+
+
 def viewer(empty: str, elem_id: str, refining: bool = False) -> gr.HTML:
     """Where a picture and its masks are shown; ``select`` brings clicks on it if ``refining``."""
     classes = ["evf-flush", "evf-view", *(["evf-refining"] if refining else [])]
-    return gr.HTML(empty, js_on_load=viewer_script(), elem_id=elem_id, elem_classes=classes)
+    return gr.HTML(empty, js_on_load=script("viewer"), elem_id=elem_id, elem_classes=classes)
 
 
 def line(value: str = "") -> gr.HTML:
-    """A line of text that the app writes."""
-    return gr.HTML(value, elem_classes=["evf-flush"])
+    """A line of text that the app writes. A link in it (``answers.link_html``) is copied by a click."""
+    return gr.HTML(value, js_on_load=script("link"), elem_classes=["evf-flush"])
 
 
 def empty_stage(title: str, *sentences: str) -> str:

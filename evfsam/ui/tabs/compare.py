@@ -19,7 +19,8 @@ from evfsam.ui import answers, comparison, downloads
 from evfsam.ui.comparison import CHECKPOINTS, PHRASES, PRECISIONS, WAYS, Side
 from evfsam.ui.components import picture_input
 from evfsam.ui.errors import with_user_errors
-from evfsam.ui.examples import example_gallery, read_examples
+from evfsam.ui.examples import Example, example_gallery, read_examples
+from evfsam.ui.head import Head
 from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.phrases import split_phrases
 from evfsam.ui.service import ModelService
@@ -95,6 +96,23 @@ def contents(compared: Compared) -> Iterator[tuple[str, bytes]]:
     yield from more(compared)
 
 
+def question(way: str, path, text, models, precisions, model: str) -> common.Question:
+    """What the inputs ask for now."""
+    try:
+        chosen = comparison.candidates(way, models or [], split_phrases(text), precisions or [], model)
+    except InputError:
+        chosen = []
+    asked = [(side.model, side.phrase, side.precision) for side in chosen]
+    # Where checkpoints are compared, the one that is chosen for the other tabs plays no part.
+    return common.Question(path, "" if way == CHECKPOINTS else model, tuple(map(" ".join, asked)))
+
+
+def phrase_html(way: str, compared: Compared) -> str:
+    """Which phrase all sides were asked for, as HTML; empty where phrases are compared."""
+    phrase = escape(compared.sides[0].candidate.phrase)
+    return "" if way == PHRASES else f'<p class="evf-asked">Asked for “{phrase}”.</p>'
+
+
 def named(compared: Compared) -> Iterator[Segmentation]:
     """The sides' answers, named as the sides are."""
     return (downloads.renamed(side.segmentation, side.candidate.label) for side in compared.sides)
@@ -106,49 +124,74 @@ def more(compared: Compared) -> Iterator[tuple[str, bytes]]:
     return comparison.files(compared.image, stem, compared.sides)
 
 
-def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
-    """The tab's contents; ``model`` is the dropdown that all tabs share."""
+class Widgets:
+    """The tab's components, in the order of the page."""
+
+    def __init__(self, service: ModelService, examples: Sequence[Example]):
+        self.compared, self.asked = gr.State(time_to_live=3600), gr.State(time_to_live=3600)
+        self.names, self.known = list(service.models), list(KNOWN_PRECISIONS[service.runtime.device.type])
+        self.local = [name for name, info in service.models.items() if not info.on_hub]
+        # What can be compared at once: checkpoints if there are two without a download, else phrases.
+        self.start = CHECKPOINTS if len(self.local) > 1 else PHRASES
+        with gr.Row(equal_height=False):
+            with common.question_column():
+                self._question(examples)
+            with common.answer_column():
+                self._answer()
+
+    def _question(self, examples: Sequence[Example]) -> None:
+        self.picture = picture_input(elem_id="compare-picture")
+        self.way = gr.Radio(list(WAYS), value=self.start, label="Compare", elem_id="compare-way")
+        self.models = gr.Dropdown(
+            self.names,
+            value=self.local[: comparison.MOST] if len(self.local) > 1 else self.names[: comparison.FEWEST],
+            label="Checkpoints",
+            multiselect=True,
+            max_choices=comparison.MOST,
+            visible=self.start == CHECKPOINTS,
+            elem_id="compare-models",
+        )
+        self.levels = gr.CheckboxGroup(
+            self.known, value=self.known, label="Precisions", visible=False, elem_id="compare-precisions"
+        )
+        self.phrases = gr.Textbox(
+            label="What to find",
+            info=asked_info(self.start),
+            placeholder="the red car, the car that is red",
+            max_lines=4,
+            elem_id="compare-phrases",
+        )
+        self.button = gr.Button("Compare", variant="primary", elem_id="compare-ask")
+        self.gallery = example_gallery([(e, ", ".join(e.compare)) for e in examples], "compare-examples")
+
+    def _answer(self) -> None:
+        self.stale = common.line()
+        self.phrase = common.line()
+        self.grid = gr.HTML(EMPTY, elem_id="compare-grid", elem_classes=["evf-flush", "evf-view"])
+        self.cancel = common.cancel_button(TAB)
+        self.agreement = common.line()
+        with gr.Column(visible=False) as self.pairs:
+            with gr.Row():
+                self.first = gr.Dropdown([], label="Left", elem_id="compare-first")
+                self.second = gr.Dropdown([], label="Right", elem_id="compare-second")
+            self.pair = gr.HTML("", js_on_load=SLIDE, elem_id="compare-pair", elem_classes=["evf-flush"])
+        self.kept = common.downloads_panel(TAB, "Masks, cut-outs, overlay, COCO JSON, figures, difference maps")
+
+
+def asked_info(way: str) -> str:
+    """How many phrases a comparison takes."""
+    return "Two to four phrases, with commas between them." if way == PHRASES else "One phrase; of several, the first."
+
+
+def layout(service: ModelService, head: Head) -> common.Linked:
+    """The tab's contents."""
     examples = read_examples()
-    compared = gr.State(time_to_live=3600)
-    names, precisions = list(service.models), list(KNOWN_PRECISIONS[service.runtime.device.type])
-    local = [name for name, info in service.models.items() if not info.on_hub]
-    # What can be compared at once: checkpoints if there are two without a download, else phrases.
-    start = CHECKPOINTS if len(local) > 1 else PHRASES
-    with gr.Row(equal_height=False):
-        with common.question_column():
-            picture = picture_input(elem_id="compare-picture")
-            way = gr.Radio(list(WAYS), value=start, label="Compare", elem_id="compare-way")
-            models = gr.Dropdown(
-                names,
-                value=local[: comparison.MOST] if len(local) > 1 else names[: comparison.FEWEST],
-                label="Checkpoints",
-                multiselect=True,
-                max_choices=comparison.MOST,
-                visible=start == CHECKPOINTS,
-                elem_id="compare-models",
-            )
-            levels = gr.CheckboxGroup(
-                precisions, value=precisions, label="Precisions", visible=False, elem_id="compare-precisions"
-            )
-            phrases = gr.Textbox(
-                label="What to find",
-                info="One phrase; two to four of them, with commas, to compare phrases.",
-                placeholder="the red car, the car that is red",
-                max_lines=4,
-                elem_id="compare-phrases",
-            )
-            button = gr.Button("Compare", variant="primary", elem_id="compare-ask")
-            gallery = example_gallery([(e, ", ".join(e.compare)) for e in examples], "compare-examples")
-        with common.answer_column():
-            grid = gr.HTML(EMPTY, elem_id="compare-grid", elem_classes=["evf-flush", "evf-view"])
-            cancel = common.cancel_button(TAB)
-            agreement = common.line()
-            with gr.Column(visible=False) as pairs:
-                with gr.Row():
-                    first = gr.Dropdown([], label="Left", elem_id="compare-first")
-                    second = gr.Dropdown([], label="Right", elem_id="compare-second")
-                pair_view = gr.HTML("", js_on_load=SLIDE, elem_id="compare-pair", elem_classes=["evf-flush"])
-            kept = common.downloads_panel(TAB, "Masks, cut-outs, overlay, COCO JSON, figures, difference maps")
+    w = Widgets(service, examples)
+    hidden, visible = gr.update(visible=False), gr.update(visible=True)
+    shown = [w.compared, w.phrase, w.grid, w.agreement, w.pairs, w.asked, w.kept.panel]
+
+    def fresh(model, path):
+        return [None, "", EMPTY, "", hidden, None, hidden]
 
     def check(way, path, text, models, levels, model):
         def enough(text):
@@ -158,57 +201,59 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
         return [common.ANY, common.valid(service.has_picture, path), said, *[common.ANY] * 3]
 
     def on_compare(way, path, text, models, levels, model, progress=common.PROGRESS):
-        hidden = gr.update(visible=False)
+        nothing = [gr.skip()] * 3
         for found in compare(service, way, path, text, models, levels, model):
             notes = [answers.notes(side.segmentation, service.info(side.candidate.model)) for side in found.sides]
             grid_html = comparison.grid_html(found.image, found.sides, notes)
-            yield found, grid_html, "", hidden, *[gr.skip()] * 3, hidden
+            yield found, phrase_html(way, found), grid_html, "", hidden, None, hidden, *nothing
         of = {CHECKPOINTS: models, PRECISIONS: levels}.get(way) or []
         link = link_to(TAB, path, model, by=way, ask=", ".join(split_phrases(text)), of=",".join(of))
-        told_link = f'<p class="evf-status"><a href="{escape(link)}">link to this comparison</a></p>'
+        table = comparison.iou_html(found.sides) + f'<p class="evf-status">{answers.link_html(link)}</p>'
+        asked = question(way, path, text, models, levels, model)
         left, right, *_ = found.labels
-        visible = gr.update(visible=True)
         yield (
-            found,
-            gr.skip(),
-            comparison.iou_html(found.sides) + told_link,
-            visible,
+            *(found, gr.skip(), gr.skip(), table, visible, asked, hidden),
             gr.update(choices=found.labels, value=left),
             gr.update(choices=found.labels, value=right),
             pair(found, left, right),
-            hidden,
         )
 
     def on_way(way):
-        return gr.update(visible=way == CHECKPOINTS), gr.update(visible=way == PRECISIONS)
+        return (
+            gr.update(visible=way == CHECKPOINTS),
+            gr.update(visible=way == PRECISIONS),
+            gr.update(info=asked_info(way)),
+        )
 
     def on_example(way, event: gr.EventData):
         example = examples[int(event._data["index"])]
         asked = example.compare if way == PHRASES else example.compare[:1]
         return str(example.file), ", ".join(asked)
 
-    inputs = [picture, way, models, levels, phrases]
-    way.change(on_way, way, [models, levels], queue=False, **common.FREE)
-    chosen = gallery.select(on_example, way, [picture, phrases], queue=False, **common.FREE)
+    inputs = [w.way, w.picture, w.phrases, w.models, w.levels, head.model]
+    w.way.change(on_way, w.way, [w.models, w.levels, w.phrases], queue=False, **common.FREE)
+    chosen = w.gallery.select(on_example, w.way, [w.picture, w.phrases], queue=False, **common.FREE)
     done = common.ask_on(
-        [button.click, phrases.submit, chosen.success],
+        [w.button.click, w.phrases.submit, chosen.success],
         on_compare,
-        [way, picture, phrases, models, levels, model],
-        [compared, grid, agreement, pairs, first, second, pair_view, kept.panel],
+        inputs,
+        [*shown, w.first, w.second, w.pair],
         check,
-        grid,
+        w.grid,
     )
-    cancel.click(None, None, None, cancels=done, queue=False, **common.FREE)
+    common.cancel_on(w.cancel, done)
+    common.watch(question, inputs, w.asked, w.stale, "Compare", done)
     for asked in done:
-        asked.success(common.keep(files), compared, kept.outputs, **common.FREE)
-    for event in (first.input, second.input):
-        event(with_user_errors(pair), [compared, first, second], pair_view, **common.FREE)
+        asked.success(common.keep(files), w.compared, w.kept.outputs, **common.FREE)
+    for event in (w.first.input, w.second.input):
+        event(with_user_errors(pair), [w.compared, w.first, w.second], w.pair, **common.FREE)
 
     def values(query):
-        by = query.get("by") if query.get("by") in WAYS else start
+        by = query.get("by") if query.get("by") in WAYS else w.start
         of = query.get("of", "").split(",")
         named = gr.update(value=[name for name in of if name in service.models]) if by == CHECKPOINTS else gr.skip()
-        level = gr.update(value=[name for name in of if name in precisions]) if by == PRECISIONS else gr.skip()
+        level = gr.update(value=[name for name in of if name in w.known]) if by == PRECISIONS else gr.skip()
         return [linked_picture(query), by, named, level, query.get("ask", "")]
 
-    return common.Linked(TAB, inputs, values)
+    linked = [w.picture, w.way, w.models, w.levels, w.phrases]
+    return common.Linked(TAB, linked, values, w.picture, fresh, shown)

@@ -6,16 +6,19 @@ from collections.abc import Iterator, Sequence
 
 import gradio as gr
 
+from evfsam.errors import InputError
 from evfsam.media.export import cutout_png, slug, unique_stem
 from evfsam.media.palette import colour_of
 from evfsam.ui import answers, downloads, viewer
 from evfsam.ui.components import picture_input
 from evfsam.ui.downloads import write_files
 from evfsam.ui.errors import with_user_errors
-from evfsam.ui.examples import example_gallery, read_examples
+from evfsam.ui.examples import Example, example_gallery, read_examples
+from evfsam.ui.head import Head
+from evfsam.ui.kept import Answer
 from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.phrases import chosen_phrases
-from evfsam.ui.service import Answer, ModelService
+from evfsam.ui.service import ModelService
 from evfsam.ui.tabs import common
 from evfsam.ui.viewer import Row, percent
 from evfsam.ui.vocabulary import HUMAN, semantic_phrase, vocabulary_of
@@ -53,8 +56,16 @@ def show(service: ModelService, answer: Answer, thing: str | None, parts: Sequen
     ]
     rows, shared = answers.common_notes(rows)
     link = link_to(TAB, answer.picture_path, answer.model, thing=thing or "", ask=",".join(parts))
-    html = viewer.stage(answer.image, answer.picture_name, rows)
+    html = viewer.stage(answer.image, answer.picture_name, rows, key=answer.key)
     return html, answers.status(answer, link, shared)
+
+
+def question(path, model: str, thing: str | None, chosen: Sequence[str] | None, typed: str | None) -> common.Question:
+    """What the inputs ask for now."""
+    try:
+        return common.Question(path, model, (thing or "", *part_names(chosen, typed)))
+    except InputError:
+        return common.Question(path, model)
 
 
 def exploded(answer: Answer, parts: Sequence[str]) -> list[tuple[str, str]]:
@@ -79,86 +90,114 @@ def files(answer: Answer | None) -> tuple[str | None, list[str]]:
     return downloads.picture_files(answer.image, answer.picture_name, downloads.bare(answer.at()))
 
 
-def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
-    """The tab's contents; ``model`` is the dropdown that all tabs share."""
+class Widgets:
+    """The tab's components, in the order of the page."""
+
+    def __init__(self, service: ModelService, examples: Sequence[Example]):
+        self.answer, self.asked = gr.State(time_to_live=3600), gr.State(time_to_live=3600)
+        with gr.Row(equal_height=False):
+            with common.question_column():
+                self._question(vocabulary_of(service.info(service.default_model)).parts, examples)
+            with common.answer_column():
+                self.stale = common.line()
+                self.view = common.viewer(EMPTY, "parts-view")
+                self.cancel = common.cancel_button(TAB)
+                self.status = common.line()
+                self.pieces = gr.Gallery(
+                    label="Piece by piece",
+                    format="png",
+                    columns=4,
+                    object_fit="contain",
+                    fit_columns=False,
+                    interactive=False,
+                    visible=False,
+                    buttons=["download", "fullscreen"],
+                    elem_id="parts-pieces",
+                )
+                self.kept = common.downloads_panel(TAB)
+
+    def _question(self, offered: dict[str, tuple[str, ...]], examples: Sequence[Example]) -> None:
+        thing = next(iter(offered), HUMAN)
+        self.picture = picture_input(elem_id="parts-picture")
+        self.thing = gr.Dropdown(
+            list(offered),
+            value=thing,
+            label="Thing",
+            info="Choose one, or type any other.",
+            allow_custom_value=True,
+            elem_id="parts-thing",
+        )
+        self.chips = gr.CheckboxGroup(
+            list(offered.get(thing, ())),
+            label="Parts",
+            show_select_all=True,
+            elem_id="parts-chips",
+            elem_classes=["evf-chips"],
+        )
+        self.typed = gr.Textbox(
+            label="Others",
+            info="Any other part, with a comma between them.",
+            placeholder="handle, lid",
+            elem_id="parts-typed",
+        )
+        self.button = gr.Button("Take apart", variant="primary", elem_id="parts-ask")
+        captioned = [(e, f"{e.parts[0]}: {', '.join(e.parts[1:])}") for e in examples]
+        self.gallery = example_gallery(captioned, "parts-examples")
+
+
+def layout(service: ModelService, head: Head) -> common.Linked:
+    """The tab's contents."""
     examples = [example for example in read_examples() if example.parts]
-    answer = gr.State(time_to_live=3600)
-    first = vocabulary_of(service.info(service.default_model)).parts
-    with gr.Row(equal_height=False):
-        with common.question_column():
-            picture = picture_input(elem_id="parts-picture")
-            thing = gr.Dropdown(
-                list(first),
-                value=next(iter(first), None),
-                label="Thing",
-                info="Choose one, or type any other.",
-                allow_custom_value=True,
-                elem_id="parts-thing",
-            )
-            chips = gr.CheckboxGroup(
-                list(next(iter(first.values()), ())), label="Parts", elem_id="parts-chips", elem_classes=["evf-chips"]
-            )
-            typed = gr.Textbox(label="Others", info="Any other part, with a comma between them.", elem_id="parts-typed")
-            button = gr.Button("Take apart", variant="primary", elem_id="parts-ask")
-            gallery = example_gallery(
-                [(e, f"{e.parts[0]}: {', '.join(e.parts[1:])}") for e in examples], "parts-examples"
-            )
-        with common.answer_column():
-            view = common.viewer(EMPTY, "parts-view")
-            cancel = common.cancel_button(TAB)
-            status = common.line()
-            pieces = gr.Gallery(
-                label="Piece by piece",
-                format="png",
-                columns=4,
-                object_fit="contain",
-                fit_columns=False,
-                interactive=False,
-                visible=False,
-                buttons=["download", "fullscreen"],
-                elem_id="parts-pieces",
-            )
-            kept = common.downloads_panel(TAB)
+    w = Widgets(service, examples)
+    shown = [w.answer, w.view, w.status, w.pieces, w.asked, w.kept.panel]
 
-    def check(model, path, thing, chosen, text):
+    def fresh(model, path):
+        return [None, EMPTY, "", gr.update(value=None, visible=False), None, gr.update(visible=False)]
+
+    def check(path, model, thing, chosen, text):
         named = common.valid(lambda typed: service.limits.check_prompts(len(part_names(chosen, typed))), text)
-        return [common.ANY, common.valid(service.has_picture, path), common.ANY, common.ANY, named]
+        return [common.valid(service.has_picture, path), common.ANY, common.ANY, common.ANY, named]
 
-    def on_ask(model, path, thing, chosen, text, progress=common.PROGRESS):
+    def on_ask(path, model, thing, chosen, text, progress=common.PROGRESS):
         parts = part_names(chosen, text)
         answer = ask(service, model, path, thing, parts)
         cut = exploded(answer, parts)
-        hidden = gr.update(visible=False)
-        return answer, *show(service, answer, thing, parts), gr.update(value=cut, visible=bool(cut)), hidden
+        asked, pieces = question(path, model, thing, chosen, text), gr.update(value=cut, visible=bool(cut))
+        return answer, *show(service, answer, thing, parts), pieces, asked, gr.update(visible=False)
 
-    def on_model(model):
+    def offer(model, thing, chosen=()):
+        """The chips of a thing, those of them chosen that are in ``chosen``; none are shown where none are known."""
+        known = list(vocabulary_of(service.info(model)).parts.get(thing, ()))
+        return gr.update(choices=known, value=[part for part in chosen or () if part in known], visible=bool(known))
+
+    def on_model(model, thing, chosen):
         known = vocabulary_of(service.info(model)).parts
-        name = next(iter(known), HUMAN)
-        things = gr.update(choices=list(known), value=name)
-        return things, gr.update(choices=list(known.get(name, ())), value=[])
+        name = thing if thing in known else next(iter(known), HUMAN)
+        return gr.update(choices=list(known), value=name), offer(model, name, chosen)
 
     def on_thing(model, thing):
-        return gr.update(choices=list(vocabulary_of(service.info(model)).parts.get(thing, ())), value=[])
+        return offer(model, thing)
 
     def filled(model, path, thing, parts):
-        offered = list(vocabulary_of(service.info(model)).parts.get(thing, ()))
-        chips = gr.update(choices=offered, value=[part for part in parts if part in offered])
-        return path, thing, chips, ", ".join(part for part in parts if part not in offered)
+        offered = vocabulary_of(service.info(model)).parts.get(thing, ())
+        return path, thing, offer(model, thing, parts), ", ".join(part for part in parts if part not in offered)
 
-    def on_example(model, event: gr.EventData):
+    def on_example(model, own, event: gr.EventData):
         example = examples[int(event._data["index"])]
-        return filled(model, str(example.file), example.parts[0], example.parts[1:])
+        routed = head.route(example.is_photograph, model, own)
+        return *routed, *filled(routed[0], str(example.file), example.parts[0], example.parts[1:])
 
-    inputs = [picture, thing, chips, typed]
-    chosen = gallery.select(on_example, model, inputs, queue=False, **common.FREE)
-    model.change(with_user_errors(on_model), model, [thing, chips], **common.FREE)
-    thing.input(with_user_errors(on_thing), [model, thing], chips, **common.FREE)
-    triggers = [button.click, typed.submit, chosen.success]
-    shown = [answer, view, status, pieces, kept.panel]
-    done = common.ask_on(triggers, on_ask, [model, *inputs], shown, check, view)
-    cancel.click(None, None, None, cancels=done, queue=False, **common.FREE)
+    linked = [w.picture, w.thing, w.chips, w.typed]
+    inputs = [w.picture, head.model, w.thing, w.chips, w.typed]
+    chosen = w.gallery.select(on_example, head.inputs, [*head.outputs, *linked], queue=False, **common.FREE)
+    head.model.change(with_user_errors(on_model), [head.model, w.thing, w.chips], [w.thing, w.chips], **common.FREE)
+    w.thing.input(with_user_errors(on_thing), [head.model, w.thing], w.chips, **common.FREE)
+    triggers = [w.button.click, w.typed.submit, chosen.success]
+    done = common.ask_on(triggers, on_ask, inputs, shown, check, w.view)
+    common.cancel_on(w.cancel, done)
+    common.watch(question, inputs, w.asked, w.stale, "“Take apart”", done)
     for asked in done:
-        asked.success(common.keep(files), answer, kept.outputs, **common.FREE)
+        asked.success(common.keep(files), w.answer, w.kept.outputs, **common.FREE)
 
     def values(query):
         named = query.get("model")
@@ -166,4 +205,4 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
         known = named if named in service.models else service.default_model
         return list(filled(known, linked_picture(query), query.get("thing", ""), parts))
 
-    return common.Linked(TAB, inputs, values)
+    return common.Linked(TAB, linked, values, w.picture, fresh, shown)

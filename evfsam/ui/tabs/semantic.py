@@ -8,17 +8,20 @@ from pathlib import Path
 
 import gradio as gr
 
+from evfsam.errors import InputError
 from evfsam.media.export import slug
 from evfsam.media.palette import colour_of, hex_of
 from evfsam.ui import answers, viewer
 from evfsam.ui.components import picture_input
 from evfsam.ui.downloads import bare, picture_files
 from evfsam.ui.errors import with_user_errors
-from evfsam.ui.examples import example_gallery, read_examples
+from evfsam.ui.examples import Example, example_gallery, read_examples
+from evfsam.ui.head import Head
+from evfsam.ui.kept import Answer
 from evfsam.ui.label_map import UNLABELLED, LabelMap, labels_png
 from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.phrases import chosen_phrases
-from evfsam.ui.service import Answer, ModelService
+from evfsam.ui.service import ModelService
 from evfsam.ui.tabs import common
 from evfsam.ui.viewer import Row, percent
 from evfsam.ui.vocabulary import semantic_phrase, vocabulary_of
@@ -57,8 +60,16 @@ def show(service: ModelService, answer: Answer, settled: LabelMap) -> tuple[str,
         rows.append(Row("overlap, settled", contested, CONTESTED, None, told_so))
     link = link_to(TAB, answer.picture_path, answer.model, ask=",".join(labels))
     covered = f'<p class="evf-status">{percent(settled.covered)} of the picture is labelled.</p>'
-    html = viewer.stage(answer.image, answer.picture_name, rows)
+    html = viewer.stage(answer.image, answer.picture_name, rows, key=answer.key)
     return html, covered + answers.status(answer, link, shared)
+
+
+def question(path: str | None, model: str, chosen: Sequence[str] | None, typed: str | None) -> common.Question:
+    """What the inputs ask for now."""
+    try:
+        return common.Question(path, model, tuple(categories(chosen, typed)))
+    except InputError:
+        return common.Question(path, model)
 
 
 def files(answer: Answer | None, settled: LabelMap | None) -> tuple[str | None, list[str]]:
@@ -83,57 +94,81 @@ def _label_files(answer: Answer, settled: LabelMap) -> Iterator[tuple[str, bytes
     yield f"{stem}.labels.json", json.dumps({"labels": legend, "unlabelled": UNLABELLED}, indent=1).encode()
 
 
-def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
-    """The tab's contents; ``model`` is the dropdown that all tabs share."""
+class Widgets:
+    """The tab's components, in the order of the page."""
+
+    def __init__(self, service: ModelService, examples: Sequence[Example]):
+        self.answer, self.settled = gr.State(time_to_live=3600), gr.State(time_to_live=3600)
+        self.asked = gr.State(time_to_live=3600)
+        with gr.Row(equal_height=False):
+            with common.question_column():
+                self.picture = picture_input(elem_id="semantic-picture")
+                self.chips = gr.CheckboxGroup(
+                    _chips(service, service.default_model),
+                    label="Categories",
+                    show_select_all=True,
+                    elem_id="semantic-chips",
+                    elem_classes=["evf-chips"],
+                )
+                self.typed = gr.Textbox(
+                    label="Others",
+                    info="Any other category, with a comma between them.",
+                    placeholder="traffic light, wheel",
+                    elem_id="semantic-typed",
+                )
+                self.button = gr.Button("Label the picture", variant="primary", elem_id="semantic-ask")
+                self.gallery = example_gallery([(e, ", ".join(e.semantic)) for e in examples], "semantic-examples")
+            with common.answer_column():
+                self.stale = common.line()
+                self.view = common.viewer(EMPTY, "semantic-view")
+                self.cancel = common.cancel_button(TAB)
+                self.status = common.line()
+                self.kept = common.downloads_panel(TAB, "Label map and legend, masks, cut-outs, overlay, COCO JSON")
+
+
+def layout(service: ModelService, head: Head) -> common.Linked:
+    """The tab's contents."""
     examples = read_examples()
-    answer, settled = gr.State(time_to_live=3600), gr.State(time_to_live=3600)
-    with gr.Row(equal_height=False):
-        with common.question_column():
-            picture = picture_input(elem_id="semantic-picture")
-            chips = gr.CheckboxGroup(
-                _chips(service, service.default_model),
-                label="Categories",
-                elem_id="semantic-chips",
-                elem_classes=["evf-chips"],
-            )
-            typed = gr.Textbox(
-                label="Others",
-                info="Any other category, with a comma between them.",
-                placeholder="traffic light, service",
-                elem_id="semantic-typed",
-            )
-            button = gr.Button("Label the picture", variant="primary", elem_id="semantic-ask")
-            gallery = example_gallery([(e, ", ".join(e.semantic)) for e in examples], "semantic-examples")
-        with common.answer_column():
-            view = common.viewer(EMPTY, "semantic-view")
-            cancel = common.cancel_button(TAB)
-            status = common.line()
-            kept = common.downloads_panel(TAB, "Label map and legend, masks, cut-outs, overlay, COCO JSON")
+    w = Widgets(service, examples)
+    shown = [w.answer, w.settled, w.view, w.status, w.asked, w.kept.panel]
 
-    def check(model, path, chosen, text):
+    def fresh(model, path):
+        return [None, None, EMPTY, "", None, gr.update(visible=False)]
+
+    def check(path, model, chosen, text):
         named = common.valid(lambda typed: service.limits.check_prompts(len(categories(chosen, typed))), text)
-        return [common.ANY, common.valid(service.has_picture, path), common.ANY, named]
+        return [common.valid(service.has_picture, path), common.ANY, common.ANY, named]
 
-    def on_ask(model, path, chosen, text, progress=common.PROGRESS):
+    def on_ask(path, model, chosen, text, progress=common.PROGRESS):
         answer, settled = ask(service, model, path, categories(chosen, text))
-        return answer, settled, *show(service, answer, settled), gr.update(visible=False)
+        asked = question(path, model, chosen, text)
+        return answer, settled, *show(service, answer, settled), asked, gr.update(visible=False)
 
     def on_model(model, chosen):
         offered = _chips(service, model)
         return gr.update(choices=offered, value=[chip for chip in chosen or [] if chip in offered])
 
-    def on_example(model, event: gr.EventData):
+    def on_example(model, own, event: gr.EventData):
         example = examples[int(event._data["index"])]
-        return str(example.file), *_split(service, model, example.semantic)
+        routed = head.route(example.is_photograph, model, own)
+        return *routed, str(example.file), *_split(service, routed[0], example.semantic)
 
-    inputs = [picture, chips, typed]
-    chosen = gallery.select(on_example, model, inputs, queue=False, **common.FREE)
-    model.change(with_user_errors(on_model), [model, chips], chips, **common.FREE)
-    triggers = [button.click, typed.submit, chosen.success]
-    done = common.ask_on(triggers, on_ask, [model, *inputs], [answer, settled, view, status, kept.panel], check, view)
-    cancel.click(None, None, None, cancels=done, queue=False, **common.FREE)
+    inputs = [w.picture, head.model, w.chips, w.typed]
+    filled = [*head.outputs, w.picture, w.chips, w.typed]
+    chosen = w.gallery.select(on_example, head.inputs, filled, queue=False, **common.FREE)
+    head.model.change(with_user_errors(on_model), [head.model, w.chips], w.chips, **common.FREE)
+    done = common.ask_on(
+        [w.button.click, w.typed.submit, chosen.success],
+        on_ask,
+        inputs,
+        shown,
+        check,
+        w.view,
+    )
+    common.cancel_on(w.cancel, done)
+    common.watch(question, inputs, w.asked, w.stale, "“Label the picture”", done)
     for asked in done:
-        asked.success(common.keep(files), [answer, settled], kept.outputs, **common.FREE)
+        asked.success(common.keep(files), [w.answer, w.settled], w.kept.outputs, **common.FREE)
 
     def values(query):
         named = query.get("model")
@@ -141,15 +176,15 @@ def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
         names = [name for name in query.get("ask", "").split(",") if name]
         return [linked_picture(query), *_split(service, known, names)]
 
-    return common.Linked(TAB, inputs, values)
+    return common.Linked(TAB, [w.picture, w.chips, w.typed], values, w.picture, fresh, shown)
 
 
 def _chips(service: ModelService, model: str) -> list[str]:
     return list(vocabulary_of(service.info(model)).categories)
 
 
-def _split(service: ModelService, model: str, names: Sequence[str]) -> tuple[list[str], str]:
-    """Names that are chips of this checkpoint, and the others as typed text."""
+def _split(service: ModelService, model: str, names: Sequence[str]) -> tuple[dict, str]:
+    """Names that are chips of this checkpoint, beside all of its chips, and the others as typed text."""
     offered = _chips(service, model)
     others = [name for name in names if name not in offered]
-    return [name for name in names if name in offered], ", ".join(others)
+    return gr.update(choices=offered, value=[name for name in names if name in offered]), ", ".join(others)

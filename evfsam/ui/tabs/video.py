@@ -17,6 +17,7 @@ from evfsam.ui import video_job, viewer
 from evfsam.ui.clicking import ADD, REMOVE, with_drag
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import example_gallery, read_clips
+from evfsam.ui.head import Head
 from evfsam.ui.limits import Limits
 from evfsam.ui.phrases import split_phrases
 from evfsam.ui.service import ModelService
@@ -135,8 +136,9 @@ def find_first(service: ModelService, model: str, clip: Clip, phrase: str) -> It
     yield from service.scan(model, clip, phrase, SCAN_EVERY)
 
 
-def layout(service: ModelService, model: gr.Dropdown) -> common.Linked:
-    """The tab's contents; ``model`` is the dropdown that all tabs share."""
+def layout(service: ModelService, head: Head) -> common.Linked:
+    """The tab's contents."""
+    model = head.model
     prompts, running = gr.State(()), gr.State("")
     examples = read_clips()
     with gr.Row(equal_height=False):

@@ -1,0 +1,126 @@
+"""The top of the page: the choice of model, and what all tabs share."""
+
+from __future__ import annotations
+
+from html import escape
+
+import gradio as gr
+from gradio.components import Component
+
+from evfsam.checkpoints.fetch import local_folder
+from evfsam.checkpoints.layout import size_text
+from evfsam.checkpoints.registry import CheckpointInfo
+from evfsam.ui.pictures import looks_drawn
+from evfsam.ui.service import ModelService
+
+TITLE = '<div class="evf-head"><h1>EVF-SAM</h1><p>Say what you see, get its mask.</p></div>'
+
+
+class Head:
+    """The model menu, the line below it, and the picture that all tabs share.
+
+    A picture unlike anything that the chosen checkpoint has seen is answered by another one. The menu shows that,
+    the line says it, and its button takes it back.
+
+    Attributes:
+        model: the menu.
+        own: the checkpoint that the user chose, while another one stands in for it; else None.
+        picture: the path of the picture; "" once it was removed, None before there was any.
+        inputs, outputs: of :meth:`route`.
+    """
+
+    def __init__(self, service: ModelService):
+        self.service = service
+        self.own, self.picture = gr.State(), gr.State()
+        with gr.Row(elem_id="evf-top"):
+            gr.HTML(TITLE, elem_classes=["evf-flush"])
+            self.model = gr.Dropdown(
+                model_choices(service),
+                value=service.default_model,
+                label="Model",
+                info=facts(service.info(service.default_model)),
+                scale=0,
+                min_width=520,
+                elem_id="model",
+            )
+        with gr.Row(visible=False, elem_id="evf-note") as self._row:
+            self._line = gr.HTML(elem_classes=["evf-flush"])
+            self._back = gr.Button("Take back", size="sm", scale=0, min_width=220, elem_id="model-back")
+        self.inputs: list[Component] = [self.model, self.own]
+        self.outputs: list[Component] = [self.model, self.own, self._row, self._line, self._back]
+        self._back.click(self._take_back, self.own, self.outputs, queue=False, **self._free)
+        self.model.input(self._on_choice, None, self.outputs[1:], queue=False, **self._free)
+        self.model.change(self._on_model, self.model, self.model, queue=False, **self._free)
+
+    _free = {"api_visibility": "private", "show_progress": "hidden"}
+
+    def route(self, photograph: bool, model: str, own: str | None) -> list:
+        """The values of :attr:`outputs` for a new picture."""
+        chosen = self.service.info(own or model)
+        if not photograph or not chosen.trained_on or "photographs" in chosen.trained_on:
+            return [chosen.name, None, *self._told("")]
+        better = self.service.for_photographs()
+        seen = " and ".join(chosen.trained_on)
+        if better is None:
+            line = f"{chosen.name} has seen {seen} only. For photographs {self._published()}."
+            return [chosen.name, None, *self._told(line)]
+        line = f"This does not look like the {seen} that {chosen.name} has seen: {better.name} answers instead."
+        if better.vocabulary:
+            line += f" It is small; for any photograph {self._published()}."
+        return [better.name, chosen.name, *self._told(line, f"Use {chosen.name}")]
+
+    def route_image(self, image, model: str, own: str | None) -> list:
+        """As :meth:`route`, for an image that nobody has told anything about: uint8 (H, W, 3)."""
+        return self.route(not looks_drawn(image), model, own)
+
+    def _published(self) -> str:
+        known = [info for info in self.service.models.values() if info.on_hub and not info.vocabulary]
+        return f"choose {known[0].name} in the menu ({size_of(known[0])})" if known else "start the app with another"
+
+    @staticmethod
+    def _told(line: str, button: str = "") -> list:
+        shown = f'<p class="evf-notice">{escape(line)}</p>' if line else ""
+        return [gr.update(visible=bool(line)), shown, gr.update(value=button or "", visible=bool(button))]
+
+    def told(self, html: str) -> list:
+        """The values of ``outputs[2:]`` that show some HTML and no button."""
+        return [gr.update(visible=bool(html)), html, gr.update(visible=False)]
+
+    def _take_back(self, own: str | None) -> list:
+        return [own or gr.skip(), None, *self._told("")]
+
+    def _on_choice(self) -> list:
+        return [None, *self._told("")]
+
+    def _on_model(self, model: str) -> dict:
+        return gr.update(info=facts(self.service.info(model)))
+
+
+def model_choices(service: ModelService) -> list[tuple[str, str]]:
+    """(label, name) of every checkpoint on offer; the label says what it is for and how large it is."""
+    return [(" · ".join((name, purpose(info), size_of(info))), name) for name, info in service.models.items()]
+
+
+def purpose(info: CheckpointInfo) -> str:
+    """What a checkpoint is for, in a few words."""
+    seen = " and ".join(info.trained_on) or "unknown pictures"
+    return seen if info.vocabulary or not info.trained_on else f"{seen}, any words"
+
+
+def size_of(info: CheckpointInfo) -> str:
+    """The size of a checkpoint's files, and whether they have to be downloaded first."""
+    folder = local_folder(info)
+    if info.file_bytes is not None:
+        return size_text(info.file_bytes)
+    whole = info.memory_bytes()  # the published ones are float32
+    size = "" if whole is None else f"{size_text(whole)} "
+    return f"{size}download" if folder is None else f"{size}downloaded".strip()
+
+
+def facts(info: CheckpointInfo) -> str:
+    """One line about a checkpoint: what it can do, how many words it knows, and where it is."""
+    able = {"referring": "phrases", "semantic": "categories", "parts": "parts", "video": "clips"}
+    can = ", ".join(able[name] for name in info.capabilities if name in able)
+    words = f"knows {len(info.vocabulary)} words" if info.vocabulary else "reads any words"
+    where = "on this disk" if local_folder(info) else "downloaded when you first ask"
+    return f"Made for {purpose(info)}; answers {can}; {words}; {where}."
