@@ -1,4 +1,4 @@
-"""Scores over time, as a picture that follows the page's light or dark."""
+"""How far a clip is, and scores over time, as HTML that follows the page's light or dark."""
 
 from __future__ import annotations
 
@@ -6,8 +6,20 @@ from collections.abc import Sequence
 from html import escape
 
 from evfsam.media.palette import colour_of, hex_of
+from evfsam.ui.video_job import Step
+from evfsam.ui.viewer import seconds
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 180, 34, 22, 8
+
+
+def progress_html(step: Step) -> str:
+    """Frames done and time left."""
+    share = step.done / step.total
+    return (
+        f'<div class="evf-progress" role="progressbar" aria-valuenow="{share * 100:.0f}" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-label="Frames done"><span style="width: {share * 100:.1f}%"></span></div>'
+        f'<p class="evf-status">{step.done} of {step.total} frames · about {seconds(step.left_s)} left</p>'
+    )
 
 
 def scores_html(names: dict[int, str], times_s: Sequence[float], scores: dict[int, Sequence[float | None]]) -> str:

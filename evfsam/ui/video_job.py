@@ -5,6 +5,7 @@ Steps are small: on ZeroGPU they come from another process. Read them one at a t
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 import uuid
@@ -19,7 +20,7 @@ import numpy as np
 from gradio.utils import get_upload_folder
 
 from evfsam.errors import InputError
-from evfsam.media.export import slug
+from evfsam.media.export import decode_rle, slug
 from evfsam.media.palette import colour_of
 from evfsam.media.video import VideoReader
 from evfsam.media.video_export import VideoSink, cutout_video, masks_zip, overlay_video, rle_json
@@ -30,6 +31,7 @@ from evfsam.video.tracker import Direction, VideoTracker
 
 PREVIEW_PIXELS = 720
 PREVIEW_SECONDS = 0.4  # between two previews
+JSON_PLACE = 2  # of the COCO JSON among the files of an outcome
 NOT_FOUND = "Nothing was found for {!r} on any frame: use other words, another frame or another clip."
 
 
@@ -160,6 +162,18 @@ def archive(outcome: Outcome) -> str:
         for file in outcome.files:
             bundle.write(file, Path(file).name)
     return str(path)
+
+
+def read_frame(coco_json: str, index: int) -> dict[int, tuple[np.ndarray, float | None]]:
+    """Object id -> mask, bool (H, W), and score on one frame of a clip that was followed; hidden ones are empty."""
+    document = json.loads(Path(coco_json).read_text(encoding="utf-8"))
+    found = {}
+    for row in document["annotations"]:
+        if index < row["length"]:
+            runs = row["segmentations"][index]
+            mask = np.zeros((row["height"], row["width"]), bool) if runs is None else decode_rle(runs)
+            found[row["object_id"]] = mask, row["scores"][index]
+    return found
 
 
 def _open_sinks(stack: ExitStack, reader: VideoReader, job: Job, folder: Path) -> tuple[list[Path], list[VideoSink]]:

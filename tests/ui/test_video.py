@@ -88,6 +88,26 @@ def test_a_frame_shows_its_objects(service, clip):
     assert "Named on another frame" in later and missing == []
 
 
+def test_every_frame_of_what_was_followed_shows_its_masks(service, clip):
+    prompts = video.name_objects("the dog, the sky", 0)
+    *_, outcome = video.track(service, Job(clip, "first", prompts))
+    followed = outcome.files[video_job.JSON_PLACE]
+    with zipfile.ZipFile(outcome.files[1]) as masks:
+        for name, (mask, _) in zip(
+            sorted(masks.namelist())[-2:], video_job.read_frame(followed, 7).values(), strict=True
+        ):
+            with masks.open(name) as file:
+                assert mask.shape == np.asarray(Image.open(file)).shape
+    html, missing = video.frame_html(service, "first", clip, prompts, 5, followed)
+    assert "Named on another frame" not in html and missing == []
+    shares = [f"{mask.mean():.6f}" for mask, _ in video_job.read_frame(followed, 5).values()]
+    assert all(f'data-area="{share}"' in html for share in shares)
+    assert video_job.read_frame(followed, FRAMES) == {}
+    clicks = SpatialPrompt(PointPrompt(np.array([[30.0, 20.0]], np.float32), np.array([1])))
+    html, _ = video.frame_html(service, "first", clip, video_job.corrected(prompts, 2, 5, clicks), 5, followed)
+    assert ">the dog<" in html and ">the sky<" in html  # a correction keeps the name
+
+
 def test_clicks_correct_later_frames():
     prompts = video.name_objects("the dog, the sky", 2)
     clicks = SpatialPrompt(PointPrompt(np.array([[1.0, 2.0]]), np.array([1])))

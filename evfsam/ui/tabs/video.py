@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import escape
 
 import gradio as gr
@@ -22,9 +23,9 @@ from evfsam.ui.limits import Limits
 from evfsam.ui.phrases import split_phrases
 from evfsam.ui.service import ModelService
 from evfsam.ui.tabs import common
-from evfsam.ui.timeline import scores_html
+from evfsam.ui.timeline import progress_html, scores_html
 from evfsam.ui.video_job import Clip, Job, Outcome, Step
-from evfsam.ui.viewer import Row, seconds
+from evfsam.ui.viewer import Row
 from evfsam.video.tracker import DIRECTIONS
 
 TAB = "video"
@@ -86,37 +87,41 @@ def name_objects(text: str, frame_index: int) -> tuple[VideoPrompt, ...]:
 
 
 def frame_html(
-    service: ModelService, model: str, clip: Clip, prompts: Sequence[VideoPrompt], frame_index: int
+    service: ModelService,
+    model: str,
+    clip: Clip,
+    prompts: Sequence[VideoPrompt],
+    frame_index: int,
+    followed: str | None = None,
 ) -> tuple[str, list[str]]:
-    """One frame with what its prompts find there, as HTML, and the objects that they do not find."""
+    """One frame with what its prompts find there, as HTML, and the objects that they do not find.
+
+    ``followed``: the COCO JSON of the last run, for objects that have no prompt on this frame.
+    """
     frame_index = values.number(frame_index, "frame", 0, whole=True)
     service.limits.check_clip(0, len({p.object_id for p in prompts}))
     image = clip.open().frame(frame_index)
     here = [p for p in prompts if p.frame_index == frame_index]
     names = {p.object_id: p.text for p in prompts if p.text}
     found = {o.object_id: o for o in service.preview(model, image, here).objects} if here else {}
+    tracked = video_job.read_frame(followed, frame_index) if followed else {}
     nothing = np.zeros(image.shape[:2], bool)
     rows, marks, missing = [], [], []
     for place, (object_id, phrase) in enumerate(names.items()):
         marks.append(video_job.clicks_at(prompts, object_id, frame_index))
+        if object_id not in found and object_id in tracked:
+            mask, score = tracked[object_id]
+            rows.append(Row(phrase, mask, colour_of(place), score))
+            continue
         if object_id not in found:
             note = ("Named on another frame; a click here corrects it from here on.",)
             rows.append(Row(phrase, nothing, colour_of(place), None, note))
             continue
-        rows.append(video_job.object_row(found[object_id], place))
+        # A prompt that corrects has no text of its own.
+        rows.append(replace(video_job.object_row(found[object_id], place), label=phrase))
         if not found[object_id].visible:
             missing.append(phrase)
     return viewer.stage(image, f"frame {frame_index}", rows, marks, refining=True), missing
-
-
-def progress_html(step: Step) -> str:
-    """Frames done and time left."""
-    share = step.done / step.total
-    return (
-        f'<div class="evf-progress" role="progressbar" aria-valuenow="{share * 100:.0f}" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-label="Frames done"><span style="width: {share * 100:.1f}%"></span></div>'
-        f'<p class="evf-status">{step.done} of {step.total} frames · about {seconds(step.left_s)} left</p>'
-    )
 
 
 def step_html(step: Step) -> str | None:
@@ -139,7 +144,7 @@ def find_first(service: ModelService, model: str, clip: Clip, phrase: str) -> It
 def layout(service: ModelService, head: Head) -> common.Linked:
     """The tab's contents."""
     model = head.model
-    prompts, running = gr.State(()), gr.State("")
+    prompts, running, followed = gr.State(()), gr.State(""), gr.State()
     examples = read_clips()
     with gr.Row(equal_height=False):
         with common.question_column():
@@ -154,7 +159,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
                 placeholder="the red car, the dog",
                 elem_id="video-phrases",
             )
-            with gr.Group():
+            with gr.Group(visible=False) as framing:
                 frame = gr.Slider(0, 1, 0, step=1, label="Frame on which to name it", elem_id="video-frame")
                 use = gr.Button("Use the frame shown by the player", size="sm", elem_id="video-use")
             with gr.Accordion("Start, end, size, direction", open=False):
@@ -177,6 +182,15 @@ def layout(service: ModelService, head: Head) -> common.Linked:
             scan = gr.Button("Find where it appears", visible=False, elem_id="video-scan")
             gallery = example_gallery([(e, ", ".join(e.follow)) for e in examples], "video-examples")
         with common.answer_column():
+            result = gr.Video(
+                label="Followed",
+                format=None,
+                interactive=False,
+                visible=False,
+                autoplay=True,
+                loop=True,
+                elem_id="video-result",
+            )
             view = common.viewer(EMPTY, "video-view", refining=True)
             inside = gr.Radio(
                 [ADD, REMOVE],
@@ -187,9 +201,6 @@ def layout(service: ModelService, head: Head) -> common.Linked:
                 elem_id="video-inside",
             )
             status = gr.HTML("", elem_id="video-status", elem_classes=["evf-flush"])
-            result = gr.Video(
-                label="Followed", format=None, interactive=False, visible=False, loop=True, elem_id="video-result"
-            )
             plot = common.line()
             kept = common.downloads_panel(TAB, "Video, masks as PNG, COCO JSON")
 
@@ -197,31 +208,33 @@ def layout(service: ModelService, head: Head) -> common.Linked:
 
     def on_clip(path, start, end, side):
         if not path:
-            return "", gr.update(maximum=1, value=0), EMPTY, ()
+            return "", gr.update(maximum=1, value=0), EMPTY, (), None, gr.update(visible=False)
         clip = clip_of(path, start, end, side, service.limits)
         text, count = describe(clip)
         html, _ = frame_html(service, "", clip, (), 0)
-        return text, gr.update(maximum=max(count - 1, 1), value=0), html, ()
+        slider = gr.update(maximum=max(count - 1, 1), value=0)
+        return text, slider, html, (), None, gr.update(visible=True)
 
-    def on_frame(path, start, end, side, model, frame, prompts):
-        return frame_html(service, model, clip_of(path, start, end, side, service.limits), prompts, frame)[0]
+    def on_frame(path, start, end, side, model, frame, prompts, followed):
+        clip = clip_of(path, start, end, side, service.limits)
+        return frame_html(service, model, clip, prompts, frame, followed)[0]
 
     def on_use(path: gr.Video, start, end, side):
         clip = clip_of(path.value, start, end, side, service.limits)
         position = values.number(path.playback_position, "position", default=0)
         return clip.open().index_at(max(0.0, position - clip.start_s))
 
-    def shown(clip, model, named, frame):
-        html, missing = frame_html(service, model, clip, named, frame)
+    def shown(clip, model, named, frame, followed=None):
+        html, missing = frame_html(service, model, clip, named, frame, followed)
         note = f"Nothing found on this frame: {', '.join(missing)}. Choose another frame." if missing else ""
         notice = f'<p class="evf-notice">{escape(note)}</p>' if note else ""
-        return named, html, notice, gr.update(visible=bool(missing)), gr.update(visible=True)
+        return named, html, notice, gr.update(visible=bool(missing)), gr.update(visible=True), followed
 
     def on_look(path, start, end, side, model, text, frame):
         require_video(service, model)
         return shown(clip_of(path, start, end, side, service.limits), model, name_objects(text, frame), frame)
 
-    def on_click(path, start, end, side, model, frame, prompts, inside, event: gr.EventData):
+    def on_click(path, start, end, side, model, frame, prompts, followed, inside, event: gr.EventData):
         names = list({p.object_id: p for p in prompts})
         row = event._data["value"]
         if not names or (row is None and len(names) > 1):
@@ -231,7 +244,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         clip, object_id = clip_of(path, start, end, side, service.limits), names[row]
         before = video_job.clicks_at(prompts, object_id, frame)
         clicks = with_drag(before, inside == ADD, event._data["index"], clip.open().info.size_hw)
-        return shown(clip, model, video_job.corrected(prompts, object_id, frame, clicks), frame)
+        return shown(clip, model, video_job.corrected(prompts, object_id, frame, clicks), frame, followed)
 
     def on_scan(path, start, end, side, model, text):
         phrase, at = split_phrases(text)[0], 0
@@ -257,7 +270,8 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         for step in track(service, job):
             if isinstance(step, Step):
                 html = step_html(step)
-                yield gr.skip() if html is None else html, progress_html(step), hidden, "", hidden, gr.skip(), gr.skip()
+                html = gr.skip() if html is None else html
+                yield html, progress_html(step), hidden, "", None, hidden, gr.skip(), gr.skip()
             else:
                 outcome = step
         video = gr.update(value=outcome.video_path, visible=True)
@@ -267,7 +281,8 @@ def layout(service: ModelService, head: Head) -> common.Linked:
             f'<p class="evf-notice">{escape(note)}</p>' for told in outcome.warnings.values() for note in told
         )
         # Last of all: the page forgets the zip of a panel that it has not drawn yet if another update follows.
-        yield gr.skip(), notes, video, plotted, panel, video_job.archive(outcome), list(outcome.files)
+        masks = outcome.files[video_job.JSON_PLACE]
+        yield gr.skip(), notes, video, plotted, masks, panel, video_job.archive(outcome), list(outcome.files)
 
     def on_example(event: gr.EventData):
         example = examples[int(event._data["index"])]
@@ -286,14 +301,16 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     model.change(with_user_errors(on_model), model, able, **common.FREE)
     chosen = gallery.select(on_example, None, [video, phrases], queue=False, **common.FREE)
     for event in (video.change, start.change, end.change, side.change):
-        event(with_user_errors(on_clip), clip_inputs, [facts, frame, view, prompts], **common.FREE)
-    frame.release(with_user_errors(on_frame), [*clip_inputs, model, frame, prompts], view, **quick)
+        event(with_user_errors(on_clip), clip_inputs, [facts, frame, view, prompts, followed, framing], **common.FREE)
+    at_frame = with_user_errors(on_frame), [*clip_inputs, model, frame, prompts, followed], view
+    gr.on([frame.input, frame.release], *at_frame, trigger_mode="always_last", **quick)
     used = use.click(with_user_errors(on_use), clip_inputs, frame, **common.FREE)
-    used.success(with_user_errors(on_frame), [*clip_inputs, model, frame, prompts], view, **quick)
-    previewed = [prompts, view, status, scan, inside]
+    used.success(*at_frame, **quick)
+    previewed = [prompts, view, status, scan, inside, followed]
     for event in (look.click, phrases.submit, chosen.success):
         event(with_user_errors(on_look), [*clip_inputs, model, phrases, frame], previewed, **quick)
-    view.select(with_user_errors(on_click), [*clip_inputs, model, frame, prompts, inside], previewed, **quick)
+    clicked = [*clip_inputs, model, frame, prompts, followed, inside]
+    view.select(with_user_errors(on_click), clicked, previewed, **{**quick, "show_progress": "hidden"})
     scanned = scan.click(with_user_errors(on_scan), [*clip_inputs, model, phrases], [frame, status, scan], **slow)
     scanned.success(with_user_errors(on_look), [*clip_inputs, model, phrases, frame], previewed, **quick)
     started = go.click(
@@ -303,8 +320,9 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         queue=False,
         **common.FREE,
     )
-    outputs = [view, status, result, plot, *kept.outputs]
-    followed = started.success(with_user_errors(on_go), running, outputs, **slow)
-    followed.then(on_end, running, [status, cancel, go], queue=False, **common.FREE)
-    cancel.click(lambda: None, None, running, cancels=[followed], queue=False, **common.FREE)
+    outputs = [view, status, result, plot, followed, *kept.outputs]
+    went = started.success(with_user_errors(on_go), running, outputs, **slow)
+    went.then(on_end, running, [status, cancel, go], queue=False, **common.FREE)
+    went.success(*at_frame, **quick)  # the stage shows the slider's frame again: clicks land where one looks
+    cancel.click(lambda: None, None, running, cancels=[went], queue=False, **common.FREE)
     return common.Linked(TAB, [phrases], lambda query: [query.get("ask", "")])
