@@ -36,6 +36,6 @@ def beside_html(masked: np.ndarray, heat: np.ndarray, phrase: str) -> str:
     return (
         '<div class="evf-grid" style="--columns: 2">'
         f'<figure><img alt="Mask of {name}" src="{picture_uri(masked)}"><figcaption>The mask</figcaption></figure>'
-        f'<figure><img alt="Attention for {name}" src="{picture_uri(heat)}"><figcaption>Attention of [CLS] to the '
-        "picture in the encoder's last layer, summed over heads</figcaption></figure></div>"
+        f'<figure><img alt="Attention for {name}" src="{picture_uri(heat)}"><figcaption>Where the model looked for '
+        f"“{name}”: yellow most, dark least</figcaption></figure></div>"
     )

@@ -19,6 +19,7 @@ from evfsam.ui.head import Head, facts, model_choices
 from evfsam.ui.pictures import looks_drawn
 from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
+from evfsam.ui.word_chips import with_word, words_html
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +114,10 @@ def test_every_bundled_checkpoint_says_what_it_was_trained_on():
 def test_a_broken_link_says_what_is_missing(service, query, told, asks):
     html = broken_html(service, query, query["tab"] == "refer")
     assert told in html and bool(html) == bool(told) and ("evf-broken" in html) != asks
+
+
+def test_words_of_a_small_checkpoint_are_offered_and_added():
+    small = find("evf-sam2-tiny")
+    assert ">balloon</button>" in words_html(small) and words_html(find("evf-sam")) == ""
+    assert with_word(small, " ", 0) == "the sky"
+    assert with_word(small, "the red bus, ", 0) == "the red bus, the sky"

@@ -17,7 +17,7 @@ from evfsam.ui import answers, downloads, viewer
 from evfsam.ui.clicking import ADD, REMOVE, clicks_from_text, clicks_to_text, with_drag
 from evfsam.ui.components import picture_input
 from evfsam.ui.errors import with_user_errors
-from evfsam.ui.examples import Example, example_gallery, read_examples
+from evfsam.ui.examples import CHOOSE, Example, example_gallery, read_examples
 from evfsam.ui.head import Head
 from evfsam.ui.heat import beside_html, heat_over
 from evfsam.ui.kept import DEFAULT, HIGHEST, LOWEST, STEP, THRESHOLDS, Answer
@@ -25,6 +25,7 @@ from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.phrases import split_phrases
 from evfsam.ui.service import ModelService
 from evfsam.ui.tabs import common
+from evfsam.ui.word_chips import with_word, words_html
 
 TAB = "refer"
 EMPTY = common.empty_stage(
@@ -160,12 +161,12 @@ def files(answer: Answer | None, threshold: float) -> tuple[str | None, list[str
 class Widgets:
     """The tab's components, in the order of the page."""
 
-    def __init__(self, examples: Sequence[Example]):
+    def __init__(self, examples: Sequence[Example], words: str):
         self.answer, self.asked = gr.State(time_to_live=3600), gr.State(time_to_live=3600)
         self.by_hand = gr.State("")
         with gr.Row(equal_height=False):
             with common.question_column():
-                self._question(examples)
+                self._question(examples, words)
             with common.answer_column():
                 self.stale = common.line()
                 self.view = common.viewer(EMPTY, "refer-view", refining=True)
@@ -178,7 +179,7 @@ class Widgets:
                     self.which = gr.Dropdown([], label="Phrase", interactive=True)
                     self.heat = gr.HTML("", elem_id="refer-attention", elem_classes=["evf-flush"])
 
-    def _question(self, examples: Sequence[Example]) -> None:
+    def _question(self, examples: Sequence[Example], words: str) -> None:
         self.picture = picture_input(elem_id="refer-picture")
         self.phrases = gr.Textbox(
             label="What to find",
@@ -187,6 +188,7 @@ class Widgets:
             max_lines=8,
             elem_id="refer-phrases",
         )
+        self.words = gr.HTML(words, js_on_load=CHOOSE, elem_id="refer-words", elem_classes=["evf-flush"])
         self.button = gr.Button("Segment", variant="primary", elem_id="refer-ask")
         self.gallery = example_gallery([(e, ", ".join(e.refer)) for e in examples], "refer-examples")
 
@@ -216,7 +218,7 @@ class Widgets:
 def layout(service: ModelService, head: Head) -> common.Linked:
     """The tab's contents."""
     examples = read_examples()
-    w = Widgets(examples)
+    w = Widgets(examples, words_html(service.info(service.default_model)))
     shown = [w.answer, w.view, w.status]
     options = [w.threshold, w.inside, w.by_hand]
     clean = [DEFAULT, ADD, ""]
@@ -265,6 +267,14 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         chosen = examples[int(event._data["index"])]
         return *head.route(chosen.is_photograph, model, own), str(chosen.file), ", ".join(chosen.refer), *clean
 
+    def on_word(model, text, event: gr.EventData):
+        return with_word(service.info(model), text, int(event._data["index"]))
+
+    def on_model(model):
+        return words_html(service.info(model))
+
+    w.words.select(with_user_errors(on_word), [head.model, w.phrases], w.phrases, queue=False, **common.FREE)
+    head.model.change(with_user_errors(on_model), head.model, w.words, queue=False, **common.FREE)
     filled = [*head.outputs, w.picture, w.phrases, *options]
     chosen = w.gallery.select(on_example, head.inputs, filled, queue=False, **common.FREE)
     done = common.ask_on(
