@@ -15,9 +15,9 @@ from PIL import Image
 from evfsam.checkpoints.registry import bundled_models, default_model
 from evfsam.data.scenes import expressions, make_scene, render
 from evfsam.data.scenes.clips import clip_expressions, make_clip
+from evfsam.geometry import mask_iou
 from evfsam.media.export import decode_rle
 from evfsam.media.video_writer import open_writer
-from evfsam.ui.comparison import iou
 from evfsam.ui.examples import read_clips, read_examples
 from tests.random_tracker import save_random_tracker
 from tests.ui import browser as b
@@ -83,7 +83,7 @@ def test_an_example_is_masked_as_its_scene_is_made(page, tmp_path):
     b.wait_for_rows(page, "refer", *example.refer)
     for phrase in example.refer:
         path = b.download(page, "refer", f"{phrase.replace(' ', '-')}.mask.png", tmp_path)
-        assert iou(read_mask(path), truth(example, phrase)) > 0.5, phrase
+        assert mask_iou(read_mask(path), truth(example, phrase)) > 0.5, phrase
 
 
 def test_files_agree_with_each_other(page, tmp_path):
@@ -272,7 +272,7 @@ def test_semantic_labels_the_picture(page, tmp_path):
     page.wait_for_selector("#semantic-view .chip")
     labels = np.asarray(Image.open(b.download(page, "semantic", ".labels.png", tmp_path)))
     for i, category in enumerate(example.semantic):
-        assert iou(labels == i, truth(example, f"[semantic] {category}")) > 0.5, category
+        assert mask_iou(labels == i, truth(example, f"[semantic] {category}")) > 0.5, category
     page.locator("#semantic-typed textarea, #semantic-typed input").fill("unicorn")
     page.keyboard.press("Enter")
     page.get_by_text("never learned 'unicorn'").wait_for()
@@ -285,7 +285,7 @@ def test_parts_are_cut_out(page, tmp_path):
     thing, *names = example.parts
     b.wait_for_rows(page, "parts", *names)
     mask = read_mask(b.download(page, "parts", f"{thing}-{names[0]}.mask.png", tmp_path))
-    assert iou(mask, truth(example, f"[semantic] {thing} {names[0]}")) > 0.4
+    assert mask_iou(mask, truth(example, f"[semantic] {thing} {names[0]}")) > 0.4
     page.wait_for_selector("#parts-pieces img")
     assert names[0] in page.locator("#parts-pieces img").first.get_attribute("alt")
 
@@ -325,7 +325,7 @@ def test_the_bundled_checkpoints_are_compared_without_a_network(page, tmp_path):
     shape = truth(EXAMPLES[0], EXAMPLES[0].compare[0])
     for name in names:
         mask = read_mask(b.download(page, "compare", f".{name}.mask.png", tmp_path))
-        assert iou(mask, shape) > 0.6, name
+        assert mask_iou(mask, shape) > 0.6, name
 
 
 def test_precisions_are_compared(page, tmp_path):
@@ -381,7 +381,7 @@ def test_an_example_is_followed_as_its_clip_is_made(page, tmp_path):
             stem = phrase.replace(" ", "-")
             masks = [np.asarray(Image.open(archive.open(n))) > 127 for n in sorted(archive.namelist()) if stem in n]
             real = [np.isin(_parts(clip, t, example.size), named[phrase]) for t in range(example.frames)]
-            overlaps = [iou(mask, shape) for mask, shape in zip(masks, real, strict=True) if shape.any()]
+            overlaps = [mask_iou(mask, shape) for mask, shape in zip(masks, real, strict=True) if shape.any()]
             assert np.mean(overlaps) > 0.7, phrase
 
 
