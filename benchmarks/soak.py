@@ -45,6 +45,7 @@ from evfsam.media.video_writer import open_writer  # noqa: E402
 SHARES = {"segment": 0.42, "semantic": 0.2, "parts": 0.15, "compare": 0.1, "track": 0.03, "bad": 0.1}
 CLIP_FRAMES = 4
 PATIENCE_S = 900
+ENDING_S = 120
 FIRST_SEED = 900_000  # scenes that no checkpoint was trained on
 
 
@@ -238,17 +239,20 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         process, url = start_app(Path(temporary))
-        began = time.perf_counter()
         try:
+            began = time.perf_counter()
             outcomes, memory = run(url, process, args)
-            seconds = time.perf_counter() - began
+            print(report(outcomes, memory, args, time.perf_counter() - began), flush=True)
             known = {str(Path(path).resolve()) for outcome in outcomes for path in outcome.files}
             unknown = files_in(Path(temporary)) - known
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            try:
+                process.wait(ENDING_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                print(f"The app did not end within {ENDING_S} s after SIGTERM.")
         left = files_in(Path(temporary))
-    print(report(outcomes, memory, args, seconds))
     print(f"\nFiles that no answer named: {len(unknown)}. Files after the app was ended: {len(left)}.")
     for outcome in outcomes:
         if outcome.wrong:
