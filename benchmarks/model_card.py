@@ -15,8 +15,8 @@ import argparse
 import json
 from pathlib import Path
 
+from evfsam.data.coco.dataset import CocoDataset
 from evfsam.data.registry import open_dataset
-from evfsam.data.sample import Dataset
 from evfsam.data.scenes import TEST
 from evfsam.data.scenes.dataset import SceneDataset
 from evfsam.evaluation.contact_sheet import COLUMNS, answer_again, contact_sheet, worst_records
@@ -117,9 +117,9 @@ def picture(predictor: Predictor):
     return contact_sheet(list(answer_again(predictor, scenes, chosen, lower_case=False)))
 
 
-def picture_of_photographs(predictor: Predictor, dataset: Dataset):
+def picture_of_photographs(predictor: Predictor, dataset: CocoDataset):
     """Six of the best answers above six of the worst, one per photograph that may be passed on, and their credits."""
-    samples = [sample for sample in dataset if sample.facts["credit"]]
+    samples = CocoDataset([photograph for photograph in dataset.photographs if photograph.credit], "with credit")
     records = [record for record in evaluate(predictor, samples).records if record.answerer == "model"]
     best, seen = [], set()
     for record in sorted(records, key=lambda record: -record.counts.iou):
@@ -129,7 +129,12 @@ def picture_of_photographs(predictor: Predictor, dataset: Dataset):
     chosen = best + worst_records([record for record in records if record.index not in seen], SHOWN)
     lines = [f"{n}. {samples[record.index].facts['credit']}" for n, record in enumerate(chosen, 1)]
     sheet = contact_sheet(list(answer_again(predictor, samples, chosen, lower_case=False)))
-    return sheet, "The photographs in examples.jpg, from COCO (cocodataset.org):\n\n" + "\n".join(lines) + "\n"
+    return (
+        sheet,
+        "The photographs in examples.jpg are from COCO (cocodataset.org), with masks drawn on them:\n\n"
+        + "\n".join(lines)
+        + "\n",
+    )
 
 
 def _first_of_each_kind(records: list[Record]) -> list[Record]:

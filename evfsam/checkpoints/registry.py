@@ -28,7 +28,7 @@ from evfsam.values import shown
 LOG = logging.getLogger(__name__)
 BUNDLED_FOLDER = ASSETS / "checkpoints"
 # The first one that is there is the default; others follow by name.
-_BUNDLED_ORDER = ("evf-sam2-tiny", "evf-sam-tiny", "evf-sam2-tiny-photo")
+_BUNDLED_ORDER = ("evf-sam2-tiny", "evf-sam-tiny", "evf-sam2-tiny-coco", "evf-sam2-tiny-photo")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 # The facts that a config.json may tell about its checkpoint, beside the model itself. None is as good as missing.
