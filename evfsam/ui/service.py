@@ -74,9 +74,9 @@ class ModelService:
             raise CheckpointError(f"There is no checkpoint {values.shown(name)} here; choose one of {known}.") from None
 
     def for_photographs(self) -> CheckpointInfo | None:
-        """The best checkpoint on this disk that has seen photographs: open language first, then size."""
+        """The best checkpoint on this disk that has seen photographs: open language first, then none but these."""
         here = [info for info in self.models.values() if "photographs" in info.trained_on and local_folder(info)]
-        return max(here, key=lambda info: (not info.vocabulary, info.parameters or 0), default=None)
+        return max(here, key=_for_photographs, default=None)
 
     @staticmethod
     def has_picture(picture_path: str | None) -> None:
@@ -289,3 +289,7 @@ def _offered(names: Sequence[str]) -> dict[str, CheckpointInfo]:
     rows = [find(name) for name in names]
     rows += [default_model()] if not rows else []
     return {row.name: row for row in (*rows, *list_models())}
+
+
+def _for_photographs(info: CheckpointInfo) -> tuple:
+    return not info.vocabulary, -len(info.trained_on), info.parameters or 0

@@ -196,13 +196,13 @@ def test_a_photograph_is_answered_by_a_checkpoint_that_has_seen_some_in_every_ta
     b.open_tab(page, "Semantic")
     b.take_example(page, "semantic", index)
     page.wait_for_selector("#semantic-view .chip")
-    page.locator("#evf-note", has_text="evf-sam2-tiny-photo answers instead").wait_for()
+    page.locator("#evf-note", has_text="evf-sam2-tiny-coco answers instead").wait_for()
     b.open_tab(page, "Refer")
     page.wait_for_selector("#refer-view .picture[alt*=astronaut]")
     assert page.locator("#refer-view .chip").count() == page.locator(".evf-stale:visible").count() == 0
     b.open_tab(page, "Semantic")
     page.locator("#model-back").click()
-    page.locator(".evf-stale", has_text="by evf-sam2-tiny-photo, not by evf-sam2-tiny").wait_for()
+    page.locator(".evf-stale", has_text="by evf-sam2-tiny-coco, not by evf-sam2-tiny").wait_for()
     assert page.locator("#model input").input_value().startswith("evf-sam2-tiny ·")
 
 

@@ -60,13 +60,13 @@ def test_any_size_can_be_looked_at(size_hw):
 @pytest.mark.parametrize(
     ("photograph", "model", "own", "answers", "before"),
     [
-        (True, "evf-sam2-tiny", None, "evf-sam2-tiny-photo", "evf-sam2-tiny"),
-        (True, "evf-sam-tiny", None, "evf-sam2-tiny-photo", "evf-sam-tiny"),
+        (True, "evf-sam2-tiny", None, "evf-sam2-tiny-coco", "evf-sam2-tiny"),
+        (True, "evf-sam-tiny", None, "evf-sam2-tiny-coco", "evf-sam-tiny"),
         (False, "evf-sam2-tiny", None, "evf-sam2-tiny", None),
         (True, "evf-sam2-tiny-photo", None, "evf-sam2-tiny-photo", None),
         (True, "evf-sam2-multitask", None, "evf-sam2-multitask", None),
-        (True, "evf-sam2-tiny-photo", "evf-sam2-tiny", "evf-sam2-tiny-photo", "evf-sam2-tiny"),
-        (False, "evf-sam2-tiny-photo", "evf-sam2-tiny", "evf-sam2-tiny", None),
+        (True, "evf-sam2-tiny-coco", "evf-sam2-tiny", "evf-sam2-tiny-coco", "evf-sam2-tiny"),
+        (False, "evf-sam2-tiny-coco", "evf-sam2-tiny", "evf-sam2-tiny", None),
     ],
 )
 def test_who_answers_a_new_picture(head, photograph, model, own, answers, before):
