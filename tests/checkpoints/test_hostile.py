@@ -297,7 +297,6 @@ CONFIG_ROWS = {
     "older threshold text": (change("presence_threshold", "x"), "presence_threshold: 'x'; write a number from 0"),
     "older threshold 9": (change("presence_threshold", 9), "presence_threshold: 9; write a number from 0"),
     "older flag text": (change("follows_edges", "no"), "follows_edges: 'no'; write true or false"),
-    "older share true text": (change("iou_thresholds", "true"), "iou_thresholds: 'true'; write a number from 0"),
     # the file
     "nested 200,000 deep": (put(CONFIG, '{"a":' + "[" * 200_000), "nested too deep"),
     "objects 100,000 deep": (put(CONFIG, '{"a":' * 100_000), "nested too deep"),
@@ -327,7 +326,7 @@ CONFIG_ROWS = {
         "mm_extractor_scale: {}; write one of base, large",
     ),
     "a kind that is none": (
-        put(CONFIG, '{"model_type": "evf", "sam_scale": "large", "segmenter_kind": 7}'),
+        put(CONFIG, '{"model_type": "evf", "sam_scale": "large", "mm_extractor_scale": "large", "segmenter_kind": 7}'),
         "segmenter_kind: 7; write one of sam, sam2",
     ),
     "a published model beside small weights": (

@@ -69,7 +69,7 @@ def test_photographs_are_scored_from_their_folder(model, tmp_path, capsys):
         (["--data", "ccp"], "--root"),
         (["--data", "refcoco2030"], "Known ones: .*scenes"),
         (["--data", "scenes:best"], "no split 'best'"),
-        (["--data", "ccp", "--root", "nowhere"], "no pack of photographs"),
+        (["--data", "ccp", "--root", "nowhere"], "There is no nowhere"),
         (["--data", "ccp", "--seed", "1"], "--seed is for"),
         (["--workers", "0"], "from 1 to 256"),
         (["--json", "nowhere/scores.json"], "no folder 'nowhere'"),

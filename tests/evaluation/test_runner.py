@@ -95,7 +95,7 @@ def test_the_model_sees_the_pixels_of_the_app(predictor, pack, monkeypatch):
 
     monkeypatch.setattr(type(predictor.model), "encode_image", watched)
     evaluate(Predictor(predictor.checkpoint, predictor.runtime), dataset, limit=1)
-    image = open_image(dataset.photos[0].picture)
+    image = open_image(dataset.photos[0].image)
     assert torch.equal(seen[0], prepare(image, predictor.model.config.pixels).segmenter_pixels)
 
 

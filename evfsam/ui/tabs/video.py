@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from html import escape
@@ -28,6 +29,7 @@ from evfsam.ui.video_job import Clip, Job, Outcome, Step
 from evfsam.ui.viewer import Row
 from evfsam.video.tracker import DIRECTIONS
 
+PROGRESS_S = 0.25  # between two updates of the page: a browser draws slower than a small model tracks
 TAB = "video"
 EMPTY = common.empty_stage(
     "Name it once, follow it through",
@@ -267,13 +269,16 @@ def layout(service: ModelService, head: Head) -> common.Linked:
 
     def on_go(job):
         hidden = gr.update(visible=False)
+        told_at = 0.0
         for step in track(service, job):
-            if isinstance(step, Step):
-                html = step_html(step)
+            if not isinstance(step, Step):
+                outcome = step
+                continue
+            html, now = step_html(step), time.monotonic()
+            if html is not None or now - told_at > PROGRESS_S:
+                told_at = now
                 html = gr.skip() if html is None else html
                 yield html, progress_html(step), hidden, "", None, hidden, gr.skip(), gr.skip()
-            else:
-                outcome = step
         video = gr.update(value=outcome.video_path, visible=True)
         plotted = scores_html(job.names, outcome.times_s, outcome.scores)
         panel = gr.update(visible=True, open=False)
