@@ -25,6 +25,7 @@ SESSIONS = 100  # whose last answers are kept, each at most ``Limits.kept_bytes`
 TABS = (("Refer", referring), ("Semantic", semantic), ("Parts", parts), ("Video", video), ("Compare", compare))
 # A link fills a tab's inputs; then this asks for the tab as the user would, once it is drawn.
 ASK_LINKED = """() => {
+  window.evfOpened = true;
   const query = new URLSearchParams(location.search);
   if (!query.get("picture") || document.querySelector(".evf-broken")) return;
   let tries = 50;
@@ -37,6 +38,7 @@ ASK_LINKED = """() => {
 }"""
 # The address bar names the tab that is shown, with its answer if it has one.
 FOLLOW_TAB = """() => {
+  if (!window.evfOpened) return;  // Gradio opens the first tab by itself before it opens the one that a link names
   const named = new URLSearchParams(location.search).get("tab");
   if (named === "TAB" || (!named && "TAB" === "refer")) return;  // a page that opens with its first tab stays as it is
   const link = document.getElementById("TAB-ask")?.closest(".tabitem")?.querySelector("a.evf-link");
