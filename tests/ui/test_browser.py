@@ -316,12 +316,13 @@ def test_phrases_are_compared(page, chromium, url, tmp_path):
 
 
 def test_the_bundled_checkpoints_are_compared_without_a_network(page, tmp_path):
-    names = [info.name for info in bundled_models()]
+    compared = [*(info.name for info in bundled_models()), "random"][:4]
+    names = [info.name for info in bundled_models() if "drawn scenes" in info.trained_on]
     b.open_tab(page, "Compare")
-    b.take_example(page, "compare", 0)  # those that are on this disk are chosen from the start
+    b.take_example(page, "compare", 0)  # those that are on this disk are chosen from the start, four at most
     page.wait_for_selector(".evf-table")
-    assert page.locator("#compare-grid h3").all_inner_texts() == [*names, "random"]
-    assert page.locator("#compare-grid dd").count() == (len(names) + 1) * 5
+    assert page.locator("#compare-grid h3").all_inner_texts() == compared
+    assert page.locator("#compare-grid dd").count() == len(compared) * 5
     shape = truth(EXAMPLES[0], EXAMPLES[0].compare[0])
     for name in names:
         mask = read_mask(b.download(page, "compare", f".{name}.mask.png", tmp_path))
