@@ -23,7 +23,7 @@ def progress_html(step: Step) -> str:
 
 
 def scores_html(names: dict[int, str], times_s: Sequence[float], scores: dict[int, Sequence[float | None]]) -> str:
-    """A line an object, broken where it is not visible; colours as in the rows. HTML.
+    """One line per object, broken where it is not visible; colours as in the rows. HTML.
 
     Args:
         names: object id -> phrase, in the order of the rows.

@@ -1,4 +1,4 @@
-"""Answers as HTML: the picture, a layer a phrase, and a row a phrase that isolates its layer.
+"""Answers as HTML: the picture, one layer per phrase, and one row per phrase that isolates its layer.
 
 Each row carries colour, phrase, score and area. What moves is in ``static/viewer.js`` and ``static/app.css``;
 pictures travel inside the HTML, at most ``VIEW_PIXELS`` a side: files for keeping come from the downloads.
