@@ -216,10 +216,12 @@ def test_attention_is_shown_beside_the_mask(page):
 
 
 def test_words_it_never_learned_are_named(page):
-    photograph = next(i for i, example in enumerate(EXAMPLES) if example.seed is None)
+    photograph = next(i for i, example in enumerate(EXAMPLES) if example.is_photograph)
     b.take_example(page, "refer", photograph)
     b.wait_for_rows(page, "refer", *EXAMPLES[photograph].refer)
-    assert "never learned" in page.locator("#refer-view .evf-rows").inner_text()
+    page.locator("#refer-phrases textarea").fill("the unicorn")
+    page.locator("#refer-ask").click()
+    page.locator("#refer-view .evf-rows", has_text="never learned 'unicorn'").wait_for()
 
 
 def png(width: int, height: int) -> bytes:
