@@ -52,6 +52,20 @@ def coco(root: Path) -> None:
     )
 
 
+def photographs(root: Path) -> None:
+    """One photograph that is kept for scores (its number is 5), with stuff."""
+    test_label_maps.write_panoptic(root)
+    coco(root)
+    for name, old in (("instances.json", 1), ("panoptic.json", 7)):
+        facts = json.loads((root / name).read_text())
+        for image in facts["images"]:
+            image.update(id=5, file_name="7.jpg")
+        for own in facts["annotations"]:
+            assert own["image_id"] == old
+            own["image_id"] = 5
+        write_json(root / name, facts)
+
+
 def lines(root: Path) -> None:
     write_image(root / "1.jpg")
     rows = [{"image": "1.jpg", "prompt": "it", "mask": mask} for mask in (rle(0, 0, 5, 5), [polygon(0, 0, 5, 5)], None)]
@@ -66,6 +80,7 @@ SETS = {
     ),
     "coco-instances:all": (coco, ("instances.json",)),
     "coco-panoptic:all": (test_label_maps.write_panoptic, ("panoptic.json",)),
+    "coco:held-out": (photographs, ("instances.json", "panoptic.json")),
     "gseval:val": (test_gseval.write, ("GroundingSuite-Eval.jsonl",)),
     "folder": (lines, ("list.jsonl",)),
     "davis:all": (lambda root: test_clips.davis(root, {"dog": {"1": "the dog"}}), ("phrases.json",)),

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from evfsam.data.coco.dataset import PREFIX
 from evfsam.data.coco.photographs import Instance, Photograph
 from evfsam.data.coco.phrases import EVERY, TEMPLATES, Thing, referring_phrases
 from evfsam.data.coco.words import plural
 from evfsam.data.sample import ABSENT, REFERRING, SEMANTIC, Prompt, Sample
+from evfsam.media.export import decode_rle
 
 WHOLE, MIRRORED, PASTED = 0.35, 0.5, 0.6  # shares of the samples
 SMALLEST_CUTOUT = 900  # pixels
@@ -49,7 +49,7 @@ class ComposedDataset:
             for category in sorted({instance.category for instance in photograph.instances}):
                 self.showing[category].append(photograph)
             for instance in photograph.instances:
-                if instance.area() >= SMALLEST_CUTOUT:
+                if instance.mask().sum() >= SMALLEST_CUTOUT:
                     self.cutouts[instance.category].append((photograph, instance))
         self.stuff_words = sorted({word for photograph in self.photographs for word in photograph.stuff})
 
@@ -109,7 +109,7 @@ class ComposedDataset:
         for instance in photograph.instances:
             mask = seen(instance.mask())
             things.append(Thing(instance.category, mask, max(1, int(mask.sum()))))
-        stuff = {word: seen(coco_mask.decode(rle)) for word, rle in photograph.stuff.items()}
+        stuff = {word: seen(decode_rle(rle)) for word, rle in photograph.stuff.items()}
         return squared(image), things, stuff
 
     def _paste_some(self, image: np.ndarray, things: list[Thing]) -> None:
@@ -127,7 +127,7 @@ class ComposedDataset:
     def _paste(self, image: np.ndarray, things: list[Thing], category: str) -> None:
         rng, size = self.rng, self.size
         photograph, instance = rng.choice(self.cutouts[category])
-        x, y, width, height = (int(value) for value in instance.box_xywh())
+        x, y, width, height = instance.box_xywh()
         window = np.s_[y : y + height + 1, x : x + width + 1]
         cutout, alpha = photograph.image()[window], instance.mask()[window].astype(np.float32)
         if rng.random() < MIRRORED:

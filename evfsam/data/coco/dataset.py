@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from evfsam.data.coco.photographs import Photograph
 from evfsam.data.coco.phrases import Thing, referring_phrases
 from evfsam.data.sample import ABSENT, REFERRING, SEMANTIC, Prompt, Sample
+from evfsam.media.export import decode_rle
 
 PREFIX = "[semantic] "
 SMALLEST_SHARE = 0.01  # of the image's area: what is smaller is not asked for
@@ -35,14 +35,15 @@ class CocoDataset:
         photograph = self.photographs[index]
         image = photograph.image()
         rng = random.Random(photograph.image_id)
-        things = [Thing(i.category, i.mask(), i.area()) for i in photograph.instances]
+        masks = [instance.mask() for instance in photograph.instances]
+        things = [Thing(i.category, mask, int(mask.sum())) for i, mask in zip(photograph.instances, masks, strict=True)]
         asked = sorted({thing.category for thing in things} - photograph.crowds)
         prompts = []
         for category in asked:
             mask = np.any([thing.mask for thing in things if thing.category == category], axis=0)
             prompts.append(Prompt(PREFIX + category, mask, f"{SEMANTIC}/{category}"))
         for word, rle in photograph.stuff.items():
-            prompts.append(Prompt(PREFIX + word, coco_mask.decode(rle).astype(bool), f"{SEMANTIC}/stuff"))
+            prompts.append(Prompt(PREFIX + word, decode_rle(rle), f"{SEMANTIC}/stuff"))
         for phrase, thing in referring_phrases(things, asked, rng):
             prompts.append(Prompt(phrase, thing.mask, REFERRING, object_id=things.index(thing)))
         prompts = [prompt for prompt in prompts if prompt.mask.mean() >= SMALLEST_SHARE]
