@@ -1,4 +1,4 @@
-"""``evfsam evaluate``: score a model on a data set, with one table, one JSON document and a file of all answers."""
+"""``evfsam evaluate``: score a model on data sets, with one table, one JSON document and files of all answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ FEW_PROBES = 4  # with more, their rows of finer kinds stay in the JSON
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "evaluate",
-        help="score a model on a data set",
+        help="score a model on data sets",
         description="Ask a model about every sample of a data set, compare the masks with the truth, and print gIoU, "
         "cIoU and precision (images) or J and F (clips) by kind of prompt.",
         epilog="Scenes and clips are rendered. Their seeds from 900000 to 999999 are kept for tests: no training "
@@ -37,16 +38,18 @@ def add_parser(subparsers) -> None:
     )
     parser.add_argument(
         "--data",
-        default="scenes",
+        nargs="+",
+        default=["scenes"],
         metavar="NAME[:SPLIT]",
-        help="for example refcoco:testA; an unknown name lists the known ones (default: %(default)s)",
+        help="for example refcoco:testA; several give one row each; an unknown name lists the known ones "
+        "(default: scenes)",
     )
-    parser.add_argument("--root", type=Path, metavar="DIR", help="the folder that holds the data set's files")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="the folder that holds the files of the data")
     parser.add_argument(
         "--limit",
         type=number("--limit", 1, whole=True),
         metavar="N",
-        help="samples, from the first on (default: all; 500 scenes, 60 clips)",
+        help="samples per data set, from the first on (default: all; 500 scenes, 60 clips)",
     )
     parser.add_argument(
         "--count", type=number("--count", 1, whole=True), dest="limit", metavar="N", help="the same as --limit"
@@ -92,56 +95,78 @@ def add_parser(subparsers) -> None:
     out.add_argument(
         "--records",
         metavar="FILE.jsonl",
-        help="write one JSON line per answer, as soon as its sample is done",
+        help="write one JSON line per answer, as soon as its sample is done; with several data sets one file each, "
+        "FILE.refcoco-testA.jsonl",
     )
-    out.add_argument("--resume", action="store_true", help="go on where the file of --records ends")
-    out.add_argument("--worst", nargs=2, metavar=("N", "FILE.jpg"), help="draw the N worst answers on one image")
+    out.add_argument("--resume", action="store_true", help="go on where the files of --records end")
+    out.add_argument(
+        "--worst", nargs=2, metavar=("N", "FILE.jpg"), help="draw the N worst answers of each data set on one image"
+    )
     add_model_options(parser)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    from evfsam.evaluation.report import joined, table_of_sets
     from evfsam.evaluation.runner import evaluate
 
-    worst, sheet = args.worst or ("1", None)
-    worst = values.number(worst, "--worst", 1, 1000, whole=True, text=True)
+    count, sheet = args.worst or ("1", None)
+    count = values.number(count, "--worst", 1, 1000, whole=True, text=True)
     if args.resume and not args.records:
         raise InputError("--resume goes on with a file of records: name it with --records FILE.jsonl.")
-    check_files([args.json, args.records, sheet])
-    dataset = _dataset(args)
-    probes = _probes(args)
+    names = list(dict.fromkeys(args.data))
+    several = len(names) > 1
+    records = [_file_of(args.records, name, several) for name in names]
+    sheets = [_file_of(sheet, name, several) for name in names]
+    check_files([args.json, *records, *sheets])
+    opened = lru_cache(maxsize=1)(partial(_dataset, args))  # one at a time: annotations of a set may fill a gigabyte
+    lengths = [len(opened(name)) for name in names]  # a missing file is told before the work begins
+    lengths = [min(length, args.limit or length) for length in lengths]
+    probes = [_probes(args, name) for name in names]
     predictor = load_predictor(args)
-    with _progress(len(dataset) if args.limit is None else min(args.limit, len(dataset))) as done:
-        report = evaluate(
-            predictor,
-            dataset,
-            probes,
-            limit=args.limit,
-            workers=args.workers,
-            records_file=Path(args.records) if args.records else None,
-            resume=args.resume,
-            reference_quirks=args.reference_quirks,
-            on_sample=done,
-        )
+    reports = []
+    with _progress(sum(lengths)) as done:
+        for i, name in enumerate(names):
+            before = sum(lengths[:i])
+            report = evaluate(
+                predictor,
+                opened(name),
+                probes[i],
+                limit=args.limit,
+                workers=args.workers,
+                records_file=Path(records[i]) if records[i] else None,
+                resume=args.resume,
+                reference_quirks=args.reference_quirks,
+                on_sample=lambda n, before=before: done(before + n),
+            )
+            reports.append(report)
+    documents = [report.to_json() for report in reports]
     if args.json != "-":
-        print(report.to_table(details=len(probes) <= FEW_PROBES))
+        print(table_of_sets(documents) if several else report.to_table(details=len(probes[0]) <= FEW_PROBES))
     if args.json:
-        write_json(report.to_json(), args.json)
-    if sheet:
-        _draw_worst(predictor, dataset, report, worst, Path(sheet))
+        write_json(joined(documents) if several else documents[0], args.json)
+    for i, name in enumerate(names if sheet else ()):
+        _draw_worst(predictor, opened(name), reports[i], count, Path(sheets[i]))
     return 0
 
 
-def _dataset(args: argparse.Namespace) -> Dataset:
+def _file_of(path: str | None, name: str, several: bool) -> str | None:
+    """The file of one data set among several: answers.jsonl -> answers.refcoco-testA.jsonl."""
+    if path is None or not several:
+        return path
+    return str(Path(path).with_suffix(f".{name.replace(':', '-').replace('/', '-')}{Path(path).suffix}"))
+
+
+def _dataset(args: argparse.Namespace, said: str) -> Dataset:
     from evfsam.data.registry import open_dataset
     from evfsam.data.scenes.dataset import ClipDataset, SceneDataset
 
-    name, _, split = args.data.partition(":")
+    name, _, split = said.partition(":")
     if name not in COUNTS or split:
         for option in ("seed", "size"):
             if getattr(args, option) is not None:
                 raise InputError(f"--{option} is for --data scenes and --data clips: leave it out.")
-        return open_dataset(args.data, args.root)
+        return open_dataset(said, args.root)
     seed = TEST_SEED if args.seed is None else args.seed
     seeds = range(seed, seed + (COUNTS[name] if args.limit is None else args.limit))
     render = SceneDataset if name == "scenes" else ClipDataset
@@ -155,20 +180,20 @@ def _size_hw(text: str) -> tuple[int, int]:
     return tuple(values.number(side, "--size", 16, 4096, whole=True, text=True) for side in sides)
 
 
-def _probes(args: argparse.Namespace) -> list[Probe]:
+def _probes(args: argparse.Namespace, said: str) -> list[Probe]:
     from evfsam.data.registry import open_dataset
     from evfsam.data.scenes import VALIDATION
     from evfsam.data.scenes.dataset import SceneDataset
     from evfsam.evaluation.probes import CONSTANT_MASK, PROBES, constant_mask, expand
 
-    probes = []
+    own, probes = said.partition(":")[0], []
     for name in expand(args.probes):
         if name != CONSTANT_MASK:
             probes.append(PROBES[name])
-        elif args.data.partition(":")[0] == "scenes" and not args.fit_on:
+        elif own == "scenes" and not args.fit_on:
             probes.append(constant_mask(SceneDataset(VALIDATION[:100], (64, 64))))
         else:
-            probes.append(constant_mask(open_dataset(args.fit_on or f"{args.data.partition(':')[0]}:train", args.root)))
+            probes.append(constant_mask(open_dataset(args.fit_on or f"{own}:train", args.root)))
     return probes
 
 

@@ -14,8 +14,8 @@ from evfsam.evaluation.video_metrics import VideoMetrics, VideoScores
 SCHEMA = 1  # of Report.to_json; counts up when a key changes its meaning or goes
 Scores = MaskScores | VideoScores
 
-# Column -> its value in the JSON scores.
-MASK_COLUMNS = {
+# Column -> its value in the JSON scores: of images, of clips, of both.
+COLUMNS = {
     "prompts": "prompts",
     "gIoU": "giou",
     "cIoU": "ciou",
@@ -26,10 +26,6 @@ MASK_COLUMNS = {
     "P@.9": "p90",
     "N-acc": "n_acc",
     "T-acc": "t_acc",
-    "change": "change",
-}
-VIDEO_COLUMNS = {
-    "prompts": "prompts",
     "frames": "frames",
     "J&F": "jf",
     "J": "j",
@@ -101,23 +97,62 @@ class Report:
 
 def table(scores: dict[str, dict[str, dict[str, Any]]], details: bool = True) -> str:
     """The table of the scores in a report's JSON; columns without a value are left out."""
-    if not scores:
-        return "Nothing was scored: no sample has a prompt."
-    rows = [row for kinds in scores.values() for row in kinds.values()]
-    columns = VIDEO_COLUMNS if "jf" in rows[0] else MASK_COLUMNS
-    columns = {title: key for title, key in columns.items() if any(row.get(key) is not None for row in rows)}
-    if all(row.get("miou") == row.get("giou") or row["prompts"] == row["absent"] for row in rows):
-        columns = {title: key for title, key in columns.items() if key not in ("miou", "oiou")}
-    cells = [["answers", "prompts of", *columns]]
+    rows = []
     for who, kinds in scores.items():
         shown = [kind for kind in kinds if details or "/" not in kind or who == "model"]
         for i, kind in enumerate(shown):
             top, slash, finer = kind.partition("/")
-            values = [_cell(kinds[kind].get(key), key) for key in columns.values()]
-            cells.append([who if i == 0 else "", f"- {finer}" if slash else top, *values])
+            rows.append(((who if i == 0 else "", f"- {finer}" if slash else top), kinds[kind]))
+    return _lines(("answers", "prompts of"), rows)
+
+
+def joined(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The JSON reports of several data sets as one document: {"schema": ..., "reports": [...]}."""
+    return {"schema": SCHEMA, "reports": list(documents)}
+
+
+def table_of_sets(documents: Sequence[dict[str, Any]]) -> str:
+    """One row per data set, answerer and kind of prompt, from the JSON of several reports.
+
+    A last row "mean" averages what all data sets have, as the paper's column AVG does.
+    """
+    rows = [
+        ((document["data"], who, kind), row)
+        for document in documents
+        for who, kinds in document["scores"].items()
+        for kind, row in kinds.items()
+        if "/" not in kind
+    ]
+    for who, kind in dict.fromkeys(labels[1:] for labels, _ in rows):
+        same = [row for labels, row in rows if labels[1:] == (who, kind)]
+        if len(same) == len(documents) > 1:
+            rows.append((("mean", who, kind), _mean(same)))
+    return _lines(("data", "answers", "prompts of"), rows)
+
+
+def _mean(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The mean of every score that all rows have; numbers of prompts and frames are added."""
+    mean = {}
+    for name in rows[0]:
+        values = [row.get(name) for row in rows]
+        if None not in values:
+            mean[name] = sum(values) if isinstance(values[0], int) else math.fsum(values) / len(values)
+    return mean
+
+
+def _lines(titles: tuple[str, ...], rows: list[tuple[tuple[str, ...], dict[str, Any]]]) -> str:
+    """Aligned columns: the labels of each row, then its scores; columns without a value are left out."""
+    if not rows:
+        return "Nothing was scored: no sample has a prompt."
+    columns = {title: key for title, key in COLUMNS.items() if any(row.get(key) is not None for _, row in rows)}
+    if all(row.get("miou") == row.get("giou") or row["prompts"] == row["absent"] for _, row in rows):
+        columns = {title: key for title, key in columns.items() if key not in ("miou", "oiou")}
+    cells = [[*titles, *columns]]
+    cells += [[*labels, *(_cell(row.get(key), key) for key in columns.values())] for labels, row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    n = len(titles)
     lines = [
-        "  ".join([*map(str.ljust, row[:2], widths[:2]), *map(str.rjust, row[2:], widths[2:])]).rstrip()
+        "  ".join([*map(str.ljust, row[:n], widths[:n]), *map(str.rjust, row[n:], widths[n:])]).rstrip()
         for row in cells
     ]
     return "\n".join(lines)

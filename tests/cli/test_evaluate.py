@@ -13,6 +13,7 @@ from evfsam.cli.evaluate import _size_hw
 from evfsam.data.scenes.dataset import SceneDataset
 from evfsam.evaluation.runner import evaluate
 from evfsam.predictor import Predictor
+from tests.data import test_refer as refer
 from tests.data.photographs import make_pack
 
 SCENES = ["evaluate", "--data", "scenes", "--seed", "900000", "--count", "2", "--size", "64"]
@@ -63,9 +64,36 @@ def test_photographs_are_scored_from_their_folder(model, tmp_path, capsys):
     assert scores["model"]["semantic/coat"]["prompts"] == scores["constant_mask"]["semantic/coat"]["prompts"] == 1
 
 
+def test_one_command_scores_the_sets_of_a_table_and_goes_on_where_it_stopped(model, tmp_path, capsys):
+    sets = ["refcoco:val", "refcoco:train", "refcoco+:val", "refcocog:val"]
+    for name in ("refcoco", "refcoco+", "refcocog"):
+        refer.make(tmp_path, name, refer.ONE)
+    command = ["evaluate", "--data", *sets, "--root", str(tmp_path), *model]
+    command += ["--json", str(tmp_path / "table.json"), "--records", str(tmp_path / "answers.jsonl"), "--resume"]
+    command += ["--worst", "2", str(tmp_path / "worst.jpg")]
+    assert main(command) == 0
+    table, document = capsys.readouterr().out, json.loads((tmp_path / "table.json").read_text())
+    rows = [line.split() for line in table.splitlines()]
+    assert [row[0] for row in rows] == ["data", *sets, "mean"]
+    ciou = [report["scores"]["model"]["referring"]["ciou"] for report in document["reports"]]
+    assert [row[rows[0].index("cIoU") - 1] for row in rows[1:-1]] == [f"{value:.3f}" for value in ciou]
+    assert rows[-1][rows[0].index("cIoU") - 1] == f"{sum(ciou) / len(sets):.3f}"
+    assert (tmp_path / "worst.refcoco+-val.jpg").is_file()
+    alone = ["evaluate", "--data", "refcoco+:val", "--root", str(tmp_path), *model, "--json", "-"]
+    assert main(alone) == 0
+    assert json.loads(capsys.readouterr().out)["scores"] == document["reports"][2]["scores"]
+    answers = tmp_path / "answers.refcocog-val.jsonl"
+    written = answers.read_text()
+    answers.write_text(written[: len(written) // 2])
+    assert main(command) == 0
+    assert capsys.readouterr().out == table and answers.read_text() == written
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
+        (["--data", "scenes", "refcoco:val"], "--root"),
+        (["--data", "scenes", "refcoco:val", "--seed", "900001"], "--seed is for"),
         (["--data", "ccp"], "--root"),
         (["--data", "refcoco2030"], "Known ones: .*scenes"),
         (["--data", "scenes:best"], "no split 'best'"),
