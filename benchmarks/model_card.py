@@ -1,6 +1,6 @@
 """Put measured scores into a bundled checkpoint's model card; nobody types its figures.
 
-    python -m evfsam evaluate --model evf-sam2-tiny --count 1000 --json scenes.json
+    python -m evfsam evaluate --model evf-sam2-tiny --count 150 --json scenes.json
     python -m benchmarks.model_card evf-sam2-tiny scenes.json
 
 The reports that ``evaluate --json`` wrote are kept in ``scores.json`` beside the weights, one per data set and set of
@@ -27,13 +27,16 @@ from evfsam.predictor import Predictor
 
 CHECKPOINTS = Path(__file__).parents[1] / "assets" / "checkpoints"
 BEGIN, END = "<!-- scores: written by benchmarks/model_card.py -->", "<!-- end of scores -->"
-# Probes that stand in a column beside the model's row; every other probe has rows of its own.
-COLUMN_PROBES = {
-    "swapped_image": "image swapped",
-    "oracle_prompt": "true box and point",
-    "constant_mask": "constant mask",
+# Probes that stand beside the model's row; scores.json keeps the others.
+COLUMNS_OF_PROBES = {
+    "1 click": ("clicks_1", "oracle_point"),
+    "3 clicks": ("clicks_3",),
+    "text, 1 click": ("text_click",),
+    "true box": ("oracle_box", "tracked_box"),
+    "frame by frame": ("frame_by_frame",),
+    "image swapped": ("swapped_image",),  # its change in gIoU
+    "constant mask": ("constant_mask",),
 }
-UNSEEN = "no_rejection"  # what swapped_image is compared with: the column shows the change
 PICTURE_SCENES, GOOD_IOU, SHOWN = 12, 0.85, 6
 
 
@@ -49,7 +52,8 @@ def main(argv: list[str] | None = None) -> None:
     folder = args.folder / args.name
     scores = folder / "scores.json"
     kept = json.loads(scores.read_text(encoding="utf-8")) if scores.exists() else []
-    reports = merged(kept, [json.loads(file.read_text(encoding="utf-8")) for file in args.reports])
+    documents = [json.loads(file.read_text(encoding="utf-8")) for file in args.reports]
+    reports = merged(kept, [report for document in documents for report in document.get("reports", [document])])
     scores.write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
     card = folder / "README.md"
     card.write_text(with_table(card.read_text(encoding="utf-8"), table(reports)), encoding="utf-8")
@@ -75,29 +79,37 @@ def merged(kept: list[dict], new: list[dict]) -> list[dict]:
 
 
 def table(reports: list[dict]) -> str:
-    """One row per data set, answerer and kind of prompt; finer kinds are left to scores.json."""
-    columns = ["data", "prompt", "kind", "number", "IoU", "cIoU", *COLUMN_PROBES.values()]
-    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    """One row per data set and kind of prompt; finer kinds are left to scores.json.
+
+    The model's own scores are those of the report with most samples. Columns without a number are left out.
+    """
+    titles = ["data", "kind", "prompts", "IoU", "cIoU", "J", "F", *COLUMNS_OF_PROBES]
+    rows = []
+    for data in dict.fromkeys(report["data"] for report in reports):
+        same = [report for report in reports if report["data"] == data]
+        largest = max(same, key=lambda report: report["samples"])
+        for kind, row in largest["scores"]["model"].items():
+            if "/" not in kind:
+                ciou = None if kind == "absent" else row.get("ciou")
+                cells = [data.partition(" from seed")[0], kind, str(row["prompts"]), _cell(_quality(row)), _cell(ciou)]
+                cells += [_cell(row.get("j")), _cell(row.get("f"))]
+                rows.append(cells + [_of_probe(same, probes, kind) for probes in COLUMNS_OF_PROBES.values()])
+    kept = [i for i in range(len(titles)) if any(row[i] for row in rows)]
+    lines = [[titles[i] for i in kept], ["---"] * len(kept), *([row[i] for i in kept] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _of_probe(reports: list[dict], probes: tuple[str, ...], kind: str) -> str:
     for report in reports:
-        for who, kinds in report["scores"].items():
-            if who in COLUMN_PROBES or who == UNSEEN:
-                continue
-            for kind, row in kinds.items():
-                if "/" not in kind:
-                    beside = [report["scores"].get(probe, {}).get(kind, {}) for probe in COLUMN_PROBES]
-                    beside = beside if who == "model" else [{}] * len(beside)
-                    ciou = None if kind == "absent" else row.get("ciou")
-                    cells = [_cell(_quality(row)), _cell(ciou), _cell(beside[0].get("change"), "+")]
-                    cells += [_cell(_quality(other)) for other in beside[1:]]
-                    data = report["data"].partition(" from seed")[0]
-                    name = "text" if who == "model" else who.replace("_", " ")
-                    rows.append(f"| {data} | {name} | {kind} | {row['prompts']} | {' | '.join(cells)} |")
-    return "\n".join(rows)
+        for probe in probes:
+            if found := report["scores"].get(probe, {}).get(kind):
+                return _cell(found.get("change"), "+") if probe == "swapped_image" else _cell(_quality(found))
+    return ""
 
 
 def _quality(row: dict) -> float | None:
-    """The gIoU of images; of clips J&F, or J over the frames that show the object."""
-    return next((row[name] for name in ("giou", "jf", "j_visible") if row.get(name) is not None), None)
+    """The gIoU of images, the J&F of clips."""
+    return row.get("giou", row.get("jf"))
 
 
 def with_table(card: str, rows: str) -> str:
@@ -147,7 +159,7 @@ def _first_of_each_kind(records: list[Record]) -> list[Record]:
 
 
 def _cell(value: float | None, sign: str = "") -> str:
-    return "" if value is None else f"{value:{sign}.3f}"
+    return "" if value is None else f"{value:{sign}.3f}".replace("0.", ".", 1)
 
 
 if __name__ == "__main__":
