@@ -11,6 +11,7 @@ from evfsam.media.palette import colour_of
 from evfsam.processing.text import SEMANTIC_PREFIX
 from evfsam.types import Segmentation
 from evfsam.ui.kept import Answer, KeptMask
+from evfsam.ui.phrases import with_quotes
 from evfsam.ui.viewer import Row, percent, seconds
 
 CLICKED = "clicked thing"  # a mask that was asked for without words
@@ -30,13 +31,12 @@ def label_of(segmentation: Segmentation | KeptMask) -> str:
 
 def notes(segmentation: Segmentation, info: CheckpointInfo, lost: float = 0.0) -> tuple[str, ...]:
     """What the user should know before trusting a mask; ``lost``: the share of the image that others took from it."""
-    found = list(segmentation.warnings)
+    found = list(map(with_quotes, segmentation.warnings))
     if lost >= WORTH_TELLING:
-        found.append(f"Another category took {percent(lost)} of the picture from it, by a higher logit.")
+        found.append(f"Another category took {percent(lost)} of the picture from it.")
     elif not segmentation.mask.any():
         if info.refinement.rejects(segmentation.presence):
-            presence, least = percent(segmentation.presence), percent(info.refinement.reject_below)
-            found.append(f"Probably not in this picture: the model is {presence} sure of it, and wants {least}.")
+            found.append(f"Probably not in this picture: the model is {percent(segmentation.presence)} sure of it.")
         else:
             found.append("Nothing here: no part of the picture passes the threshold.")
     elif segmentation.score < LOW_SCORE:
@@ -62,6 +62,11 @@ def status(answer: Answer, link: str, notices: Sequence[str] = ()) -> str:
         f'{told}<p class="evf-status">{escape(answer.model)} on {answer.device} ({answer.precision}) · '
         f"{asked} answered in {took} · {link_html(link)}</p>"
     )
+
+
+def place_html(link: str) -> str:
+    """A link that the address bar follows and nobody sees: of a picture of which nothing was asked yet."""
+    return f'<a class="evf-link" href="{escape(link)}" hidden>copy link</a>'
 
 
 def link_html(link: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 import gradio as gr
+from gradio.components import Component
 
 from evfsam import values
 from evfsam.errors import InputError
@@ -16,6 +17,7 @@ from evfsam.ui.files import claim_folder
 from evfsam.ui.guard import guarded
 from evfsam.ui.head import Head
 from evfsam.ui.links import linked_picture
+from evfsam.ui.phrases import with_quotes
 from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
 from evfsam.ui.tabs import common, compare, parts, referring, semantic, video
@@ -27,7 +29,8 @@ TABS = (("Refer", referring), ("Semantic", semantic), ("Parts", parts), ("Video"
 ASK_LINKED = """() => {
   window.evfOpened = true;
   const query = new URLSearchParams(location.search);
-  if (!query.get("picture") || document.querySelector(".evf-broken")) return;
+  const asks = ["ask", "clicks"].some((name) => query.get(name));
+  if (!query.get("picture") || !asks || document.querySelector(".evf-broken")) return;
   let tries = 50;
   const press = () => {
     const button = document.getElementById(`${query.get("tab")}-ask`);
@@ -126,21 +129,26 @@ def _share_picture(service: ModelService, head: Head, box: gr.Tab, tab: common.L
 def _fill_from_links(
     app: gr.Blocks, service: ModelService, tabs: gr.Tabs, head: Head, linked: Sequence[common.Linked]
 ) -> None:
-    inputs = [component for tab in linked for component in tab.inputs]
-
     def on_load(request: gr.Request):
         query = dict(request.query_params)
         if not query.get("tab"):
-            return [gr.skip()] * (5 + len(inputs))
-        known = query.get("model") in service.models
+            return {tabs: gr.skip()}
+        model = query["model"] if query.get("model") in service.models else service.default_model
         opens = query["tab"] in [tab.tab for tab in linked]
-        filled = [gr.Tabs(selected=query["tab"]) if opens else gr.skip(), query["model"] if known else gr.skip()]
+        filled: dict[Component, object] = {head.model: model}
+        if opens:
+            filled[tabs] = gr.Tabs(selected=query["tab"])
         for tab in linked:
-            asks = tab.tab == query["tab"] and query.keys() > {"tab"}
-            filled += tab.values(query) if asks else [gr.skip()] * len(tab.inputs)
-        return [*filled, *head.told(broken_html(service, query, opens))]
+            if tab.tab != query["tab"] or query.keys() == {"tab"}:
+                continue
+            path = linked_picture(query)
+            if path and tab.fresh and not query.get("ask"):
+                filled |= dict(zip(tab.fresh_outputs, tab.fresh(model, path), strict=True))
+            filled |= dict(zip(tab.inputs, tab.values(query), strict=True))
+        return filled | dict(zip(head.outputs[2:], head.told(broken_html(service, query, opens)), strict=True))
 
-    filled = app.load(on_load, None, [tabs, head.model, *inputs, *head.outputs[2:]], queue=False, **common.FREE)
+    outputs = [tabs, *head.outputs, *(c for tab in linked for c in (*tab.inputs, *tab.fresh_outputs))]
+    filled = app.load(on_load, None, list(dict.fromkeys(outputs)), queue=False, **common.FREE)
     filled.success(None, js=ASK_LINKED, api_visibility="private")
 
 
@@ -155,4 +163,4 @@ def broken_html(service: ModelService, query: Mapping[str, str], opens: bool) ->
     if lost:
         broken.append("The picture of this link is not here any more: bring it again.")
     told = "evf-notice evf-broken" if lost or not opens else "evf-notice"
-    return "".join(f'<p class="{told}">{escape(sentence)}</p>' for sentence in broken)
+    return "".join(f'<p class="{told}">{escape(with_quotes(sentence))}</p>' for sentence in broken)

@@ -40,6 +40,25 @@ def with_drag(
     return replace(clicks, points=PointPrompt(points, labels))
 
 
+def without(clicks: SpatialPrompt | None, mark: object) -> SpatialPrompt | None:
+    """The clicks without one of them: the index of a point, or "box". None if nothing is left.
+
+    Raises InputError for a mark that is not there.
+    """
+    clicks = clicks or SpatialPrompt()
+    labels = [] if clicks.points is None else clicks.points.labels
+    marks = {str(i): i for i in range(len(labels))} | ({"box": None} if clicks.box else {})
+    if str(mark) not in marks:
+        raise InputError("This answer has no such mark: look at the marks that are there now.")
+    place = marks[str(mark)]
+    if place is None:
+        return replace(clicks, box=None) if len(labels) else None
+    if len(labels) == 1:
+        return replace(clicks, points=None) if clicks.box else None
+    points = PointPrompt(np.delete(clicks.points.coords, place, 0), np.delete(labels, place))
+    return replace(clicks, points=points)
+
+
 def _pairs(drag: Sequence[float]) -> list:
     if not isinstance(drag, Sequence) or len(drag) != 4:
         raise InputError("A click must be four numbers: x and y of its start, x and y of its end.")

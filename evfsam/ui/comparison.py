@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -20,7 +21,8 @@ from evfsam.media.overlay import overlay
 from evfsam.media.palette import RGB, colour_of
 from evfsam.types import Segmentation
 from evfsam.ui.kept import KeptMask
-from evfsam.ui.viewer import layer_uri, percent, picture_uri, seconds, to_view
+from evfsam.ui.toolbar import view_bar
+from evfsam.ui.viewer import layers_html, percent, picture_uri, ratio_css, seconds, to_view
 
 FEWEST, MOST = 2, 4
 CHECKPOINTS, PHRASES, PRECISIONS = "checkpoints", "phrases", "precisions"
@@ -103,15 +105,14 @@ def pair_html(image: np.ndarray, sides: Sequence[Side], first: int, second: int)
         picture_uri(overlay(to_view(image), [to_view(mask * np.uint8(255)) > 127], [colour]))
         for mask, colour in zip(masks, colours, strict=True)
     )
-    ratio, sides_told = _ratio(image), f"Left: {names[0]}. Right: {names[1]}."
+    ratio, sides_told = ratio_css(image), f"Left: {names[0]}. Right: {names[1]}."
     told = " ".join(f"{_swatch(colour)}{name} alone." for colour, name in zip(colours, names, strict=True))
     difference = picture_uri(difference_map(image, masks, colours))
     return (
-        f'<div class="evf-slider" style="--cut: 50%; {ratio}">'
-        f'<div class="evf-stage" style="{ratio}"><img alt="Mask of {names[0]}" src="{left}">'
-        f'<img class="right" alt="Mask of {names[1]}" src="{right}"></div>'
-        f'<input type="range" min="0" max="100" value="50" aria-label="{sides_told}">'
-        f'<p class="evf-caption">{sides_told} Drag the slider to compare.</p></div>'
+        f'<div class="evf-slider" style="--cut: 50%"><div class="evf-stage" style="{ratio}">'
+        f'<img alt="Mask of {names[0]}" src="{left}"><img class="right" alt="Mask of {names[1]}" src="{right}">'
+        f'<input type="range" min="0" max="100" step="0.5" value="50" aria-label="{sides_told}"></div>'
+        f'<p class="evf-caption">{sides_told} Drag across the picture to compare.</p></div>'
         f'<div class="evf-stage" style="{ratio}"><img alt="Where {names[0]} and {names[1]} differ" '
         f'src="{difference}"></div><p class="evf-caption">Where they differ: {told}</p>'
     )
@@ -146,33 +147,48 @@ def figures(side: Side) -> dict[str, Any]:
     }
 
 
-def grid_html(image: np.ndarray, sides: Sequence[Side], notes: Sequence[tuple[str, ...]]) -> str:
-    """Every side's mask over the image, with its score, area, time, memory and notes."""
-    uri = picture_uri(to_view(image))
-    cards = "".join(_cards(sides, notes, uri, _ratio(image)))
-    return f'<div class="evf-grid" style="--columns: {2 if len(sides) == MOST else len(sides)}">{cards}</div>'
+def grid_html(
+    image: np.ndarray, sides: Sequence[Side], notes: Sequence[tuple[str, ...]], waiting: Sequence[Candidate] = ()
+) -> str:
+    """Every side's mask over the image, with its score, area, time, memory and notes; empty cards for those to come."""
+    uri, count = picture_uri(to_view(image)), len(sides) + len(waiting)
+    cards = [_card(image, uri, i, side, own) for i, (side, own) in enumerate(zip(sides, notes, strict=True))]
+    cards += [_waiting_card(image, uri, i, to_come) for i, to_come in enumerate(waiting, start=len(sides))]
+    columns = 2 if count == MOST else count
+    return f'<div class="evf-grid" style="--columns: {columns}">{"".join(cards)}</div>{view_bar(bool(sides))}'
 
 
-def _ratio(image: np.ndarray) -> str:
-    height, width = image.shape[:2]
-    return f"aspect-ratio: {width} / {height}; --ratio: {width / height:.5f}"
+def _card(image: np.ndarray, uri: str, place: int, side: Side, notes: Sequence[str]) -> str:
+    found, label = side.segmentation, side.candidate.label
+    values = (
+        f"{found.score:.2f}" if found.mask.any() else NO_SCORE,
+        percent(found.area_fraction),
+        seconds(side.encode_seconds),
+        seconds(side.decode_seconds),
+        megabytes(side.weight_bytes),
+    )
+    layers = layers_html(found.mask, colour_of(place), alt=f"Mask of {escape(label)}")
+    told = f'<p class="note">{escape(" ".join(notes))}</p>' if notes else ""
+    return _article(image, uri, place, label, values, layers, told)
 
 
-def _cards(sides: Sequence[Side], notes: Sequence[tuple[str, ...]], image_uri: str, ratio: str) -> Iterator[str]:
-    for i, (side, own) in enumerate(zip(sides, notes, strict=True)):
-        found, colour, label = side.segmentation, colour_of(i), escape(side.candidate.label)
-        score = f"{found.score:.2f}" if found.mask.any() else NO_SCORE
-        told = "".join(f'<p class="note">{escape(note)}</p>' for note in own)
-        yield (
-            f'<article><div class="evf-stage" style="{ratio}"><img class="picture" alt="" src="{image_uri}">'
-            f'<img class="layer" alt="Mask of {label}" src="{layer_uri(found.mask, colour)}"></div>'
-            f"<h3>{_swatch(colour)}{label}</h3><dl>"
-            f"<div><dt>Score</dt><dd>{score}</dd></div>"
-            f"<div><dt>Area</dt><dd>{percent(found.area_fraction)}</dd></div>"
-            f"<div><dt>Encode picture</dt><dd>{seconds(side.encode_seconds)}</dd></div>"
-            f"<div><dt>Answer phrase</dt><dd>{seconds(side.decode_seconds)}</dd></div>"
-            f"<div><dt>Memory of weights</dt><dd>{megabytes(side.weight_bytes)}</dd></div></dl>{told}</article>"
-        )
+def _waiting_card(image: np.ndarray, uri: str, place: int, candidate: Candidate) -> str:
+    return _article(image, uri, place, candidate.label, ["…"] * len(_FIGURES), "", "")
+
+
+_FIGURES = ("Score", "Area", "Encode picture", "Answer phrase", "Memory of weights")
+
+
+def _article(image, uri: str, place: int, label: str, values: Sequence[str], layers: str, told: str) -> str:
+    figures_ = "".join(
+        f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in zip(_FIGURES, values, strict=True)
+    )
+    return (
+        f'<article><div class="evf-stage" data-name="{escape(label)}" data-source="{zlib.crc32(uri.encode())}" '
+        f'style="{ratio_css(image)}">'
+        f'<div class="evf-canvas"><img class="picture" alt="" draggable="false" src="{uri}">{layers}</div></div>'
+        f"<h3>{_swatch(colour_of(place))}{escape(label)}</h3><dl>{figures_}</dl>{told}</article>"
+    )
 
 
 def iou_html(sides: Sequence[Side]) -> str:

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from evfsam.errors import EvfSamError
+from evfsam.ui.phrases import with_quotes
 
 LOG = logging.getLogger(__name__)
 UNKNOWN = "This request cannot be read: /gradio_api/info lists the endpoints and the values that each takes."
@@ -64,7 +65,7 @@ def user_error(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error
     if isinstance(error, EvfSamError):
-        return gr.Error(str(error), title="That did not work", print_exception=False)
+        return gr.Error(with_quotes(str(error)), title="That did not work", print_exception=False)
     LOG.exception("unexpected error", exc_info=error)
     if "out of memory" in str(error).lower():
         return gr.Error("The device ran out of memory: use a smaller picture or model.", print_exception=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,6 @@ from evfsam.types import Segmentation, SpatialPrompt
 LOWEST, HIGHEST, STEP = 0.05, 0.95, 0.05  # of the threshold slider
 THRESHOLDS = tuple(round(LOWEST + STEP * i, 2) for i in range(19))
 DEFAULT = 0.5
-UNDO = 8  # clicks that can be taken back
 TOO_DETAILED = "This mask has too many details to keep every threshold: it is kept at 0.5."
 
 
@@ -84,7 +83,6 @@ class Answer:
         encode_seconds, decode_seconds: an image that was seen before takes next to nothing to encode.
         clicks: for each mask, the points and box that refined it, or None.
         asked: how many of the masks the last question was about.
-        before: the answer that a click changed into this one, or None.
         key: the same for all answers that came about by clicks from one question.
     """
 
@@ -98,7 +96,6 @@ class Answer:
     decode_seconds: float
     clicks: tuple[SpatialPrompt | None, ...] = ()
     asked: int = 0
-    before: Answer | None = field(default=None, repr=False, compare=False)
     key: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
 
     @property
@@ -117,11 +114,3 @@ class Answer:
     def at(self, threshold: float = 0.5) -> Iterator[Segmentation]:
         """The masks cut at a probability, one at a time at full size."""
         return (mask.at(threshold) for mask in self.masks)
-
-    def after(self, before: Answer) -> Answer:
-        """This answer as one that a click made of ``before``, of whose past the last :data:`UNDO` steps are kept."""
-        return replace(self, before=_with_past(before, UNDO - 1), key=before.key)
-
-
-def _with_past(answer: Answer, steps: int) -> Answer:
-    return replace(answer, before=_with_past(answer.before, steps - 1) if answer.before and steps else None)

@@ -21,8 +21,10 @@ from evfsam.ui.files import uploaded_file
 EXAMPLE = "example"
 
 
-def link_to(tab: str, picture_path: str, model: str, **asked: str) -> str:
-    """A relative link that opens ``tab`` with the same picture, checkpoint and questions."""
+def link_to(tab: str, picture_path: str | None, model: str, **asked: str) -> str:
+    """A relative link that opens ``tab`` with the same picture, checkpoint and questions; without a picture, bare."""
+    if not picture_path:
+        return "?" + urlencode({"tab": tab})
     picture = _picture_name(Path(picture_path))
     given = {name: value for name, value in asked.items() if value}
     return "?" + urlencode({"tab": tab, "model": model, "picture": picture, **given})

@@ -29,3 +29,11 @@ def split_phrases(text: str | None) -> list[str]:
     if not phrases:
         raise InputError('Type what to look for, for example "the red car".')
     return phrases
+
+
+_QUOTED = re.compile(r"(?<!\w)'([^'\n]*)'(?!\w)|(?<!\w)\"([^\"\n]*)\"(?!\w)")
+
+
+def with_quotes(sentence: str) -> str:
+    """A sentence with the page's quotation marks, “word”, in place of Python's."""
+    return _QUOTED.sub(lambda found: f"“{found[1] if found[1] is not None else found[2]}”", sentence)

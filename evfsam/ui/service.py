@@ -21,7 +21,7 @@ from evfsam.runtime import Runtime, choose_runtime, weight_budget_bytes
 from evfsam.types import SpatialPrompt, TrackedFrame, VideoPrompt
 from evfsam.ui import video_job
 from evfsam.ui.comparison import Candidate, Side
-from evfsam.ui.kept import THRESHOLDS, UNDO, Answer, KeptMask
+from evfsam.ui.kept import THRESHOLDS, Answer, KeptMask
 from evfsam.ui.label_map import LabelMap, Settler
 from evfsam.ui.settings import Settings
 from evfsam.ui.turns import Client, Line
@@ -147,7 +147,7 @@ class ModelService:
         clicks = list(clicks or [None] * len(prompts))
         with self.turn(model) as client:
             image = self.open(picture_path, len(prompts))
-            most = self.limits.kept_bytes // (self.limits.prompts + UNDO)  # every click keeps one more mask
+            most = self.limits.kept_bytes // (2 * self.limits.prompts)  # the other half is for what can be undone
             found, seconds = _gather(self._asked(model, image, prompts, clicks, thresholds, most), client)
         return self._answer(model, picture_path, image.shape[:2], found, seconds, clicks)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio as gr
 
 STATIC = Path(__file__).parent / "static"
-CSS_FILES = (STATIC / "app.css",)
+CSS_FILES = (STATIC / "app.css", STATIC / "viewer.css")
 
 
 def script(name: str) -> str:

@@ -1,6 +1,6 @@
-"""Answers as HTML: the picture, one layer per phrase, and one row per phrase that isolates its layer.
+"""Answers as HTML: the picture, two layers per phrase (fill and outline), and one row per phrase that isolates them.
 
-Each row carries colour, phrase, score and area. What moves is in ``static/viewer.js`` and ``static/app.css``;
+Each row carries colour, phrase, score and area. What moves is in ``static/viewer.js`` and ``static/viewer.css``;
 pictures travel inside the HTML, at most ``VIEW_PIXELS`` a side: files for keeping come from the downloads.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -19,6 +20,7 @@ from PIL import Image
 from evfsam.media.overlay import overlay
 from evfsam.media.palette import RGB
 from evfsam.types import SpatialPrompt
+from evfsam.ui.toolbar import edit_bar, view_bar
 
 VIEW_PIXELS = 1280
 CROSS = "The picture: arrow keys move a cross, Enter clicks there"
@@ -51,8 +53,10 @@ def stage(
     refining: bool = False,
     key: str = "",
     chosen: int | None = None,
+    steps: tuple[bool, bool] | None = None,
+    source: str = "",
 ) -> str:
-    """The picture with its layers, and the rows below it.
+    """The picture with its layers between two bars of tools, and the rows below it.
 
     Args:
         image: uint8 (H, W, 3).
@@ -61,25 +65,50 @@ def stage(
         refining: whether clicks on the picture mean something; then the keyboard can click, too.
         key: of the answer; a row that the user chose stays chosen as long as it is the same.
         chosen: a row to choose for the user.
+        steps: whether there is a step to undo, and one to redo; None where nothing can be undone.
+        source: of the picture; zoom, view and tool stay as they are while it is the same. By default the image itself.
     """
+    shown = picture_uri(to_view(image))
+    return (
+        f'<div class="evf-viewer">{edit_bar(steps) if refining else ""}'
+        f"{_figure(image, shown, name, rows, marks, refining, key, chosen, source)}{view_bar(bool(rows))}</div>"
+        f"{rows_html(rows)}"
+    )
+
+
+def _figure(image, shown, name, rows, marks, refining, key, chosen, source) -> str:
     height, width = image.shape[:2]
-    view = to_view(image)
-    reachable = f' tabindex="0" aria-label="{CROSS}"' if refining else ""
+    reachable = f' tabindex="0" role="application" aria-label="{CROSS}"' if refining else ""
     choice = "" if chosen is None else f' data-chosen="{chosen}"'
     found = ", ".join(row.label for row in rows if row.mask.any()) or "nothing"
-    layers = [
-        f'<img class="layer" data-row="{i}" data-area="{row.mask.mean():.6f}" alt="" draggable="false" '
-        f'src="{layer_uri(row.mask, row.colour)}">'
-        for i, row in enumerate(rows)
-    ]
+    layers = "".join(layers_html(row.mask, row.colour, i) for i, row in enumerate(rows))
     drawn = "".join(_marks(clicks, i) for i, clicks in enumerate(marks) if clicks is not None)
     return (
         f'<figure class="evf-stage" data-width="{width}" data-height="{height}" data-key="{key}"{choice}{reachable} '
-        f'style="aspect-ratio: {width} / {height}; --ratio: {width / height:.5f}">'
+        f'data-source="{escape(source) or zlib.crc32(shown.encode())}" data-name="{escape(name.rsplit(".", 1)[0])}" '
+        f'style="{ratio_css(image)}"><div class="evf-canvas">'
         f'<img class="picture" alt="{escape(name)}, {width} by {height} pixels, masked: {escape(found)}" '
-        f'draggable="false" src="{picture_uri(view)}">{"".join(layers)}'
-        f'<svg class="marks" viewBox="0 0 {width} {height}" aria-hidden="true" '
-        f'style="--unit: {max(width, height) / 100:.2f}px">{drawn}</svg></figure>{rows_html(rows)}'
+        f'draggable="false" decoding="sync" src="{shown}">{layers}'
+        f'<svg class="marks" viewBox="0 0 {width} {height}" role="group" aria-label="Marks set by hand" '
+        f'style="--px: {max(width, height) / 800:.2f}px">{drawn}</svg></div></figure>'
+    )
+
+
+def ratio_css(image: np.ndarray) -> str:
+    """The style that gives a stage the shape of its image."""
+    height, width = image.shape[:2]
+    return f"aspect-ratio: {width} / {height}; --ratio: {width / height:.5f}"
+
+
+def layers_html(mask: np.ndarray, colour: RGB, row: int = 0, alt: str = "") -> str:
+    """The fill and the outline of a mask, bool (H, W), as two pictures that lie over the stage's."""
+    mask = to_view(mask.astype(np.uint8) * 255) > 127
+    rest = f'alt="{alt}" draggable="false" decoding="sync"'
+    return (
+        f'<img class="layer fill" data-row="{row}" data-area="{mask.mean():.6f}" {rest} '
+        f'src="{layer_uri(mask, colour, 1, 0)}">'
+        f'<img class="layer line" data-row="{row}" alt="" draggable="false" decoding="sync" '
+        f'src="{layer_uri(mask, colour, 0, None)}">'
     )
 
 
@@ -93,19 +122,19 @@ def _row(i: int, row: Row) -> str:
     told = f"{percent(area)}<small> of the picture</small>" if area else "<small>not found</small>"
     # What was expected of a mask that then was not shown says nothing to anyone.
     score = "" if row.score is None or not row.mask.any() else _score(row.score)
-    notes = "".join(f'<span class="note">{escape(note)}</span>' for note in row.notes)
+    note = f'<span class="note">{escape(" ".join(row.notes))}</span>' if row.notes else ""
     swatch = f'<i style="background: rgb{row.colour}"></i>'
     return (
         f'<li><button type="button" class="chip" data-row="{i}" aria-pressed="false" '
         f'title="Show only this one">{swatch}<span>{escape(row.label)}</span></button>'
-        f'{score}<span class="area">{told}</span>{notes}</li>'
+        f'{score}<span class="area">{told}</span>{note}</li>'
     )
 
 
 def _score(score: float) -> str:
     weak = " weak" if score < 0.5 else ""
     return (
-        f'<span class="score{weak}" title="How well the model expects its mask to fit (predicted IoU)">'
+        f'<span class="score{weak}" title="How well the model expects its mask to fit, 0 to 1">'
         f'<span class="bar" style="--score: {score:.3f}"></span><span><small>score </small>{score:.2f}</span></span>'
     )
 
@@ -118,25 +147,34 @@ def percent(fraction: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration as people write it: "40 ms", "1.2 s", "5 min"."""
+    """A duration as people write it: "40 ms", "1.2 s", "40 s", "5 min"."""
     if value >= 90:
         return f"{value / 60:.0f} min"
-    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
 
 
 def _marks(clicks: SpatialPrompt, row: int) -> str:
+    """A button per point and one for the box; ``data-mark`` is the point's index, or "box"."""
     drawn = []
     if clicks.box is not None:
         x0, y0, x1, y1 = clicks.box
         drawn.append(f'<rect data-row="{row}" x="{x0}" y="{y0}" width="{x1 - x0}" height="{y1 - y0}"/>')
+        drawn.append(_mark(row, "box", "close", x1, y0, "×", "Remove this box"))
     if clicks.points is not None:
-        for (x, y), label in zip(clicks.points.coords, clicks.points.labels, strict=True):
+        for i, ((x, y), label) in enumerate(zip(clicks.points.coords, clicks.points.labels, strict=True)):
             kind, sign = ("plus", "+") if label else ("minus", "−")
-            drawn.append(
-                f'<g data-row="{row}" class="{kind}" transform="translate({x:.1f} {y:.1f})">'
-                f"<circle/><text>{sign}</text></g>"
-            )
+            drawn.append(_mark(row, str(i), kind, x, y, sign, "Remove this point"))
     return "".join(drawn)
+
+
+def _mark(row: int, mark: str, kind: str, x: float, y: float, sign: str, title: str) -> str:
+    return (
+        f'<g data-row="{row}" data-mark="{mark}" class="{kind}" role="button" tabindex="0" aria-label="{title}" '
+        f'style="translate: {x:.1f}px {y:.1f}px"><title>{title}</title><circle class="reach"/>'
+        f'<circle class="dot"/><text class="sign">{sign}</text><text class="x">×</text></g>'
+    )
 
 
 def to_view(array: np.ndarray) -> np.ndarray:
@@ -149,16 +187,16 @@ def to_view(array: np.ndarray) -> np.ndarray:
     return cv2.resize(array, size, interpolation=cv2.INTER_AREA)
 
 
-def layer_uri(mask: np.ndarray, colour: RGB) -> str:
-    """A mask, bool (H, W), as a transparent picture: the overlay's fill and outline and nothing else."""
-    mask = to_view(mask.astype(np.uint8) * 255) > 127
+def layer_uri(mask: np.ndarray, colour: RGB, fill_opacity: float, outline_px: float | None) -> str:
+    """A mask, bool (h, w), as a transparent picture: what ``overlay`` draws and nothing else."""
     # The overlay over black and over white tells its ink and how much of the picture it leaves.
     black, white = (
-        overlay(np.full((*mask.shape, 3), ground, np.uint8), [mask], [colour]).astype(np.float32) for ground in (0, 255)
+        overlay(np.full((*mask.shape, 3), ground, np.uint8), [mask], [colour], fill_opacity, outline_px)
+        for ground in (0, 255)
     )
-    alpha = 1 - (white - black).mean(2, keepdims=True) / 255
-    ink = np.divide(black, alpha, out=np.zeros_like(black), where=alpha > 0.004)
-    rgba = np.dstack([ink, alpha * 255]).clip(0, 255)
+    alpha = 255 - (white - black).mean(2, keepdims=True)
+    ink = np.divide(black.astype(np.float32) * 255, alpha, out=np.zeros(black.shape, np.float32), where=alpha > 1)
+    rgba = np.dstack([ink, alpha]).clip(0, 255)
     return _uri(Image.fromarray(np.rint(rgba).astype(np.uint8)), "png", compress_level=3)
 
 

@@ -88,9 +88,11 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def open_page(browser: Browser, url: str, width: int = 1400, height: int = 900, query: str = "") -> Page:
-    """The page as a newcomer sees it, in a session of its own."""
-    page = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True).new_page()
+def open_page(
+    browser: Browser, url: str, width: int = 1400, height: int = 900, query: str = "", touch: bool = False
+) -> Page:
+    """The page as a newcomer sees it, in a session of its own; ``touch``: on a screen to touch."""
+    page = browser.new_context(viewport={"width": width, "height": height}, has_touch=touch).new_page()
     page.set_default_timeout(PATIENCE_S * 1000)
     page.goto(url + query)
     page.wait_for_selector("#tabs")
@@ -120,6 +122,30 @@ def wait_for_rows(page: Page, tab: str, *labels: str) -> None:
         "[...document.querySelectorAll(selector)].map((chip) => chip.innerText.trim()).join()",
         arg=[f"#{tab}-view .evf-rows .chip", ",".join(labels)],
     )
+
+
+def point_on(page: Page, tab: str, x: float, y: float) -> tuple[float, float]:
+    """Where a place of the stage, in shares of its width and height, lies on the screen."""
+    frame = page.locator(f"#{tab}-view .evf-stage").bounding_box()
+    return frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag the mouse."""
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=4)
+    page.mouse.up()
+
+
+def touch_drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag a finger."""
+    session = page.context.new_cdp_session(page)
+    middle = tuple((a + b) / 2 for a, b in zip(start, end, strict=True))
+    for kind, at in (("Start", start), ("Move", middle), ("Move", end), ("End", None)):
+        points = [{"x": at[0], "y": at[1]}] if at else []
+        session.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    session.detach()
 
 
 def area_of(page: Page, tab: str, row: int) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 from evfsam.checkpoints.registry import bundled_models, default_model
@@ -77,27 +78,25 @@ def read_mask(path) -> np.ndarray:
         return np.asarray(picture) > 127
 
 
-def test_an_example_is_masked_as_its_scene_is_made(page, tmp_path):
+def test_one_click_on_an_example_masks_it_as_its_scene_is_made(page, tmp_path):
     example = EXAMPLES[0]
     b.take_example(page, "refer", 0)
     b.wait_for_rows(page, "refer", *example.refer)
-    for phrase in example.refer:
-        path = b.download(page, "refer", f"{phrase.replace(' ', '-')}.mask.png", tmp_path)
-        assert mask_iou(read_mask(path), truth(example, phrase)) > 0.5, phrase
-
-
-def test_files_agree_with_each_other(page, tmp_path):
-    example = EXAMPLES[0]
-    b.take_example(page, "refer", 0)
-    b.wait_for_rows(page, "refer", *example.refer)
-    mask = read_mask(b.download(page, "refer", f"{example.refer[0].replace(' ', '-')}.mask.png", tmp_path))
     with zipfile.ZipFile(b.download_zip(page, "refer", tmp_path)) as archive:
         names = archive.namelist()
         assert len(names) == 2 + 2 * len(example.refer) and all(n.startswith("street.") for n in names)
-        found = json.loads(archive.read("street.coco.json"))["annotations"][0]
+        found = json.loads(archive.read("street.coco.json"))["annotations"]
         cutout = Image.open(io.BytesIO(archive.read(next(n for n in names if n.endswith(".cutout.png")))))
-    assert np.array_equal(decode_rle(found["segmentation"]), mask) and found["area"] == mask.sum()
-    assert cutout.mode == "RGBA" and np.array_equal(np.asarray(cutout)[:, :, 3] > 0, mask)
+    for phrase, row in zip(example.refer, found, strict=True):
+        mask = read_mask(b.download(page, "refer", f"{phrase.replace(' ', '-')}.mask.png", tmp_path))
+        assert mask_iou(mask, truth(example, phrase)) > 0.5, phrase
+        assert np.array_equal(decode_rle(row["segmentation"]), mask) and row["area"] == mask.sum()
+    first = read_mask(b.download(page, "refer", f"{example.refer[0].replace(' ', '-')}.mask.png", tmp_path))
+    assert cutout.mode == "RGBA" and np.array_equal(np.asarray(cutout)[:, :, 3] > 0, first)
+    page.get_by_role("button", name="Where the model looked").click()
+    page.wait_for_selector("#refer-attention figure")
+    alts = [image.get_attribute("alt") for image in page.locator("#refer-attention img").all()]
+    assert alts == [f"Mask of {example.refer[0]}", f"Attention for {example.refer[0]}"]
 
 
 def test_keyboard_alone(page):
@@ -120,71 +119,148 @@ def test_keyboard_alone(page):
     page.wait_for_selector("#refer-view .marks .plus[data-row='1']", state="attached")
 
 
-def test_clicks_boxes_and_threshold_change_the_mask_and_travel_in_the_link(page, chromium, url):
-    phrase = EXAMPLES[0].refer[0]
+def marks(page) -> list[str]:
+    return [mark.get_attribute("class") for mark in page.locator("#refer-view [data-mark]").all()]
+
+
+def wait_for_marks(page, *kinds) -> None:
+    there = "[...document.querySelectorAll('#refer-view [data-mark]')].map((mark) => mark.classList[0]).join()"
+    page.wait_for_function(f"(kinds) => {there} === kinds", arg=",".join(kinds))
+
+
+def wait_for_area(page, area: str, same: bool) -> None:
+    page.wait_for_function(
+        "([area, same]) => (document.querySelector('#refer-view .area').innerText === area) === same", arg=[area, same]
+    )
+
+
+def test_clicks_boxes_and_threshold_change_one_mask_and_are_undone(page, chromium, url):
+    example = EXAMPLES[0]
     b.take_example(page, "refer", 0)
-    b.wait_for_rows(page, "refer", *EXAMPLES[0].refer)
+    b.wait_for_rows(page, "refer", *example.refer)
+    fills = "[...document.querySelectorAll('#refer-view .fill')].map((layer) => layer.src)"
+    shown, before = page.evaluate(fills), b.area_of(page, "refer", 0)
     page.locator("#refer-view .chip").first.click()
-    stage = page.locator("#refer-view .evf-stage")
-    stage.click(position={"x": 300, "y": 300})
-    page.wait_for_selector("#refer-view .marks .plus", state="attached")
-    frame = stage.bounding_box()
-    page.mouse.move(frame["x"] + 100, frame["y"] + 100)
-    page.mouse.down()
-    page.mouse.move(frame["x"] + 250, frame["y"] + 200, steps=4)
-    page.mouse.up()
-    page.wait_for_selector("#refer-view .marks rect", state="attached")
-    before = b.area_of(page, "refer", 0)
+    page.mouse.click(*b.point_on(page, "refer", 0.4, 0.6))
+    wait_for_marks(page, "plus")
+    page.mouse.click(*b.point_on(page, "refer", 0.2, 0.9), button="right")
+    wait_for_marks(page, "plus", "minus")
+    b.drag(page, b.point_on(page, "refer", 0.1, 0.2), b.point_on(page, "refer", 0.3, 0.4))
+    wait_for_marks(page, "close", "plus", "minus")
+    assert page.evaluate(fills)[1:] == shown[1:]  # the other masks are as they were
+    assert float(page.locator("#refer-view .html-container").evaluate("e => getComputedStyle(e).opacity")) == 1
+    marked = b.area_of(page, "refer", 0)
     page.locator("#refer-threshold input[type=range]").focus()
     page.keyboard.press("Home")
-    page.wait_for_function("([text]) => document.querySelector('#refer-view .area').innerText !== text", arg=[before])
-    page.wait_for_function("document.querySelector('.evf-status a')?.href.includes('threshold=0.05')")
-    href = page.get_by_role("link", name="copy link").get_attribute("href")
-    other = b.open_page(chromium, url, query=href)
-    b.wait_for_rows(other, "refer", *EXAMPLES[0].refer)
-    assert other.locator("#refer-phrases textarea").input_value() == ", ".join(EXAMPLES[0].refer)
-    assert other.locator("#refer-view .marks rect").count() == other.locator("#refer-view .marks .plus").count() == 1
-    assert b.area_of(other, "refer", 0) == b.area_of(page, "refer", 0), phrase
+    wait_for_area(page, marked, same=False)
+    page.wait_for_function("location.search.includes('threshold=0.05')")
+    other = b.open_page(chromium, page.url)  # as a reload does
+    b.wait_for_rows(other, "refer", *example.refer)
+    assert other.locator("#refer-phrases textarea").input_value() == ", ".join(example.refer)
+    assert marks(other) == marks(page) and b.area_of(other, "refer", 0) == b.area_of(page, "refer", 0)
     other.context.close()
+    page.locator("#refer-threshold button[aria-label*='eset']").click()
+    wait_for_area(page, marked, same=True)
     page.keyboard.press("Control+z")
-    page.wait_for_selector("#refer-view .marks rect", state="detached")
-    assert page.locator("#refer-view .marks .plus").count() == 1
-    page.locator("#refer-forget").click()
-    page.wait_for_selector("#refer-view .marks .plus", state="detached")
+    wait_for_area(page, marked, same=False)
+    page.keyboard.press("Control+z")
+    wait_for_area(page, marked, same=True)
+    assert page.locator("#refer-threshold input[type=number]").input_value() == "0.5"
+    page.locator("#refer-view .minus").click()
+    wait_for_marks(page, "close", "plus")
+    page.locator("#refer-view .close").focus()
+    page.keyboard.press("Enter")
+    wait_for_marks(page, "plus")
+    page.locator("#refer-view [data-act=undo]").click()
+    wait_for_marks(page, "close", "plus")
+    page.keyboard.press("Control+y")
+    wait_for_marks(page, "plus")
+    page.locator("#refer-view [data-act=clear]").click()
+    wait_for_marks(page)
+    wait_for_area(page, before, same=True)
+    page.locator("#refer-phrases textarea").fill("the sky")
+    page.keyboard.press("Enter")
+    b.wait_for_rows(page, "refer", "the sky")
+    page.locator("#refer-view .chip").focus()
+    page.keyboard.press("Control+z")
+    b.wait_for_rows(page, "refer", *example.refer)
+    assert page.locator("#refer-phrases textarea").input_value() == ", ".join(example.refer)
+    page.keyboard.press("Control+Shift+z")
+    b.wait_for_rows(page, "refer", "the sky")
 
 
-def test_a_click_chooses_a_mask_or_asks_for_what_is_under_it(page):
+def test_a_click_chooses_a_mask_or_masks_what_is_under_it(page):
     b.take_example(page, "refer", 0)
     b.wait_for_rows(page, "refer", *EXAMPLES[0].refer)
     pressed = "[...document.querySelectorAll('#refer-view .chip')].map((chip) => chip.ariaPressed).indexOf('true')"
     shape, (width, height) = truth(EXAMPLES[0], "the bus"), EXAMPLES[0].size
-    frame = page.locator("#refer-view .evf-stage").bounding_box()
-
-    def click(x, y):
-        page.mouse.click(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"])
-
     rows, columns = np.nonzero(shape)
-    click(columns[len(rows) // 2] / width, rows[len(rows) // 2] / height)
+    page.mouse.click(*b.point_on(page, "refer", columns[len(rows) // 2] / width, rows[len(rows) // 2] / height))
     assert page.evaluate(pressed) == EXAMPLES[0].refer.index("the bus")
     page.keyboard.press("Escape")
     assert page.evaluate(pressed) == -1
-    click(0.02, 0.98)
+    page.mouse.click(*b.point_on(page, "refer", 0.02, 0.98))
     b.wait_for_rows(page, "refer", *EXAMPLES[0].refer, "clicked thing")
     assert page.evaluate(pressed) == 3 and not page.locator(".toast-body").count()
-    assert float(page.locator("#refer-view .html-container").evaluate("e => getComputedStyle(e).opacity")) == 1
-    page.locator("#refer-undo").click()
+    page.locator("#refer-view [data-mark]").click()  # a clicked thing goes with its last mark
     b.wait_for_rows(page, "refer", *EXAMPLES[0].refer)
 
 
-def test_the_reset_arrow_redraws_the_masks(page):
+def copied(page) -> np.ndarray:
+    """What the button puts on the clipboard: uint8 (H, W, 4)."""
+    page.locator("#refer-view [data-act=copy]").click()
+    page.locator("#refer-view [data-act=copy]", has_text="Copied").wait_for()
+    read = """async () => {
+      const blob = await (await navigator.clipboard.read())[0].getType("image/png");
+      return [...new Uint8Array(await blob.arrayBuffer())];
+    }"""
+    return np.asarray(Image.open(io.BytesIO(bytes(page.evaluate(read)))).convert("RGBA"))
+
+
+def test_the_result_is_looked_at_in_four_ways_zoomed_and_copied(page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.set_viewport_size({"width": 1400, "height": 1300})
     b.take_example(page, "refer", 0)
     b.wait_for_rows(page, "refer", *EXAMPLES[0].refer)
-    before = b.area_of(page, "refer", 0)
-    page.locator("#refer-threshold input[type=range]").focus()
-    page.keyboard.press("Home")
-    page.wait_for_function("([t]) => document.querySelector('#refer-view .area').innerText !== t", arg=[before])
-    page.locator("#refer-threshold button[aria-label*='eset']").click()
-    page.wait_for_function("([t]) => document.querySelector('#refer-view .area').innerText === t", arg=[before])
+    width, height = EXAMPLES[0].size
+    shape = np.any([truth(EXAMPLES[0], phrase) for phrase in EXAMPLES[0].refer], axis=0)
+    whole = copied(page)
+    assert whole.shape == (height, width, 4) and whole[:, :, 3].min() == 255
+    page.locator("#refer-view button[data-view=mask]").click()
+    assert mask_iou(copied(page)[:, :, :3].any(2), shape) > 0.6
+    page.locator("#refer-view button[data-view=cutout]").click()
+    cut = copied(page)
+    assert mask_iou(cut[:, :, 3] > 127, shape) > 0.6
+    page.locator("#refer-view .chip").first.click()
+    assert (copied(page)[:, :, 3] > 0).sum() < (cut[:, :, 3] > 0).sum()  # one mask alone
+    page.keyboard.press("Escape")
+    zoom = "getComputedStyle(document.querySelector('#refer-view .evf-stage')).getPropertyValue('--zoom')"
+    page.mouse.move(*b.point_on(page, "refer", 0.7, 0.5))
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -300)
+    page.keyboard.up("Control")
+    page.wait_for_function(f"Number({zoom}) > 2")
+    assert copied(page).shape[0] < height / 2
+    page.locator("#refer-view button[data-tool=move]").click()
+    canvas, place = page.locator("#refer-view .evf-canvas"), "e => e.getBoundingClientRect().x"
+    before = canvas.evaluate(place)
+    b.drag(page, b.point_on(page, "refer", 0.5, 0.5), b.point_on(page, "refer", 0.6, 0.5))
+    assert canvas.evaluate(place) > before + 20
+    page.locator("#refer-view button[data-tool=remove]").click()
+    page.locator("#refer-phrases textarea").fill("the sky, the bus")
+    page.keyboard.press("Enter")
+    b.wait_for_rows(page, "refer", "the sky", "the bus")
+    assert float(page.evaluate(zoom)) > 2  # the same picture
+    page.locator("#refer-view [data-act=full]").click()
+    page.wait_for_function("document.fullscreenElement?.contains(document.querySelector('#refer-view .evf-stage'))")
+    page.locator("#refer-view [data-act=full]").click()
+    page.wait_for_function("!document.fullscreenElement")
+    b.take_example(page, "refer", 1)  # another picture starts clean
+    b.wait_for_rows(page, "refer", *EXAMPLES[1].refer)
+    assert float(page.evaluate(zoom)) == 1
+    pressed = [button.inner_text() for button in page.locator("#refer-view .evf-bar [aria-pressed=true]").all()]
+    assert pressed == ["Belongs", "Overlay"]
+    assert page.locator("#refer-view [data-act=undo]").is_disabled()
 
 
 def test_a_photograph_is_answered_by_a_checkpoint_that_has_seen_some_in_every_tab(page):
@@ -206,22 +282,13 @@ def test_a_photograph_is_answered_by_a_checkpoint_that_has_seen_some_in_every_ta
     assert page.locator("#model input").input_value().startswith("evf-sam2-tiny ·")
 
 
-def test_attention_is_shown_beside_the_mask(page):
-    b.take_example(page, "refer", 0)
-    b.wait_for_rows(page, "refer", *EXAMPLES[0].refer)
-    page.get_by_role("button", name="Where the model looked").click()
-    page.wait_for_selector("#refer-attention figure")
-    alts = [image.get_attribute("alt") for image in page.locator("#refer-attention img").all()]
-    assert alts == [f"Mask of {EXAMPLES[0].refer[0]}", f"Attention for {EXAMPLES[0].refer[0]}"]
-
-
 def test_words_it_never_learned_are_named(page):
     photograph = next(i for i, example in enumerate(EXAMPLES) if example.is_photograph)
     b.take_example(page, "refer", photograph)
     b.wait_for_rows(page, "refer", *EXAMPLES[photograph].refer)
     page.locator("#refer-phrases textarea").fill("the unicorn")
     page.locator("#refer-ask").click()
-    page.locator("#refer-view .evf-rows", has_text="never learned 'unicorn'").wait_for()
+    page.locator("#refer-view .evf-rows", has_text="never learned “unicorn”").wait_for()
 
 
 def png(width: int, height: int) -> bytes:
@@ -277,7 +344,7 @@ def test_semantic_labels_the_picture(page, tmp_path):
         assert mask_iou(labels == i, truth(example, f"[semantic] {category}")) > 0.5, category
     page.locator("#semantic-typed textarea, #semantic-typed input").fill("unicorn")
     page.keyboard.press("Enter")
-    page.get_by_text("never learned 'unicorn'").wait_for()
+    page.get_by_text("never learned “unicorn”").wait_for()
 
 
 def test_parts_are_cut_out(page, tmp_path):
@@ -445,7 +512,7 @@ def test_two_users_at_once_do_not_meet(chromium, url):
 
 
 def test_a_phone_shows_all_of_it(chromium, url, tmp_path):
-    page = b.open_page(chromium, url, 390, 844)
+    page = b.open_page(chromium, url, 390, 844, touch=True)
     widest = "Math.max(...[...document.querySelectorAll('.evf-answer *')].map((e) => e.getBoundingClientRect().right))"
     for tab, title in b.TITLES.items():
         b.open_tab(page, title)
@@ -459,17 +526,28 @@ def test_a_phone_shows_all_of_it(chromium, url, tmp_path):
     b.wait_for_rows(page, "refer", *EXAMPLES[0].refer)
     cut = "[...document.querySelectorAll('#refer-view .chip, #refer-view .area, .evf-examples span')]"
     assert page.evaluate(f"{cut}.filter((e) => e.scrollWidth > e.clientWidth + 1).length") == 0
+    page.locator("#refer-view .evf-stage").scroll_into_view_if_needed()
+    page.touchscreen.tap(*b.point_on(page, "refer", 0.02, 0.98))
+    wait_for_marks(page, "plus")
+    page.locator("#refer-view button[data-tool=box]").tap()
+    page.locator("#refer-view .evf-stage").scroll_into_view_if_needed()
+    b.touch_drag(page, b.point_on(page, "refer", 0.3, 0.2), b.point_on(page, "refer", 0.5, 0.7))
+    wait_for_marks(page, "close", "plus")
+    page.locator("#refer-view .plus").tap()
+    wait_for_marks(page, "close")
     page.screenshot(path=tmp_path / "phone.png", full_page=True)
     assert Image.open(tmp_path / "phone.png").width == 390
     page.context.close()
 
 
-def test_every_picture_says_what_it_shows_and_every_button_what_it_does(page):
-    b.take_example(page, "refer", 0)
-    b.wait_for_rows(page, "refer", *EXAMPLES[0].refer)
-    # Thumbnails stand beside their captions, layers below the picture that names them all.
-    silent = "[...document.querySelectorAll('img:not([alt])')].length"
-    assert page.evaluate(silent) == 0
-    assert page.locator("#refer-picture img").first.get_attribute("alt")
-    nameless = "[...document.querySelectorAll('button')].filter((e) => !(e.innerText.trim() || e.ariaLabel)).length"
-    assert page.evaluate(nameless) == 0
+@pytest.mark.parametrize("tab", b.TITLES)
+def test_axe_finds_no_serious_fault(page, tab):
+    b.open_tab(page, b.TITLES[tab])
+    b.take_example(page, tab, 0)
+    b.wait_for_downloads(page) if tab != "video" else page.wait_for_selector("#video-view .chip")
+    for theme in ("light", "dark"):
+        page.evaluate(f"document.body.classList.toggle('dark', {str(theme == 'dark').lower()})")
+        found = Axe().run(page).response["violations"]
+        grave = [fault for fault in found if fault["impact"] in ("serious", "critical")]
+        told = [(fault["id"], [node["html"][:200] for node in fault["nodes"]][:4]) for fault in grave]
+        assert not told, theme

@@ -21,7 +21,8 @@ from evfsam.geometry import mask_iou
 from evfsam.media.export import decode_rle
 from evfsam.ui.clicking import clicks_to_text
 from evfsam.ui.heat import heat_over
-from evfsam.ui.kept import UNDO
+from evfsam.ui.history import STEPS, TOGETHER_S, History, Step
+from evfsam.ui.refining import refine, without_mark, without_marks
 from evfsam.ui.tabs import compare, parts, referring, semantic
 from evfsam.ui.tabs.common import Question, stale_html
 from evfsam.ui.vocabulary import vocabulary_of
@@ -34,7 +35,7 @@ def answer(service, picture):
 
 def test_an_answer_shows_every_phrase(service, answer):
     html, status = referring.show(service, answer, 0.5)
-    assert html.count('class="layer"') == html.count("<li>") == 2
+    assert html.count('class="layer fill"') == html.count("<li>") == 2
     assert "shore.png, 144 by 96 pixels" in html
     assert "first on cpu (fp32)" in status and "2 phrases answered in" in status
 
@@ -90,19 +91,19 @@ def test_an_empty_mask_is_said(service, answer):
 
 
 def test_clicks_refine_one_phrase_and_can_be_forgotten(service, answer):
-    refined, row = referring.refine(service, answer, 1, True, (70, 50, 70, 50))
-    refined, again = referring.refine(service, refined, "1", False, (10, 10, 10, 10))
+    refined, row = refine(service, answer, 1, True, (70, 50, 70, 50))
+    refined, again = refine(service, refined, "1", False, (10, 10, 10, 10))
     assert row == again == 1
     assert refined.clicks[0] is None and refined.clicks[1].points.labels.tolist() == [1, 0]
     assert refined.masks[0] == answer.masks[0] and refined.masks[1] != answer.masks[1]
     html, status = referring.show(service, refined, 0.5)
-    assert html.count("<circle/>") == 2 and "1 phrase answered" in status
-    forgotten = referring.forget_clicks(service, refined)
+    assert html.count("data-mark=") == 2 and "1 phrase answered" in status
+    forgotten = without_marks(service, refined)
     assert forgotten.clicks == (None, None) and same_masks(forgotten, answer)
 
 
 def test_a_click_without_a_chosen_row_asks_for_what_is_there(service, answer):
-    more, row = referring.refine(service, answer, None, False, (70, 50, 70, 50))
+    more, row = refine(service, answer, None, False, (70, 50, 70, 50))
     assert row == 2 and more.masks[:2] == answer.masks and more.phrases == [*answer.phrases, ""]
     assert more.clicks[2].points.labels.tolist() == [1]  # a new thing starts with what belongs to it
     html, _ = referring.show(service, more, 0.5, row)
@@ -110,34 +111,76 @@ def test_a_click_without_a_chosen_row_asks_for_what_is_there(service, answer):
     assert f'data-key="{answer.key}"' in html  # rows that were chosen stay chosen
     names = [Path(path).name for path in referring.files(more, 0.5)[1]]
     assert "shore.clicked-thing.mask.png" in names or not more.masks[2].at().mask.any()
-    assert referring.forget_clicks(service, more).phrases == answer.phrases
+    assert without_marks(service, more).phrases == answer.phrases
 
 
 def test_a_picture_can_be_clicked_before_anything_was_asked(service, picture):
     nothing = service.look("first", picture)
     html, status = referring.show(service, nothing, 0.5)
-    assert "evf-stage" in html and "evf-rows" not in html and "click on a thing" in status
+    assert "evf-stage" in html and "evf-rows" not in html and "picture=0123abcd%2Fshore.png" in status
     assert referring.files(nothing, 0.5) == (None, [])
-    assert referring.refine(service, nothing, None, True, (20, 10, 90, 80))[0].clicks[0].box == (20, 10, 90, 80)
+    assert refine(service, nothing, None, True, (20, 10, 90, 80))[0].clicks[0].box == (20, 10, 90, 80)
 
 
-def test_clicks_are_taken_back_one_by_one(service, answer):
-    steps = [answer]
-    for row in (0, None, 2, 1):
-        steps.append(referring.refine(service, steps[-1], row, True, (70, 50, 70, 50))[0])
-    for before in reversed(steps[:-1]):
-        last = steps.pop()
-        assert referring.undo(last) == before
-    assert referring.undo(answer) is answer and referring.undo(None) is None
+def test_marks_are_removed_one_by_one(service, answer):
+    refined, _ = refine(service, answer, 1, True, (70, 50, 70, 50))
+    refined, _ = refine(service, refined, 1, False, (20, 50, 20, 50))
+    refined, _ = refine(service, refined, 1, True, (10, 10, 90, 80))
+    left = without_mark(service, refined, 1, "0")
+    assert left.clicks[1].points.labels.tolist() == [0] and left.clicks[1].box == (10, 10, 90, 80)
+    left = without_mark(service, without_mark(service, left, 1, "box"), 1, "0")
+    assert left.clicks == (None, None) and same_masks(left, answer) and left.masks[0] is answer.masks[0]
+    for mark in ("0", "box"):
+        with pytest.raises(EvfSamError, match="no such mark"):
+            without_mark(service, left, 1, mark)
 
 
-def test_the_past_of_an_answer_is_bounded(service, answer):
-    for _ in range(UNDO + 3):
-        answer, _ = referring.refine(service, answer, 0, True, (70, 50, 70, 50))
-    steps = 0
-    while answer.before:
-        answer, steps = answer.before, steps + 1
-    assert steps == UNDO
+def test_a_clicked_thing_goes_with_its_last_mark(service, answer):
+    more, row = refine(service, answer, None, True, (70, 50, 70, 50))
+    more, _ = refine(service, more, row, False, (20, 50, 20, 50))
+    assert without_mark(service, more, row, 0).masks == answer.masks
+
+
+def steps(answer, *thresholds, seconds=10.0) -> History:
+    history = History(Step(answer, 0.5, ""))
+    for i, threshold in enumerate(thresholds, start=1):
+        history = history.then(Step(answer, threshold, "", at_s=i * seconds), 10**9)
+    return history
+
+
+def test_clicks_phrases_and_threshold_are_undone_and_redone_one_by_one(service, answer):
+    clicked, _ = refine(service, answer, 0, True, (70, 50, 70, 50))
+    asked = referring.ask(service, "first", answer.picture_path, "a dog")
+    done = [Step(answer, 0.5, "the red car"), Step(clicked, 0.5, "the red car")]
+    done += [Step(clicked, 0.7, "the red car"), Step(asked, 0.7, "a dog")]
+    history = History()
+    for i, step in enumerate(done):
+        history = history.then(replace(step, at_s=10 * i), 10**9)
+    for step in reversed(done[:-1]):
+        history = history.undo()
+        assert history.now == step and history.steps[1]
+    assert history.undo() is history and not history.steps[0]
+    for step in done[1:]:
+        history = history.redo()
+        assert history.now == step
+    assert history.redo() is history
+    assert history.undo().then(Step(answer, 0.2, ""), 10**9).steps == (True, False)  # what was undone is gone
+
+
+def test_a_slider_that_is_drawn_is_one_step(answer):
+    assert [s.threshold for s in steps(answer, 0.6, 0.7, 0.8, seconds=TOGETHER_S / 2).past] == [0.5]
+    assert [s.threshold for s in steps(answer, 0.6, 0.7, 0.7).past] == [0.5, 0.6]
+
+
+def test_the_past_is_bounded_and_belongs_to_one_picture(service, answer, tmp_path):
+    many = steps(answer, *(0.05 + i / 100 for i in range(STEPS + 3)))
+    assert len(many.past) == STEPS
+    again = [referring.ask(service, "first", answer.picture_path, "a dog") for _ in range(2)]
+    size = sum(len(mask.levels) for mask in answer.masks) + len(again[0].masks[0].levels)
+    history = History(Step(answer, 0.5, "")).then(Step(again[0], 0.5, ""), size)
+    assert history.steps[0] and history.then(Step(again[1], 0.5, ""), size).past == (history.now,)
+    other = replace(answer, picture_path=str(tmp_path / "other.png"))
+    assert many.then(Step(other, 0.5, ""), 10**9) == History(Step(other, 0.5, ""))
 
 
 def same_masks(one, other) -> bool:
@@ -147,10 +190,10 @@ def same_masks(one, other) -> bool:
 
 
 def test_a_link_brings_clicked_things_back(service, picture, answer):
-    clicked, _ = referring.refine(service, answer, None, True, (70, 50, 70, 50))
+    clicked, _ = refine(service, answer, None, True, (70, 50, 70, 50))
     text = clicks_to_text(clicked.clicks)
     assert same_masks(referring.ask(service, "first", picture, "the red car, the blue car", text), clicked)
-    alone = referring.refine(service, service.look("first", picture), None, True, (70, 50, 70, 50))[0]
+    alone = refine(service, service.look("first", picture), None, True, (70, 50, 70, 50))[0]
     assert referring.ask(service, "first", picture, "", clicks_to_text(alone.clicks)).masks == alone.masks
 
 

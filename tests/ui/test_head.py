@@ -105,10 +105,10 @@ def test_every_bundled_checkpoint_says_what_it_was_trained_on():
         ({"tab": "refer", "picture": "example/gone.jpg"}, "The picture of this link is not here any more", False),
         (
             {"tab": "refer", "picture": "example/street.jpg", "model": "<b>"},
-            "&#x27;&lt;b&gt;&#x27;, which is not",
+            "“&lt;b&gt;”, which is not",
             True,
         ),
-        ({"tab": "games"}, "a tab that is not here: &#x27;games&#x27;", False),
+        ({"tab": "games"}, "a tab that is not here: “games”", False),
     ],
 )
 def test_a_broken_link_says_what_is_missing(service, query, told, asks):

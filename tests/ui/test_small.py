@@ -20,7 +20,7 @@ from evfsam.ui.answers import notes
 from evfsam.ui.clicking import clicks_from_text, clicks_to_text, with_drag
 from evfsam.ui.kept import THRESHOLDS, KeptMask, logit
 from evfsam.ui.label_map import UNLABELLED, LabelMap, Settler, labels_png
-from evfsam.ui.phrases import split_phrases
+from evfsam.ui.phrases import split_phrases, with_quotes
 from evfsam.ui.settings import read_settings
 from evfsam.ui.viewer import Row, percent, rows_html, seconds
 from evfsam.ui.vocabulary import OPEN, semantic_phrase
@@ -211,7 +211,7 @@ def test_an_answer_of_nothing_has_no_score(logit, score):
 @pytest.mark.parametrize(
     ("logit", "score", "threshold", "told"),
     [
-        (-10.0, 0.9, 0.7, "Probably not in this picture: the model is 20 % sure of it, and wants 70 %."),
+        (-10.0, 0.9, 0.7, "Probably not in this picture: the model is 20 % sure of it."),
         (-10.0, 0.9, 0.1, "Nothing here: no part of the picture passes the threshold."),
         (-10.0, 0.9, None, "Nothing here: no part of the picture passes the threshold."),
         (5.0, 0.2, 0.1, "Low confidence: the model itself expects a bad fit."),
@@ -247,9 +247,27 @@ def test_percent(share, told):
     assert percent(share) == told
 
 
-@pytest.mark.parametrize(("value", "told"), [(0.0421, "42 ms"), (1.25, "1.2 s"), (61.0, "61.0 s"), (283.5, "5 min")])
+@pytest.mark.parametrize(("value", "told"), [(0.0421, "42 ms"), (1.25, "1.2 s"), (61.4, "61 s"), (283.5, "5 min")])
 def test_seconds(value, told):
     assert seconds(value) == told
+
+
+@pytest.mark.parametrize(
+    ("sentence", "told"),
+    [
+        ("never learned 'hat', \"person's\".", "never learned “hat”, “person's”."),
+        ('for example "the red car".', "for example “the red car”."),
+        ("the man's dog isn't here", "the man's dog isn't here"),
+        ("'' is empty", "“” is empty"),
+    ],
+)
+def test_the_page_has_one_kind_of_quotation_marks(sentence, told):
+    assert with_quotes(sentence) == told
+
+
+def test_a_row_has_one_note():
+    html = rows_html([Row("the kite", np.zeros((8, 8), bool), (0, 0, 0), notes=("One.", "Two."))])
+    assert html.count('class="note"') == 1 and ">One. Two.<" in html
 
 
 @pytest.mark.parametrize("typed", ["sky", "[semantic] sky", "[Semantic]sky", " [semantic] [semantic] sky"])

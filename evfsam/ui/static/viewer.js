@@ -1,124 +1,338 @@
-// Runs once for each viewer (gr.HTML js_on_load): rows isolate their layer, clicks on the picture go to Python.
-// `element`, `trigger` and `watch` are given by Gradio; the HTML inside is replaced with every answer.
+// Runs once for each viewer (gr.HTML js_on_load); the HTML inside is replaced with every answer, so nothing here
+// keeps an element. `element`, `trigger` and `watch` are given by Gradio. What the user sees is in `state`, and
+// `paint` puts it on the elements. Python hears of "select" (a point or a box), "delete" (a mark), "clear" (all of
+// them), "undo", and "retry" (redo; Gradio has no event of that name).
 const BOX_SHARE = 0.01;  // of the longest side: a shorter drag is a click, as in clicking.py
+const MOST_ZOOM = 12;
 const refines = element.matches(".evf-refining, .evf-refining *");
-let locked = null;  // the row that the user chose
-let answered = null;  // the answer that it belongs to
-let start = null;
+const fresh = () => ({ view: "overlay", opacity: 0.45, tool: "add", zoom: 1, x: 0, y: 0 });
+let state = fresh();
+let source = null;  // the picture that `state` belongs to
+let answered = null;  // the answer that `chosen` belongs to
+let chosen = null;  // the row that the user chose
+let focused = null;  // finds the button again that had the focus when the HTML was replaced
+const all = (selector) => [...element.querySelectorAll(selector)];
+const one = (selector) => element.querySelector(selector);
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const up = (event, selector) => event.target.closest?.(selector) ?? null;
 
+// --- what is shown ---------------------------------------------------------------------------------------------
+const belongs = (part, row) => part === row || part.startsWith(`${row}.`);
 function show(row) {
-  element.querySelectorAll("[data-row]").forEach((part) => {
-    part.classList.toggle("away", row !== null && part.dataset.row !== row && !part.matches("button"));
+  for (const part of all("[data-row]:not(button)")) part.classList.toggle("away", row !== null && !belongs(part.dataset.row, row));
+  const cut = (layer) => `url("${layer.src}")`;
+  for (const stage of all(".evf-stage")) {
+    const picture = stage.querySelector(".picture");
+    const fills = [...stage.querySelectorAll(".fill:not(.away)")];
+    if (picture) picture.style.maskImage = state.view === "cutout" && fills.length ? fills.map(cut).join() : "";
+  }
+}
+function paint() {
+  element.dataset.view = state.view;
+  element.dataset.tool = state.tool;
+  element.classList.toggle("zoomed", state.zoom > 1);
+  const values = { fill: state.opacity, zoom: state.zoom, x: `${state.x * 100}%`, y: `${state.y * 100}%` };
+  for (const [name, value] of Object.entries(values)) element.style.setProperty(`--${name}`, value);
+  for (const kind of ["view", "tool"]) {
+    for (const button of all(`[data-${kind}]`)) button.ariaPressed = String(button.dataset[kind] === state[kind]);
+  }
+  for (const button of all("button.chip")) button.ariaPressed = String(button.dataset.row === chosen);
+  for (const slider of all(".evf-opacity input")) slider.value = state.opacity;
+  for (const button of all("[data-act=fit]")) button.textContent = `${Math.round(state.zoom * 100)} %`;
+  for (const svg of all(".marks")) {  // marks keep their size on the screen
+    const wide = svg.closest(".evf-stage").clientWidth;
+    if (wide) svg.style.setProperty("--px", `${svg.viewBox.baseVal.width / wide / state.zoom}px`);
+  }
+  hint(hintText());
+  show(chosen);
+}
+function hint(text) {
+  const line = one(".evf-hint");
+  if (line) line.textContent = text;
+}
+function hintText() {
+  const name = one(`button.chip[data-row="${chosen}"]`)?.innerText;
+  if (name) return `Clicks now correct “${name}”; a click on a mark removes it. Esc ends that.`;
+  if (one("button.chip")) return "Click a mask to choose it. A click or a drag elsewhere masks what is there.";
+  return "Click on a thing to mask it, or drag a box round it.";
+}
+function choose(row) {
+  chosen = row;
+  paint();
+}
+function zoomTo(zoom, at = [0.5, 0.5]) {  // `at` stays where it is, in shares of the stage
+  const next = clamp(zoom, 1, MOST_ZOOM);
+  const [x, y] = ["x", "y"].map((axis, i) => at[i] - ((at[i] - state[axis]) / state.zoom) * next);
+  state.zoom = next;
+  move(x, y);
+}
+function move(x, y) {
+  [state.x, state.y] = [x, y].map((value) => clamp(value, 1 - state.zoom, 0));
+  paint();
+}
+const shareOf = (stage, event) => {
+  const frame = stage.getBoundingClientRect();
+  return [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height];
+};
+
+// --- rows and buttons ------------------------------------------------------------------------------------------
+for (const [kind, back] of [["pointerover", false], ["focusin", false], ["pointerout", true], ["focusout", true]]) {
+  element.addEventListener(kind, (event) => {
+    const chip = up(event, "button.chip");
+    if (chip) show(back ? chosen : chip.dataset.row);
   });
 }
-function rowOf(event) {
-  const button = event.target.closest && event.target.closest("button.chip");
-  return button ? button.dataset.row : null;
+element.addEventListener("focusin", (event) => {
+  const named = ["act", "tool", "view", "row"].find((kind) => event.target.dataset?.[kind] !== undefined);
+  const onStage = up(event, ".evf-stage");
+  focused = onStage ? ".evf-stage" : named ? `button[data-${named}="${event.target.dataset[named]}"]` : null;
+});
+for (const kind of ["focusin", "pointerdown"]) {
+  document.addEventListener(kind, (event) => { if (!element.contains(event.target)) focused = null; });
 }
-function lock(row) {
-  locked = row;
-  element.querySelectorAll("button.chip").forEach((button) => {
-    button.setAttribute("aria-pressed", String(button.dataset.row === row));
-  });
-  show(row);
-}
-for (const kind of ["pointerover", "focusin"]) {
-  element.addEventListener(kind, (event) => { if (rowOf(event) !== null) show(rowOf(event)); });
-}
-for (const kind of ["pointerout", "focusout"]) {
-  element.addEventListener(kind, (event) => { if (rowOf(event) !== null) show(locked); });
-}
+const acts = {
+  undo: () => trigger("undo"),
+  redo: () => trigger("retry"),
+  clear: () => trigger("clear"),
+  in: () => zoomTo(state.zoom * 1.5),
+  out: () => zoomTo(state.zoom / 1.5),
+  fit: () => zoomTo(1),
+  full: () => {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else if (element.requestFullscreen) element.requestFullscreen();
+    else element.classList.toggle("evf-full");  // iPhone
+  },
+  copy: (button) => copy(button),
+};
 element.addEventListener("click", (event) => {
-  const row = rowOf(event);
-  if (row !== null) lock(row === locked ? null : row);
+  const button = up(event, "button");
+  if (!button) return;
+  const { row, act, tool, view } = button.dataset;
+  if (row !== undefined) choose(row === chosen ? null : row);
+  if (act) acts[act](button);
+  if (tool) state.tool = tool;
+  if (view) state.view = view;
+  if (tool || view) paint();
+});
+element.addEventListener("input", (event) => {
+  if (!up(event, ".evf-opacity")) return;
+  state.opacity = Number(event.target.value);
+  paint();
 });
 
-// Points and boxes, in pixels of the picture as it was uploaded.
-function place(event) {
-  const figure = element.querySelector(".evf-stage");
-  if (!figure || !figure.contains(event.target)) return null;
-  const frame = figure.getBoundingClientRect();
-  const inside = (value, low, size) => Math.min(Math.max((value - low) / size, 0), 1);
+// --- the picture: points and boxes in pixels of the picture as it was uploaded -----------------------------------
+function place(stage, event) {
+  const frame = stage.querySelector(".evf-canvas").getBoundingClientRect();
   return [
-    inside(event.clientX, frame.left, frame.width) * figure.dataset.width,
-    inside(event.clientY, frame.top, frame.height) * figure.dataset.height,
+    clamp((event.clientX - frame.left) / frame.width, 0, 1) * stage.dataset.width,
+    clamp((event.clientY - frame.top) / frame.height, 0, 1) * stage.dataset.height,
   ];
 }
 // The row of the smallest mask at x, y, or null.
-function rowAt([x, y]) {
-  const figure = element.querySelector(".evf-stage");
+function rowAt(stage, [x, y]) {
   const point = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
   let [row, least] = [null, Infinity];
-  for (const layer of figure.querySelectorAll(".layer")) {
+  for (const layer of stage.querySelectorAll(".fill")) {
     const at = (value, size, side) => Math.min(Math.floor((value / size) * side), side - 1);
     point.clearRect(0, 0, 1, 1);
-    point.drawImage(
-      layer, -at(x, figure.dataset.width, layer.naturalWidth), -at(y, figure.dataset.height, layer.naturalHeight));
-    if (point.getImageData(0, 0, 1, 1).data[3] > 0 && Number(layer.dataset.area) < least) {
+    point.drawImage(layer, -at(x, stage.dataset.width, layer.naturalWidth), -at(y, stage.dataset.height, layer.naturalHeight));
+    if (point.getImageData(0, 0, 1, 1).data[3] > 127 && Number(layer.dataset.area) < least) {
       [row, least] = [layer.dataset.row, Number(layer.dataset.area)];
     }
   }
   return row;
 }
-// A sign that the model works on a place of the picture; the next answer takes it away.
-function working(x, y) {
-  const spot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
-  spot.setAttribute("class", "working");
-  spot.setAttribute("cx", x);
-  spot.setAttribute("cy", y);
-  element.querySelector(".marks").append(spot);
+function draw(stage, name, attributes) {
+  const shape = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) shape.setAttribute(key, value);
+  stage.querySelector(".marks").append(shape);
+  return shape;
 }
-// A click inside a mask chooses its row, unless one is chosen; all else goes to Python.
-function send(from, to, beside) {
-  const { width, height } = element.querySelector(".evf-stage").dataset;
-  const drawn = Math.min(...[0, 1].map((axis) => Math.abs(to[axis] - from[axis])));
-  const row = locked === null && drawn <= BOX_SHARE * Math.max(width, height) ? rowAt(to) : null;
-  if (row !== null) return lock(row);
-  working(...to);
-  trigger("select", { index: [...from, ...to], value: locked, beside });
-}
-if (refines) {
-  element.addEventListener("pointerdown", (event) => { start = event.button === 0 ? place(event) : null; });
-  element.addEventListener("pointerup", (event) => {
-    const end = start && place(event);
-    if (end) send(start, end, event.shiftKey);
-    start = null;
-  });
-  document.addEventListener("keydown", (event) => {
-    if (!element.checkVisibility() || event.target.closest("input:not([type=range]), textarea")) return;
-    if (event.key === "Escape") lock(null);
-    if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey) {
-      event.preventDefault();
-      trigger("undo");
-    }
-  });
-}
+const sizeOf = (from, to) => Math.min(...[0, 1].map((axis) => Math.abs(to[axis] - from[axis])));
+const isBox = (stage, from, to) => sizeOf(from, to) > BOX_SHARE * Math.max(stage.dataset.width, stage.dataset.height);
 
-// The same with the keyboard: arrows move a cross over the picture (with Shift in small steps), Enter clicks there.
+// A click inside a mask chooses its row, unless one is chosen; what does not belong is taken from the mask under it.
+function send(stage, from, to, beside) {
+  const under = isBox(stage, from, to) ? null : rowAt(stage, to);
+  if (!refines || (chosen === null && !beside && under !== null)) return choose(under);
+  const row = chosen ?? (beside ? under : null);
+  if (beside && row === null) return hint("There is no mask here to take something from.");
+  draw(stage, "circle", { class: "working", cx: to[0], cy: to[1] });  // the next answer takes it away
+  trigger("select", { index: [...from, ...to], value: row, beside });
+}
+function remove(mark) {
+  trigger("delete", { value: mark.dataset.row, index: mark.dataset.mark });
+}
+// One pointer draws or moves, two of them zoom.
+const pointers = new Map();
+let gesture = null;
+element.addEventListener("pointerdown", (event) => {
+  const stage = up(event, ".evf-stage");
+  if (!stage || up(event, "[data-mark]") || event.button > 2) return;
+  pointers.set(event.pointerId, [event.clientX, event.clientY]);
+  gesture?.shape?.remove();
+  if (pointers.size === 2) { gesture = { kind: "pinch", stage, ...spread(stage), zoom: state.zoom }; return; }
+  const drags = event.pointerType === "touch" && state.zoom > 1 && state.tool !== "box";
+  const moves = event.button === 1 || state.tool === "move" || !refines || drags;
+  gesture = { kind: moves ? "move" : "draw", stage, from: place(stage, event), at: [event.clientX, event.clientY], x: state.x, y: state.y };
+  gesture.beside = event.button === 2 || event.shiftKey || state.tool === "remove";
+  if (event.button === 1) event.preventDefault();
+  if (event.pointerType === "mouse") stage.setPointerCapture(event.pointerId);  // a drag may end outside
+});
+function spread(stage) {
+  const [a, b] = [...pointers.values()];
+  const middle = { clientX: (a[0] + b[0]) / 2, clientY: (a[1] + b[1]) / 2 };
+  return { apart: Math.hypot(a[0] - b[0], a[1] - b[1]), middle: shareOf(stage, middle) };
+}
+element.addEventListener("pointermove", (event) => {
+  if (!gesture || !pointers.has(event.pointerId)) return;
+  pointers.set(event.pointerId, [event.clientX, event.clientY]);
+  const { stage, kind, from, at } = gesture;
+  if (kind === "pinch") {
+    const now = spread(stage);
+    zoomTo(gesture.zoom * (now.apart / gesture.apart), now.middle);
+  } else if (kind === "move") {
+    const by = [event.clientX - at[0], event.clientY - at[1]];
+    gesture.moved ||= Math.hypot(...by) > 4;
+    if (gesture.moved) move(gesture.x + by[0] / stage.clientWidth, gesture.y + by[1] / stage.clientHeight);
+  } else {
+    const to = place(stage, event);
+    gesture.shape?.remove();
+    if (isBox(stage, from, to)) {
+      const [x, y] = [0, 1].map((axis) => Math.min(from[axis], to[axis]));
+      const [width, height] = [0, 1].map((axis) => Math.abs(to[axis] - from[axis]));
+      gesture.shape = draw(stage, "rect", { x, y, width, height });
+    }
+  }
+});
+element.addEventListener("pointerup", (event) => {
+  const done = pointers.delete(event.pointerId) ? gesture : null;
+  if (pointers.size) return;
+  gesture = null;
+  if (!done || done.kind === "pinch" || done.moved) return;
+  const to = place(done.stage, event);
+  if (done.kind === "move") return event.button === 0 && state.tool !== "move" && send(done.stage, to, to, done.beside);
+  if (state.tool !== "box" || isBox(done.stage, done.from, to)) send(done.stage, done.from, to, done.beside);
+});
+element.addEventListener("pointercancel", (event) => {
+  pointers.delete(event.pointerId);
+  gesture?.shape?.remove();
+  gesture = null;
+});
+element.addEventListener("contextmenu", (event) => {
+  if (!refines || !up(event, ".evf-stage")) return;
+  event.preventDefault();
+  if (gesture) gesture.beside = true;  // a long touch
+});
+element.addEventListener("touchmove", (event) => { if (event.touches.length > 1) event.preventDefault(); }, { passive: false });
+element.addEventListener("wheel", (event) => {
+  const stage = up(event, ".evf-stage");
+  if (!stage || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  zoomTo(state.zoom * Math.exp(-event.deltaY / 300), shareOf(stage, event));
+}, { passive: false });
+element.addEventListener("click", (event) => { if (up(event, "[data-mark]")) remove(up(event, "[data-mark]")); });
+
+// --- keys: arrows move a cross over the picture (with Shift in small steps), Enter clicks there ---------------------
 let cross = [0.5, 0.5];
 element.addEventListener("keydown", (event) => {
-  const figure = event.target;
-  if (!refines || !figure.matches || !figure.matches(".evf-stage")) return;
+  const mark = up(event, "[data-mark]");
+  if (mark && ["Enter", " ", "Delete", "Backspace"].includes(event.key)) {
+    event.preventDefault();
+    return remove(mark);
+  }
+  const stage = event.target;
+  if (!stage.matches?.(".evf-stage")) return;
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  if (event.key in moves) {
+  const zooms = { "+": 1.5, "=": 1.5, "-": 1 / 1.5, 0: 0 };
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key in moves && refines) {
     const step = event.shiftKey ? 0.005 : 0.03;
-    cross = cross.map((at, axis) => Math.min(Math.max(at + moves[event.key][axis] * step, 0), 1));
-  } else if (event.key === "Enter") {
-    const at = [cross[0] * figure.dataset.width, cross[1] * figure.dataset.height];
-    send(at, at, false);
+    cross = cross.map((at, axis) => clamp(at + moves[event.key][axis] * step, 0, 1));
+  } else if (event.key === "Enter" && refines) {
+    const at = [cross[0] * stage.dataset.width, cross[1] * stage.dataset.height];
+    send(stage, at, at, event.shiftKey || state.tool === "remove");
+  } else if (event.key in zooms) {
+    zoomTo(state.zoom * zooms[event.key], cross.map((at, axis) => at * state.zoom + state[["x", "y"][axis]]));
   } else return;
   event.preventDefault();
-  figure.style.setProperty("--cross-x", `${cross[0] * 100}%`);
-  figure.style.setProperty("--cross-y", `${cross[1] * 100}%`);
-  figure.classList.add("crossed");
+  stage.style.setProperty("--cross-x", `${cross[0] * 100}%`);
+  stage.style.setProperty("--cross-y", `${cross[1] * 100}%`);
+  stage.classList.add("crossed");
 });
-element.addEventListener("focusout", (event) => {
-  if (event.target.classList) event.target.classList.remove("crossed");
+element.addEventListener("focusout", (event) => event.target.classList?.remove("crossed"));
+document.addEventListener("keydown", (event) => {
+  if (!element.checkVisibility() || event.target.closest("input:not([type=range]), textarea")) return;
+  if (event.key === "Escape" && chosen !== null) choose(null);
+  const key = event.key.toLowerCase();
+  if (!refines || !(event.ctrlKey || event.metaKey) || !["z", "y"].includes(key)) return;
+  event.preventDefault();
+  trigger(key === "y" || event.shiftKey ? "retry" : "undo");
 });
-watch("value", () => {
-  const shown = element.querySelector(".evf-stage")?.dataset ?? {};
-  if (shown.key !== answered) locked = null;
-  answered = shown.key;
-  const row = shown.chosen ?? locked;
-  lock(element.querySelector(`button.chip[data-row="${row}"]`) ? row : null);
-});
+
+// --- a copy of what is seen, as PNG -----------------------------------------------------------------------------
+function canvasOf(width, height) {
+  return Object.assign(document.createElement("canvas"), { width, height }).getContext("2d");
+}
+function drawn(stage) {
+  const picture = stage.querySelector(".picture");
+  const [wide, high] = [picture.naturalWidth, picture.naturalHeight];
+  const pen = canvasOf(Math.round(wide / state.zoom), Math.round(high / state.zoom));
+  const layers = (kind) => [...stage.querySelectorAll(`.${kind}:not(.away)`)];
+  const put = (image) => pen.drawImage(image, (state.x / state.zoom) * wide, (state.y / state.zoom) * high, wide, high);
+  const view = layers("layer").length ? state.view : "picture";
+  if (view === "mask") pen.fillRect(0, 0, wide, high);
+  else if (view !== "cutout") {
+    pen.filter = getComputedStyle(picture).filter;
+    put(picture);
+    pen.filter = "none";
+  }
+  pen.globalAlpha = view === "overlay" ? state.opacity : 1;
+  if (view !== "outline") layers("fill").forEach(put);
+  pen.globalAlpha = 1;
+  if (view === "overlay" || view === "outline") layers("line").forEach(put);
+  if (view === "cutout") {
+    pen.globalCompositeOperation = "source-in";
+    put(picture);
+  }
+  return pen.canvas;
+}
+function seen() {  // all stages, side by side
+  const parts = all(".evf-stage").map(drawn);
+  const pen = canvasOf(parts.reduce((sum, part) => sum + part.width, 0), Math.max(...parts.map((part) => part.height)));
+  let x = 0;
+  for (const part of parts) {
+    pen.drawImage(part, x, 0);
+    x += part.width;
+  }
+  return new Promise((done) => pen.canvas.toBlob(done, "image/png"));
+}
+async function copy(button) {
+  const label = button.querySelector("span");
+  try {
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": seen() })]);
+    label.textContent = "Copied";
+  } catch {  // a page without https may not write to the clipboard, nor may every browser write pictures
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await seen());
+    link.download = `${one(".evf-stage").dataset.name}.${state.view}.png`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+    label.textContent = "Saved";
+  }
+  setTimeout(() => { label.textContent = "Copy picture"; }, 2000);
+}
+
+// --- a new answer -----------------------------------------------------------------------------------------------
+function renew() {
+  const shown = one(".evf-stage")?.dataset ?? {};
+  if (shown.source !== source) state = fresh();
+  if (shown.key !== answered || shown.source !== source) chosen = null;
+  [source, answered] = [shown.source, shown.key];
+  const row = shown.chosen ?? chosen;
+  chosen = one(`button.chip[data-row="${row}"]`) ? row : null;
+  paint();
+  if (focused && document.activeElement === document.body) one(focused)?.focus({ preventScroll: true });
+}
+watch("value", renew);
+new ResizeObserver(paint).observe(element);

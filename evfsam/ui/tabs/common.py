@@ -13,6 +13,7 @@ from gradio.events import Dependency
 
 from evfsam.errors import InputError
 from evfsam.ui.errors import with_user_errors
+from evfsam.ui.phrases import with_quotes
 from evfsam.ui.theme import script
 
 # Questions about an image are answered one at a time, whichever tab they come from; one clip runs beside them.
@@ -115,7 +116,7 @@ def valid(check: Callable[[Any], object], value: Any) -> dict:
     try:
         check(value)
     except InputError as error:
-        return gr.validate(False, str(error))
+        return gr.validate(False, with_quotes(str(error)))
     return ANY
 
 

@@ -16,7 +16,7 @@ from evfsam.media.images import open_image
 from evfsam.runtime import PRECISIONS as KNOWN_PRECISIONS
 from evfsam.types import Segmentation
 from evfsam.ui import answers, comparison, downloads
-from evfsam.ui.comparison import CHECKPOINTS, PHRASES, PRECISIONS, WAYS, Side
+from evfsam.ui.comparison import CHECKPOINTS, PHRASES, PRECISIONS, WAYS, Candidate, Side
 from evfsam.ui.components import picture_input
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import Example, example_gallery, read_examples
@@ -40,10 +40,11 @@ EMPTY = common.empty_stage(
 
 @dataclass(frozen=True)
 class Compared:
-    """The answers that a session compares."""
+    """The answers that a session compares, and the questions that are still to be answered."""
 
     picture_path: str
     sides: tuple[Side, ...]
+    waiting: tuple[Candidate, ...] = ()
 
     @property
     def image(self) -> np.ndarray:
@@ -72,7 +73,7 @@ def compare(
     sides: list[Side] = []
     for candidate in chosen:
         sides.append(service.measure(candidate, image))
-        yield Compared(path, tuple(sides))
+        yield Compared(path, tuple(sides), tuple(chosen[len(sides) :]))
 
 
 def pair(compared: Compared | None, first: str, second: str) -> str:
@@ -167,7 +168,7 @@ class Widgets:
     def _answer(self) -> None:
         self.stale = common.line()
         self.phrase = common.line()
-        self.grid = gr.HTML(EMPTY, elem_id="compare-grid", elem_classes=["evf-flush", "evf-view"])
+        self.grid = common.viewer(EMPTY, "compare-grid")
         self.cancel = common.cancel_button(TAB)
         self.agreement = common.line()
         with gr.Column(visible=False) as self.pairs:
@@ -191,7 +192,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     shown = [w.compared, w.phrase, w.grid, w.agreement, w.pairs, w.asked, w.kept.panel]
 
     def fresh(model, path):
-        return [None, "", EMPTY, "", hidden, None, hidden]
+        return [None, "", EMPTY, answers.place_html(link_to(TAB, path, model)), hidden, None, hidden]
 
     def check(way, path, text, models, levels, model):
         def enough(text):
@@ -204,11 +205,11 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         nothing = [gr.skip()] * 3
         for found in compare(service, way, path, text, models, levels, model):
             notes = [answers.notes(side.segmentation, service.info(side.candidate.model)) for side in found.sides]
-            grid_html = comparison.grid_html(found.image, found.sides, notes)
+            grid_html = comparison.grid_html(found.image, found.sides, notes, found.waiting)
             yield found, phrase_html(way, found), grid_html, "", hidden, None, hidden, *nothing
         of = {CHECKPOINTS: models, PRECISIONS: levels}.get(way) or []
         link = link_to(TAB, path, model, by=way, ask=", ".join(split_phrases(text)), of=",".join(of))
-        table = comparison.iou_html(found.sides) + f'<p class="evf-status">{answers.link_html(link)}</p>'
+        table = f'<p class="evf-status">{answers.link_html(link)}</p>{comparison.iou_html(found.sides)}'
         asked = question(way, path, text, models, levels, model)
         left, right, *_ = found.labels
         yield (

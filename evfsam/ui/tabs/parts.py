@@ -152,7 +152,14 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     shown = [w.answer, w.view, w.status, w.pieces, w.asked, w.kept.panel]
 
     def fresh(model, path):
-        return [None, EMPTY, "", gr.update(value=None, visible=False), None, gr.update(visible=False)]
+        return [
+            None,
+            EMPTY,
+            answers.place_html(link_to(TAB, path, model)),
+            gr.update(value=None, visible=False),
+            None,
+            gr.update(visible=False),
+        ]
 
     def check(path, model, thing, chosen, text):
         named = common.valid(lambda typed: service.limits.check_prompts(len(part_names(chosen, typed))), text)

@@ -56,7 +56,7 @@ def show(service: ModelService, answer: Answer, settled: LabelMap) -> tuple[str,
     rows, shared = answers.common_notes(rows)
     contested = settled.contested.at().mask
     if contested.mean() >= answers.WORTH_TELLING:
-        told_so = ("More than one category claimed these pixels; the higher logit won.",)
+        told_so = ("More than one category claimed these pixels; the surer one won.",)
         rows.append(Row("overlap, settled", contested, CONTESTED, None, told_so))
     link = link_to(TAB, answer.picture_path, answer.model, ask=",".join(labels))
     covered = f'<p class="evf-status">{percent(settled.covered)} of the picture is labelled.</p>'
@@ -133,7 +133,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     shown = [w.answer, w.settled, w.view, w.status, w.asked, w.kept.panel]
 
     def fresh(model, path):
-        return [None, None, EMPTY, "", None, gr.update(visible=False)]
+        return [None, None, EMPTY, answers.place_html(link_to(TAB, path, model)), None, gr.update(visible=False)]
 
     def check(path, model, chosen, text):
         named = common.valid(lambda typed: service.limits.check_prompts(len(categories(chosen, typed))), text)

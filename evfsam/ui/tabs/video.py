@@ -245,7 +245,8 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         row = values.number(row, "row", 0, len(names) - 1, whole=True, default=0, text=True)
         clip, object_id = clip_of(path, start, end, side, service.limits), names[row]
         before = video_job.clicks_at(prompts, object_id, frame)
-        clicks = with_drag(before, inside == ADD, event._data["index"], clip.open().info.size_hw)
+        belongs = inside == ADD and not event._data.get("beside")
+        clicks = with_drag(before, belongs, event._data["index"], clip.open().info.size_hw)
         return shown(clip, model, video_job.corrected(prompts, object_id, frame, clicks), frame, followed)
 
     def on_scan(path, start, end, side, model, text):

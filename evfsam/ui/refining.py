@@ -1,0 +1,73 @@
+"""Answers that clicks change: one mask is asked for again, the others stay as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from evfsam import values
+from evfsam.errors import InputError
+from evfsam.types import SpatialPrompt
+from evfsam.ui.clicking import with_drag, without
+from evfsam.ui.kept import Answer
+from evfsam.ui.service import ModelService
+
+
+def refine(
+    service: ModelService, answer: Answer | None, row: int | None, inside: bool, drag: tuple[float, ...]
+) -> tuple[Answer, int]:
+    """Add a click or a box to one mask and ask again for it; or ask for a new thing by them alone.
+
+    Args:
+        row: which mask; None for a new one.
+        inside: whether a click belongs to the thing; a new thing starts with what belongs to it.
+        drag: x, y where the pointer went down and x, y where it came up, in pixels of the picture.
+
+    Returns the new answer and the row that it changed. Raises InputError for what cannot be used.
+    """
+    if answer is None:
+        raise InputError("Bring a picture first, then click on it.")
+    count = len(answer.masks)
+    if row is None:
+        service.limits.check_prompts(count + 1)
+        return with_clicks(service, answer, count, with_drag(None, True, drag, answer.size_hw)), count
+    row = values.number(row, "row", 0, count - 1, whole=True, text=True)
+    return with_clicks(service, answer, row, with_drag(answer.clicks[row], inside, drag, answer.size_hw)), row
+
+
+def with_clicks(service: ModelService, answer: Answer, row: int, clicks: SpatialPrompt | None) -> Answer:
+    """The answer with one mask asked for again by these clicks, or a new one in the row after the last."""
+    phrase = answer.phrases[row] if row < len(answer.masks) else ""
+    again = service.answer(answer.model, answer.picture_path, [phrase], [clicks])
+    masks = *answer.masks[:row], again.masks[0], *answer.masks[row + 1 :]
+    all_clicks = *answer.clicks[:row], clicks, *answer.clicks[row + 1 :]
+    return replace(again, masks=masks, clicks=all_clicks, key=answer.key)
+
+
+def without_mark(service: ModelService, answer: Answer, row: int, mark: str) -> Answer:
+    """The answer with one mark taken off one mask. A thing that was only clicked goes with its last mark.
+
+    ``mark``: the index of a point, or "box". Raises InputError for a mark that is not there.
+    """
+    row = values.number(row, "row", 0, len(answer.masks) - 1, whole=True, text=True)
+    left = without(answer.clicks[row], mark)
+    if answer.phrases[row] or _names_a_thing(left):
+        return with_clicks(service, answer, row, left)
+    masks, clicks = ((*kept[:row], *kept[row + 1 :]) for kept in (answer.masks, answer.clicks))
+    return replace(answer, masks=masks, clicks=clicks)
+
+
+def _names_a_thing(clicks: SpatialPrompt | None) -> bool:
+    return bool(clicks and (clicks.box or (clicks.points and clicks.points.labels.any())))
+
+
+def without_marks(service: ModelService, answer: Answer | None) -> Answer | None:
+    """The words alone again; what was only clicked goes."""
+    if answer is None or not any(answer.clicks):
+        return answer
+    named = [row for row, phrase in enumerate(answer.phrases) if phrase]
+    changed = [row for row in named if answer.clicks[row]]
+    kept = {row: answer.masks[row] for row in named}
+    if changed:
+        again = service.answer(answer.model, answer.picture_path, [answer.phrases[row] for row in changed])
+        kept |= dict(zip(changed, again.masks, strict=True))
+    return replace(answer, masks=tuple(kept.values()), clicks=(None,) * len(kept))
