@@ -9,7 +9,7 @@ import numpy as np
 
 from evfsam.media.palette import RGB, colour_of, hex_of
 
-__all__ = ["colour_of", "draw", "hex_of", "outline_width", "overlay"]
+__all__ = ["colour_of", "draw", "hex_of", "layers", "outline_width", "overlay"]
 
 BAND_PIXELS = 2_000_000  # drawn at a time: a large image takes little more memory than a small one
 HALO_OPACITY = 0.35  # of the dark rim that keeps a light outline visible on a light image
@@ -69,13 +69,41 @@ def outline_width(size_hw: tuple[int, int]) -> float:
     return float(np.clip(min(size_hw) / 300, 2, 8))
 
 
+def layers(mask: np.ndarray, colour: RGB) -> tuple[tuple[int, int, int, int], np.ndarray, np.ndarray] | None:
+    """What :func:`overlay` draws for one mask, bool (H, W), without an image below it. None for an empty mask.
+
+    Returns (x, y, width, height) of the part of the image in which there is something, its fill and its outline, each
+    uint8 (height, width, 4), RGBA. The fill is opaque inside: the viewer sets its opacity.
+    """
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    if width == 0:
+        return None
+    outline_px = outline_width(mask.shape)
+    margin = 2  # for the halo
+    left, top = max(0, x - margin), max(0, y - margin)
+    part = mask[top : y + height + margin, left : x + width + margin]
+    fill, halo, line = _coverage(_signed_distance(part), outline_px)
+    rim = 1 - (1 - halo) * (1 - line)
+    share = np.divide(line, rim, out=np.zeros_like(rim), where=rim > 0)
+    inside, outline = (
+        np.rint(cv2.merge([*(ink * channel for channel in colour), alpha * 255])).astype(np.uint8)
+        for ink, alpha in ((np.ones_like(fill), fill), (share, rim))
+    )
+    return (left, top, part.shape[1], part.shape[0]), inside, outline
+
+
+def _coverage(distance: np.ndarray, outline_px: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Opacity 0..1 of fill, halo and line at a signed distance from the mask's edge, the fill opaque inside."""
+    # The line lies inside the thing, so that neighbours do not cover each other's outlines.
+    line = _band(distance - outline_px / 2, outline_px) if outline_px else np.zeros_like(distance)
+    halo = _band(distance + 0.5, 1.0) * HALO_OPACITY if outline_px else line
+    return np.clip(distance + 0.5, 0, 1), halo, line
+
+
 def _blend(part: np.ndarray, distance: np.ndarray, colour: RGB, fill_opacity: float, outline_px: float) -> None:
     """Fill, halo and outline over a part of the image, in place."""
-    # The line lies inside the thing, so that neighbours do not cover each other's outlines.
-    centre = outline_px / 2
-    line = _band(distance - centre, outline_px) if outline_px else np.zeros_like(distance)
-    halo = _band(distance + 0.5, 1.0) * HALO_OPACITY if outline_px else line
-    fill = np.clip(distance + 0.5, 0, 1) * fill_opacity
+    fill, halo, line = _coverage(distance, outline_px)
+    fill *= fill_opacity
     # Three layers over the image (fill, black halo, line), multiplied out: one pass over the colours.
     uncovered = (1 - halo) * (1 - line)
     keep, ink = (1 - fill) * uncovered, fill * uncovered + line

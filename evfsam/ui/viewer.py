@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from evfsam.media.overlay import overlay
+from evfsam.media.overlay import layers
 from evfsam.media.palette import RGB
 from evfsam.types import SpatialPrompt
 from evfsam.ui.toolbar import edit_bar, view_bar
@@ -81,14 +81,14 @@ def _figure(image, shown, name, rows, marks, refining, key, chosen, source) -> s
     reachable = f' tabindex="0" role="application" aria-label="{CROSS}"' if refining else ""
     choice = "" if chosen is None else f' data-chosen="{chosen}"'
     found = ", ".join(row.label for row in rows if row.mask.any()) or "nothing"
-    layers = "".join(layers_html(row.mask, row.colour, i) for i, row in enumerate(rows))
+    masks = "".join(layers_html(row.mask, row.colour, i) for i, row in enumerate(rows))
     drawn = "".join(_marks(clicks, i) for i, clicks in enumerate(marks) if clicks is not None)
     return (
         f'<figure class="evf-stage" data-width="{width}" data-height="{height}" data-key="{key}"{choice}{reachable} '
         f'data-source="{escape(source) or zlib.crc32(shown.encode())}" data-name="{escape(name.rsplit(".", 1)[0])}" '
         f'style="{ratio_css(image)}"><div class="evf-canvas">'
         f'<img class="picture" alt="{escape(name)}, {width} by {height} pixels, masked: {escape(found)}" '
-        f'draggable="false" decoding="sync" src="{shown}">{layers}'
+        f'draggable="false" decoding="sync" src="{shown}">{masks}'
         f'<svg class="marks" viewBox="0 0 {width} {height}" role="group" aria-label="Marks set by hand" '
         f'style="--px: {max(width, height) / 800:.2f}px">{drawn}</svg></div></figure>'
     )
@@ -101,14 +101,20 @@ def ratio_css(image: np.ndarray) -> str:
 
 
 def layers_html(mask: np.ndarray, colour: RGB, row: int = 0, alt: str = "") -> str:
-    """The fill and the outline of a mask, bool (H, W), as two pictures that lie over the stage's."""
+    """The fill and the outline of a mask, bool (H, W), as two pictures over the stage's; empty for an empty mask."""
     mask = to_view(mask.astype(np.uint8) * 255) > 127
-    rest = f'alt="{alt}" draggable="false" decoding="sync"'
+    drawn = layers(mask, colour)
+    if drawn is None:
+        return ""
+    (x, y, width, height), fill, line = drawn
+    share = [
+        f"{100 * part / whole:.4f}%" for part, whole in zip((x, y, width, height), mask.shape[::-1] * 2, strict=True)
+    ]
+    place = "left: {}; top: {}; width: {}; height: {}".format(*share)
+    rest = f'data-row="{row}" draggable="false" decoding="sync" style="{place}"'
     return (
-        f'<img class="layer fill" data-row="{row}" data-area="{mask.mean():.6f}" {rest} '
-        f'src="{layer_uri(mask, colour, 1, 0)}">'
-        f'<img class="layer line" data-row="{row}" alt="" draggable="false" decoding="sync" '
-        f'src="{layer_uri(mask, colour, 0, None)}">'
+        f'<img class="layer fill" data-area="{mask.mean():.6f}" alt="{alt}" {rest} src="{_png(fill)}">'
+        f'<img class="layer line" alt="" {rest} src="{_png(line)}">'
     )
 
 
@@ -187,22 +193,13 @@ def to_view(array: np.ndarray) -> np.ndarray:
     return cv2.resize(array, size, interpolation=cv2.INTER_AREA)
 
 
-def layer_uri(mask: np.ndarray, colour: RGB, fill_opacity: float, outline_px: float | None) -> str:
-    """A mask, bool (h, w), as a transparent picture: what ``overlay`` draws and nothing else."""
-    # The overlay over black and over white tells its ink and how much of the picture it leaves.
-    black, white = (
-        overlay(np.full((*mask.shape, 3), ground, np.uint8), [mask], [colour], fill_opacity, outline_px)
-        for ground in (0, 255)
-    )
-    alpha = 255 - (white - black).mean(2, keepdims=True)
-    ink = np.divide(black.astype(np.float32) * 255, alpha, out=np.zeros(black.shape, np.float32), where=alpha > 1)
-    rgba = np.dstack([ink, alpha]).clip(0, 255)
-    return _uri(Image.fromarray(np.rint(rgba).astype(np.uint8)), "png", compress_level=3)
-
-
 def picture_uri(image: np.ndarray) -> str:
     """A picture for the screen."""
     return _uri(Image.fromarray(image), "webp", quality=90, method=2)
+
+
+def _png(rgba: np.ndarray) -> str:
+    return _uri(Image.fromarray(rgba), "png", compress_level=1)
 
 
 def _uri(picture: Image.Image, kind: str, **options: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evfsam.media.overlay import overlay
+from evfsam.media.overlay import layers, overlay
 from evfsam.media.palette import DISTINCT, colour_of, hex_of
 
 
@@ -55,6 +55,19 @@ def test_empty_and_full_masks(grey):
     assert np.array_equal(overlay(grey, [nothing]), grey)
     drawn = overlay(grey, [everything], [(0, 255, 0)], fill_opacity=0.5)
     assert (drawn == [64, 192, 64]).all()  # no edge in the picture, so no outline
+
+
+@pytest.mark.parametrize("centre", [(60, 80), (5, 155)])  # inside, and cut by two borders
+def test_layers_over_an_image_are_its_overlay(grey, centre):
+    mask = disc(centre=centre)
+    (x, y, width, height), fill, line = layers(mask, (255, 0, 0))
+    drawn = grey.astype(np.float32)
+    part = drawn[y : y + height, x : x + width]
+    for layer, opacity in ((fill, 0.45), (line, 1)):
+        alpha = layer[:, :, 3:].astype(np.float32) / 255 * opacity
+        part[:] = part * (1 - alpha) + layer[:, :, :3] * alpha
+    assert np.abs(drawn - overlay(grey, [mask], [(255, 0, 0)])).max() < 3
+    assert layers(np.zeros((4, 4), bool), (255, 0, 0)) is None
 
 
 def test_the_wrong_size_is_an_error(grey):

@@ -35,7 +35,7 @@ def answer(service, picture):
 
 def test_an_answer_shows_every_phrase(service, answer):
     html, status = referring.show(service, answer, 0.5)
-    assert html.count('class="layer fill"') == html.count("<li>") == 2
+    assert html.count("<li>") == 2
     assert "shore.png, 144 by 96 pixels" in html
     assert "first on cpu (fp32)" in status and "2 phrases answered in" in status
 

@@ -17,14 +17,20 @@ const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const up = (event, selector) => event.target.closest?.(selector) ?? null;
 
 // --- what is shown ---------------------------------------------------------------------------------------------
+// Where a layer lies: left, top, width and height in shares of the picture's.
+const boxOf = (layer) => ["left", "top", "width", "height"].map((side) => parseFloat(layer.style[side]) / 100);
 const belongs = (part, row) => part === row || part.startsWith(`${row}.`);
 function show(row) {
   for (const part of all("[data-row]:not(button)")) part.classList.toggle("away", row !== null && !belongs(part.dataset.row, row));
-  const cut = (layer) => `url("${layer.src}")`;
-  for (const stage of all(".evf-stage")) {
-    const picture = stage.querySelector(".picture");
-    const fills = [...stage.querySelectorAll(".fill:not(.away)")];
-    if (picture) picture.style.maskImage = state.view === "cutout" && fills.length ? fills.map(cut).join() : "";
+  for (const stage of all(".evf-stage:has(.picture)")) {
+    const fills = state.view === "cutout" ? [...stage.querySelectorAll(".fill:not(.away)")] : [];
+    const [wide, high] = [stage.clientWidth, stage.clientHeight];
+    const boxes = fills.map(boxOf);
+    Object.assign(stage.querySelector(".picture").style, {
+      maskImage: fills.map((layer) => `url("${layer.src}")`).join(),
+      maskPosition: boxes.map(([x, y]) => `${x * wide}px ${y * high}px`).join(),
+      maskSize: boxes.map(([, , width, height]) => `${width * wide}px ${height * high}px`).join(),
+    });
   }
 }
 function paint() {
@@ -133,9 +139,11 @@ function rowAt(stage, [x, y]) {
   const point = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
   let [row, least] = [null, Infinity];
   for (const layer of stage.querySelectorAll(".fill")) {
-    const at = (value, size, side) => Math.min(Math.floor((value / size) * side), side - 1);
+    const [left, top, width, height] = boxOf(layer);
+    const column = Math.floor(((x / stage.dataset.width - left) / width) * layer.naturalWidth);
+    const line = Math.floor(((y / stage.dataset.height - top) / height) * layer.naturalHeight);
     point.clearRect(0, 0, 1, 1);
-    point.drawImage(layer, -at(x, stage.dataset.width, layer.naturalWidth), -at(y, stage.dataset.height, layer.naturalHeight));
+    point.drawImage(layer, -column, -line);
     if (point.getImageData(0, 0, 1, 1).data[3] > 127 && Number(layer.dataset.area) < least) {
       [row, least] = [layer.dataset.row, Number(layer.dataset.area)];
     }
@@ -279,7 +287,10 @@ function drawn(stage) {
   const [wide, high] = [picture.naturalWidth, picture.naturalHeight];
   const pen = canvasOf(Math.round(wide / state.zoom), Math.round(high / state.zoom));
   const layers = (kind) => [...stage.querySelectorAll(`.${kind}:not(.away)`)];
-  const put = (image) => pen.drawImage(image, (state.x / state.zoom) * wide, (state.y / state.zoom) * high, wide, high);
+  const put = (image) => {
+    const [left, top, width, height] = image === picture ? [0, 0, 1, 1] : boxOf(image);
+    pen.drawImage(image, (state.x / state.zoom + left) * wide, (state.y / state.zoom + top) * high, width * wide, height * high);
+  };
   const view = layers("layer").length ? state.view : "picture";
   if (view === "mask") pen.fillRect(0, 0, wide, high);
   else if (view !== "cutout") {
