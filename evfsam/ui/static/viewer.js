@@ -318,8 +318,11 @@ function seen() {  // all stages, side by side
   }
   return new Promise((done) => pen.canvas.toBlob(done, "image/png"));
 }
+let relabel = null;
 async function copy(button) {
   const label = button.querySelector("span");
+  clearTimeout(relabel);
+  label.textContent = "Copying …";
   try {
     await navigator.clipboard.write([new ClipboardItem({ "image/png": seen() })]);
     label.textContent = "Copied";
@@ -331,7 +334,7 @@ async function copy(button) {
     URL.revokeObjectURL(link.href);
     label.textContent = "Saved";
   }
-  setTimeout(() => { label.textContent = "Copy picture"; }, 2000);
+  relabel = setTimeout(() => { label.textContent = "Copy picture"; }, 2000);
 }
 
 // --- a new answer -----------------------------------------------------------------------------------------------
