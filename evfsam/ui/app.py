@@ -39,6 +39,10 @@ ASK_LINKED = """() => {
   };
   press();
 }"""
+# Gradio names its "select all" box by a title alone, which a screen reader may not read out.
+NAME_BOXES = """() => new MutationObserver(() => {
+  for (const box of document.querySelectorAll("input[title]:not([aria-label])")) box.ariaLabel = box.title;
+}).observe(document.body, { childList: true, subtree: true })"""
 # The address bar names the tab that is shown, with its answer if it has one.
 FOLLOW_TAB = """() => {
   if (!window.evfOpened) return;  // Gradio opens the first tab by itself before it opens the one that a link names
@@ -150,6 +154,7 @@ def _fill_from_links(
     outputs = [tabs, *head.outputs, *(c for tab in linked for c in (*tab.inputs, *tab.fresh_outputs))]
     filled = app.load(on_load, None, list(dict.fromkeys(outputs)), queue=False, **common.FREE)
     filled.success(None, js=ASK_LINKED, api_visibility="private")
+    app.load(None, js=NAME_BOXES, api_visibility="private")
 
 
 def broken_html(service: ModelService, query: Mapping[str, str], opens: bool) -> str:

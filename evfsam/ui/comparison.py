@@ -187,7 +187,7 @@ def _article(image, uri: str, place: int, label: str, values: Sequence[str], lay
         f'<article><div class="evf-stage" data-name="{escape(label)}" data-source="{zlib.crc32(uri.encode())}" '
         f'style="{ratio_css(image)}">'
         f'<div class="evf-canvas"><img class="picture" alt="" draggable="false" src="{uri}">{layers}</div></div>'
-        f"<h3>{_swatch(colour_of(place))}{escape(label)}</h3><dl>{figures_}</dl>{told}</article>"
+        f"<h2>{_swatch(colour_of(place))}{escape(label)}</h2><dl>{figures_}</dl>{told}</article>"
     )
 
 

@@ -100,6 +100,11 @@ def test_one_click_on_an_example_masks_it_as_its_scene_is_made(page, tmp_path):
 
 
 def test_keyboard_alone(page):
+    page.locator("#model input").focus()
+    page.keyboard.type("photo")
+    page.locator("ul.options").wait_for()
+    page.keyboard.press("Tab")
+    page.locator("ul.options").wait_for(state="hidden")
     page.locator("#refer-examples [data-index='1']").focus()
     page.keyboard.press("Enter")
     b.wait_for_rows(page, "refer", *EXAMPLES[1].refer)
@@ -280,6 +285,12 @@ def test_a_photograph_is_answered_by_a_checkpoint_that_has_seen_some_in_every_ta
     page.locator("#model-back").click()
     page.locator(".evf-stale", has_text="by evf-sam2-tiny-coco, not by evf-sam2-tiny").wait_for()
     assert page.locator("#model input").input_value().startswith("evf-sam2-tiny ·")
+    b.open_tab(page, "Refer")
+    page.wait_for_function("location.search.includes('tab=refer') && location.search.includes('astronaut')")
+    page.reload()
+    page.wait_for_selector("#refer-view .picture[alt*=astronaut]")
+    page.mouse.click(*b.point_on(page, "refer", 0.5, 0.7))  # without a word
+    b.wait_for_rows(page, "refer", "clicked thing")
 
 
 def test_words_it_never_learned_are_named(page):
@@ -390,7 +401,7 @@ def test_the_bundled_checkpoints_are_compared_without_a_network(page, tmp_path):
     b.open_tab(page, "Compare")
     b.take_example(page, "compare", 0)  # those that are on this disk are chosen from the start, four at most
     page.wait_for_selector(".evf-table")
-    assert page.locator("#compare-grid h3").all_inner_texts() == compared
+    assert page.locator("#compare-grid h2").all_inner_texts() == compared
     assert page.locator("#compare-grid dd").count() == len(compared) * 5
     shape = truth(EXAMPLES[0], EXAMPLES[0].compare[0])
     for name in names:
@@ -403,7 +414,7 @@ def test_precisions_are_compared(page, tmp_path):
     page.locator("#compare-way").get_by_text("precisions").click()
     b.take_example(page, "compare", 0)
     page.wait_for_selector(".evf-table")
-    assert page.locator("#compare-grid h3").all_inner_texts() == ["fp32", "bf16"]
+    assert page.locator("#compare-grid h2").all_inner_texts() == ["fp32", "bf16"]
     document = json.loads(b.download(page, "compare", ".comparison.json", tmp_path).read_text())
     whole, half = (side["weight_bytes"] for side in document["sides"])
     assert half < 0.7 * whole and document["iou"][0][1] > 0.9

@@ -323,6 +323,7 @@ async function copy(button) {
   const label = button.querySelector("span");
   clearTimeout(relabel);
   label.textContent = "Copying …";
+  button.classList.add("told");
   try {
     await navigator.clipboard.write([new ClipboardItem({ "image/png": seen() })]);
     label.textContent = "Copied";
@@ -334,7 +335,10 @@ async function copy(button) {
     URL.revokeObjectURL(link.href);
     label.textContent = "Saved";
   }
-  relabel = setTimeout(() => { label.textContent = "Copy picture"; }, 2000);
+  relabel = setTimeout(() => {
+    label.textContent = "Copy picture";
+    button.classList.remove("told");
+  }, 2000);
 }
 
 // --- a new answer -----------------------------------------------------------------------------------------------
