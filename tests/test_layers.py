@@ -20,7 +20,7 @@ FLOORS = (
     ("media",),
     ("checkpoints", "data"),  # data sets read images as the app does
     ("predictor",),
-    ("video",),
+    ("video", "systems"),
     ("evfsam",),
     ("evaluation",),
     ("training",),
@@ -34,7 +34,8 @@ HOMES = {
     "gradio": {"ui"},
     "spaces": {"ui", "app"},
     "huggingface_hub": {"checkpoints"},
-    "transformers": {"checkpoints"},
+    "transformers": {"checkpoints", "systems"},
+    "gradio_client": {"systems"},
     "sentencepiece": {"checkpoints"},
     "segment_anything": {"modeling"},
     "sam2": {"modeling"},

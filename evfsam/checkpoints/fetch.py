@@ -138,3 +138,24 @@ def _sentence(info: CheckpointInfo, error: Exception) -> str:
 def _or_bundled() -> str:
     bundled = bundled_models()
     return f" or use {bundled[0].name}, which needs no download" if bundled else ""
+
+
+def local_repository(repository: str) -> Path | None:
+    """The folder of a repository that was downloaded before, or None. Uses no network."""
+    try:
+        return Path(snapshot_download(repository, allow_patterns=[], local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+
+
+def fetch_repository(repository: str) -> Path:
+    """The folder with the files of a repository that is no EVF-SAM checkpoint, downloaded if they are not here yet.
+
+    Weights come as safetensors alone, which cannot run code. Raises CheckpointError as :func:`fetch`.
+    """
+    info = CheckpointInfo(name=repository, source=repository, on_hub=True)
+    try:
+        patterns = ["*.json", "*.txt", "*.model", "*.safetensors"]
+        return local_repository(repository) or Path(snapshot_download(repository, allow_patterns=patterns))
+    except (HTTPError, OSError, EntryNotFoundError, HFValidationError) as error:
+        raise CheckpointError(_sentence(info, error)) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evfsam import values
-from evfsam.cli.options import add_model_options, load_predictor, number
+from evfsam.cli.options import add_model_options, load_model, number
 from evfsam.cli.outputs import check_files, write_file, write_json
 from evfsam.errors import InputError
 
@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
     lengths = [len(opened(name)) for name in names]  # a missing file is told before the work begins
     lengths = [min(length, args.limit or length) for length in lengths]
     probes = [_probes(args, name) for name in names]
-    predictor = load_predictor(args)
+    predictor = load_model(args)
     reports = []
     with _progress(sum(lengths)) as done:
         for i, name in enumerate(names):

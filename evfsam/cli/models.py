@@ -19,7 +19,7 @@ HEADINGS = ("name", "parameters", "on this disk", "memory", "licence", "trained 
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "models",
-        help="list the checkpoints",
+        help="list the checkpoints, and other systems to compare with",
         description=f"List the checkpoints that have a name. The default is {DEFAULT_MODEL}. --model also takes a "
         "folder, or owner/name on the Hugging Face Hub. Memory is that of the weights in float32.",
     )
@@ -28,15 +28,17 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from evfsam.checkpoints.fetch import local_folder
+    from evfsam.checkpoints.fetch import local_folder, local_repository
     from evfsam.checkpoints.registry import describe_folder, list_models
     from evfsam.cli.outputs import write_json
+    from evfsam.systems.registry import is_here, list_systems
 
     rows = [(info, local_folder(info)) for info in list_models()]
     rows = [
         (info if folder is None else replace(info, file_bytes=describe_folder(folder).file_bytes), folder)
         for info, folder in rows
     ]
+    rows += [(info, local_repository(info.source) if is_here(info) else None) for info in list_systems()]
     if args.json:
         models = [{**asdict(info), "folder": None if folder is None else str(folder)} for info, folder in rows]
         write_json({"models": models}, "-")

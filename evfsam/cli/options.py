@@ -13,6 +13,7 @@ from evfsam.errors import InputError
 
 if TYPE_CHECKING:
     from evfsam.predictor import Predictor
+    from evfsam.systems.base import System
 
 
 class Parser(argparse.ArgumentParser):
@@ -64,11 +65,18 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def load_predictor(args: argparse.Namespace) -> Predictor:
-    """The model that the options name. Raises EvfSamError as :func:`evfsam.Predictor.from_pretrained`."""
+    """The checkpoint that the options name. Raises EvfSamError as :func:`evfsam.Predictor.from_pretrained`."""
     return evfsam.Predictor.from_pretrained(args.model, args.device, args.precision)
 
 
-def model_facts(predictor: Predictor) -> dict[str, str]:
+def load_model(args: argparse.Namespace) -> Predictor | System:
+    """The checkpoint or system that the options name, as :func:`evfsam.systems.load.load_model`."""
+    from evfsam.systems.load import load_model
+
+    return load_model(args.model, args.device, args.precision)
+
+
+def model_facts(predictor: Predictor | System) -> dict[str, str]:
     """The model, device and precision of a run, for a JSON result."""
     return {
         "model": predictor.info.name,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evfsam import values
-from evfsam.cli.options import Parser, add_model_options, load_predictor, model_facts
+from evfsam.cli.options import Parser, add_model_options, load_model, model_facts
 from evfsam.cli.outputs import check_files, check_folder, make_folder, write_file, write_json
 from evfsam.errors import EvfSamError, InputError
 
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         check_folder(str(folder))
     check_files([args.json], paths)
     points, boxes = by_hand(args, max(len(prompts), 1))
-    predictor = load_predictor(args)
+    predictor = load_model(args)
     if folder:
         make_folder(folder)
     entries = []

@@ -18,12 +18,13 @@ from evfsam.geometry import box_of, interior_point
 from evfsam.predictor import EncodedImage, Predictor
 from evfsam.processing.text import clean_prompt
 from evfsam.refine.refinement import Refinement
+from evfsam.systems.base import System
 from evfsam.types import PointPrompt, SpatialPrompt, VideoPrompt
 from evfsam.video.tracker import VideoTracker
 
 Masks = Sequence[np.ndarray | None]
 Answerer = Callable[[Any, Callable[[], Any]], Masks]  # a Sample or a VideoSample, as the probe is made for
-Make = Callable[[Predictor], Answerer]
+Make = Callable[[Any], Answerer]  # of a Predictor, or of another system
 
 PROMPTS_AT_ONCE = 32
 
@@ -72,10 +73,15 @@ def _is_usable(text: str) -> bool:
 
 
 def model(predictor: Predictor) -> Answerer:
-    """The model as users get it. Objects of clips are tracked from their text on the first frame."""
+    """The model as users get it. Objects of clips are tracked from their text on the first frame.
+
+    Systems beside EVF-SAM track nothing: they answer frame by frame.
+    """
 
     def answer(sample: Sample | VideoSample, other: Callable) -> Masks:
         if isinstance(sample, VideoSample):
+            if isinstance(predictor, System):
+                return frame_by_frame(predictor)(sample, other)
             return _track_texts(predictor, sample, redetect=True)
         return segment(predictor, sample.image, [prompt.text for prompt in sample.prompts])
 

@@ -30,6 +30,7 @@ class Probe:
         about: one line for a list of probes.
         compared_with: the answerer that its change is counted from.
         on: "images" or "clips", what it can be asked about.
+        any_system: it asks texts alone, which systems beside EVF-SAM read as well.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Probe:
     about: str
     compared_with: str = "model"
     on: str = IMAGES
+    any_system: bool = False
 
 
 MODEL = Probe("model", answerers.model, "the model as users get it", compared_with="")
@@ -57,9 +59,21 @@ _ROWS = (
     Probe("oracle_point", partial(answerers.oracle, box=False), "the segmenter gets a true point, no text"),
     Probe("memory_only", answerers.memory_only, "tracking by the memory alone, as published", on=CLIPS),
     Probe("tracked_box", answerers.tracked_box, "tracking from the true box by the memory alone", on=CLIPS),
-    Probe("frame_by_frame", answerers.frame_by_frame, "each frame by itself, nothing is tracked", on=CLIPS),
-    *(Probe(name, partial(spoiled_image, name=name), spoil.__doc__.splitlines()[0]) for name, spoil in SPOILED.items()),
-    *(Probe(name, partial(other_words, name=name), "the same text put otherwise") for name in WORDINGS),
+    Probe(
+        "frame_by_frame",
+        answerers.frame_by_frame,
+        "each frame by itself, nothing is tracked",
+        on=CLIPS,
+        any_system=True,
+    ),
+    *(
+        Probe(name, partial(spoiled_image, name=name), spoil.__doc__.splitlines()[0], any_system=True)
+        for name, spoil in SPOILED.items()
+    ),
+    *(
+        Probe(name, partial(other_words, name=name), "the same text put otherwise", any_system=True)
+        for name in WORDINGS
+    ),
     *(Probe(f"clicks_{n}", partial(clicked, count=n), f"{n} clicks, no text") for n in (1, 3, 5)),
     Probe("text_click", partial(clicked, count=1, text=True), "the text and a click into the object"),
     *(
@@ -81,7 +95,8 @@ SETS = {
 
 def constant_mask(fitted_on: Dataset) -> Probe:
     """The best constant masks, fitted on data that is not evaluated."""
-    return Probe(CONSTANT_MASK, partial(_constant, fit_constant_masks(fitted_on)), "the best mask without any model")
+    make = partial(_constant, fit_constant_masks(fitted_on))
+    return Probe(CONSTANT_MASK, make, "the best mask without any model", any_system=True)
 
 
 def _constant(masks: ConstantMasks, predictor) -> ConstantMasks:

@@ -18,10 +18,11 @@ from evfsam.evaluation.report import Report
 from evfsam.evaluation.video_metrics import FrameCounts, count_frames
 from evfsam.evaluation.workers import parallel_map
 from evfsam.predictor import Predictor
+from evfsam.systems.base import System
 
 
 def evaluate(
-    predictor: Predictor,
+    predictor: Predictor | System,
     dataset: Dataset,
     probes: Sequence[Probe] = (),
     *,
@@ -56,6 +57,7 @@ def evaluate(
             f"{dataset.name} has {len(dataset)} samples and {limit or 0} are asked for: ask for at least 1."
         )
     _require_fit(dataset, probes)
+    _require_checkpoint(predictor, probes)
     everyone = (MODEL, *probes)
     run = {
         "model": predictor.info.name,
@@ -86,6 +88,14 @@ def _require_fit(dataset: Dataset, probes: Sequence[Probe]) -> None:
         for probe in probes:
             if probe.on != kind:
                 raise InputError(f"The probe {probe.name} is for {probe.on}; {dataset.name} has {kind}. Leave it out.")
+
+
+def _require_checkpoint(predictor: Predictor | System, probes: Sequence[Probe]) -> None:
+    """Raises InputError for a probe that takes EVF-SAM apart, asked of another system."""
+    if isinstance(predictor, System):
+        for probe in probes:
+            if not probe.any_system:
+                raise InputError(f"The probe {probe.name} is for EVF-SAM's checkpoints; leave it out.")
 
 
 def _start(

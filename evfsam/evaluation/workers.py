@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +24,8 @@ from evfsam.checkpoints.registry import CheckpointInfo
 from evfsam.errors import EvfSamError
 from evfsam.predictor import Predictor
 from evfsam.runtime import Runtime
+from evfsam.systems.base import System
+from evfsam.systems.load import load_system
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,7 +39,7 @@ _given: list = []  # in a worker: what it is to do
 
 def parallel_map(
     start: Callable[[Predictor], Work],
-    predictor: Predictor,
+    predictor: Predictor | System,
     items: Sequence[Item],
     workers: int = 1,
     on_item: Callable[[int], None] | None = None,
@@ -64,10 +66,13 @@ def parallel_map(
             on_item(done)
 
 
-def _shared(start: Callable, predictor: Predictor, items: Sequence[Item], workers: int) -> Iterator[Result]:
+def _shared(start: Callable, predictor: Predictor | System, items: Sequence[Item], workers: int) -> Iterator[Result]:
     spawn = multiprocessing.get_context("spawn")  # neither threads nor CUDA outlive a fork
-    checkpoint = predictor.checkpoint
-    given = (start, checkpoint.folder, checkpoint.info, predictor.runtime)
+    if isinstance(predictor, System):
+        given = (start, partial(load_system, predictor.info, predictor.runtime))
+    else:
+        checkpoint = predictor.checkpoint
+        given = (start, partial(_load, checkpoint.folder, checkpoint.info, predictor.runtime))
     pool = ProcessPoolExecutor(min(workers, len(items)), spawn, _begin, given)
     length = min(LONGEST_SLICE, -(-len(items) // (workers * SLICES)))
     try:
@@ -90,8 +95,8 @@ def _begin(*given) -> None:
 @cache
 def _work() -> Work:
     """Not made in :func:`_begin`, whose errors would not reach the process that shares."""
-    start, folder, info, runtime = _given
-    return start(_load(folder, info, runtime))
+    start, load = _given
+    return start(load())
 
 
 def _load(folder: Path, info: CheckpointInfo, runtime: Runtime) -> Predictor:

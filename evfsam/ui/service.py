@@ -18,6 +18,9 @@ from evfsam.errors import CheckpointError, InputError, VideoError
 from evfsam.media.images import open_image
 from evfsam.predictor import Predictor
 from evfsam.runtime import Runtime, choose_runtime, weight_budget_bytes
+from evfsam.systems.base import System
+from evfsam.systems.load import load_system
+from evfsam.systems.registry import SystemInfo, find_system, is_here, list_systems
 from evfsam.types import SpatialPrompt, TrackedFrame, VideoPrompt
 from evfsam.ui import video_job
 from evfsam.ui.comparison import Candidate, Side
@@ -49,9 +52,10 @@ class ModelService:
         """Raises InputError for a device or precision, CheckpointError for a checkpoint that is not there."""
         self.limits = settings.limits
         self.runtime = choose_runtime(settings.device, settings.precision)
-        self.models = _offered(settings.models)
+        self.systems = _offered_systems(settings.models)
+        self.models = _offered([name for name in settings.models if not find_system(name)])
         self.default_model = next(iter(self.models))
-        self._predictors: ModelPool[Predictor] = ModelPool(_weight_budget(self.runtime))
+        self._predictors: ModelPool[Predictor | System] = ModelPool(_weight_budget(self.runtime))
         self._loading, self._model, self._clips = Line(), Line(), Line()
         # On ZeroGPU each of these is a forked process of its own.
         self._asked = on_gpu(self._ask, ANSWER_SECONDS)
@@ -72,6 +76,10 @@ class ModelService:
         except (KeyError, TypeError):  # TypeError: no text at all
             known = ", ".join(self.models)
             raise CheckpointError(f"There is no checkpoint {values.shown(name)} here; choose one of {known}.") from None
+
+    def compared_info(self, name: str) -> CheckpointInfo:
+        """The row of what can be compared: a checkpoint, or another system. Raises CheckpointError for other names."""
+        return self.systems[name] if isinstance(name, str) and name in self.systems else self.info(name)
 
     def for_photographs(self) -> CheckpointInfo | None:
         """The best checkpoint on this disk that has seen photographs: open language first, then none but these."""
@@ -113,6 +121,13 @@ class ModelService:
 
         expected = info.memory_bytes(runtime.dtype.itemsize) or 0
         return self._predictors.get((name, runtime.precision), load, expected)
+
+    def system(self, name: str, precision: str = "auto") -> System:
+        """Another system that can be compared, loaded if need be."""
+        info = self.systems[name]
+        runtime = self.runtime if precision == "auto" else choose_runtime(self.runtime.device.type, precision)
+        expected = info.memory_bytes(4) or 0
+        return self._predictors.get((name, runtime.precision), lambda: load_system(info, runtime), expected)
 
     @contextmanager
     def turn(self, model: str, precision: str = "auto") -> Iterator[Client]:
@@ -173,7 +188,13 @@ class ModelService:
 
     def measure(self, candidate: Candidate, image: np.ndarray) -> Side:
         """One side of a comparison."""
-        with self.turn(candidate.model, candidate.precision):
+        if candidate.model not in self.systems:
+            with self.turn(candidate.model, candidate.precision):
+                return self._measured(candidate, image)
+        client = Client.current()
+        with self._loading.turn(client):
+            self.system(candidate.model, candidate.precision)
+        with self._model.turn(client):
             return self._measured(candidate, image)
 
     def attention(self, model: str, picture_path: str, phrase: str) -> np.ndarray:
@@ -236,15 +257,19 @@ class ModelService:
         yield settler.settled()
 
     def _measure(self, candidate: Candidate, image: np.ndarray) -> Side:
-        loaded = self.predictor(candidate.model, candidate.precision)
-        # A predictor that remembers no image, so that sides asked before take no less time.
-        predictor = Predictor(loaded.checkpoint, loaded.runtime)
+        predictor: Predictor | System
+        if candidate.model in self.systems:
+            predictor = self.system(candidate.model, candidate.precision)
+        else:
+            loaded = self.predictor(candidate.model, candidate.precision)
+            # A predictor that remembers no image, so that sides asked before take no less time.
+            predictor = Predictor(loaded.checkpoint, loaded.runtime)
         start = time.perf_counter()
         encoded = predictor.encode(image)
         encoded_at = time.perf_counter()
         found = predictor.segment(encoded, [candidate.phrase])[0]
         answered_at = time.perf_counter()
-        weights = sum(p.numel() * p.element_size() for p in loaded.model.parameters())
+        weights = sum(p.numel() * p.element_size() for p in predictor.model.parameters())
         kept = KeptMask.of(found, (0.5,))
         return Side(candidate, kept, encoded_at - start, answered_at - encoded_at, weights)
 
@@ -282,6 +307,15 @@ def _weight_budget(runtime: Runtime) -> int:
 def _tracking_seconds(job: Job) -> int:
     """What to book for a clip: booked too short it is cut off, too long it waits for nothing."""
     return 10 + len(job.clip.open()) * max(1, len(job.names)) // FRAMES_PER_SECOND
+
+
+def _offered_systems(names: Sequence[str]) -> dict[str, SystemInfo]:
+    """The systems to compare with: those that the operator names, and those that are on this disk.
+
+    A visitor cannot make the app download one.
+    """
+    named = [info for name in names if (info := find_system(name))]
+    return {info.name: info for info in [*(row for row in list_systems() if is_here(row)), *named]}
 
 
 def _offered(names: Sequence[str]) -> dict[str, CheckpointInfo]:

@@ -113,9 +113,10 @@ def check(settings: Settings) -> None:
     """Raises EvfSamError if the app cannot start like this: a look at names before anything large is loaded."""
     check_address(settings.host, settings.port)
     from evfsam.checkpoints.registry import find
+    from evfsam.systems.registry import find_system
 
     for name in settings.models:
-        find(name)
+        find_system(name) or find(name)
     from evfsam.runtime import choose_runtime  # imports torch
 
     choose_runtime(settings.device, settings.precision)

@@ -8,6 +8,7 @@ import pytest
 
 from evfsam.__main__ import main
 from evfsam.checkpoints.registry import list_models
+from evfsam.systems.registry import list_systems
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +19,7 @@ def empty_cache(tmp_path, monkeypatch):
 def test_every_named_checkpoint_has_a_line(capsys):
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == [info.name for info in list_models()]
+    assert [line.split()[0] for line in lines[1:]] == [info.name for info in (*list_models(), *list_systems())]
     published = next(line for line in lines if line.startswith("evf-sam2-multitask "))
     assert "898 M" in published and " no " in published and "semantic, parts, video" in published
 

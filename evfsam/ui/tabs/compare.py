@@ -68,7 +68,7 @@ def compare(
     """Ask every side in turn; after each, what there is by then. Raises EvfSamError for what cannot be compared."""
     chosen = comparison.candidates(way, models or [], split_phrases(text), precisions or [], model)
     for candidate in chosen:
-        service.info(candidate.model)
+        service.compared_info(candidate.model)
     image = service.open(path, len(chosen))
     sides: list[Side] = []
     for candidate in chosen:
@@ -130,7 +130,8 @@ class Widgets:
 
     def __init__(self, service: ModelService, examples: Sequence[Example]):
         self.compared, self.asked = gr.State(time_to_live=3600), gr.State(time_to_live=3600)
-        self.names, self.known = list(service.models), list(KNOWN_PRECISIONS[service.runtime.device.type])
+        self.names = [*service.models, *service.systems]
+        self.known = list(KNOWN_PRECISIONS[service.runtime.device.type])
         self.local = [name for name, info in service.models.items() if not info.on_hub]
         # What can be compared at once: checkpoints if there are two without a download, else phrases.
         self.start = CHECKPOINTS if len(self.local) > 1 else PHRASES
@@ -146,7 +147,7 @@ class Widgets:
         self.models = gr.Dropdown(
             self.names,
             value=self.local[: comparison.MOST] if len(self.local) > 1 else self.names[: comparison.FEWEST],
-            label="Checkpoints",
+            label="Checkpoints and systems",
             multiselect=True,
             max_choices=comparison.MOST,
             visible=self.start == CHECKPOINTS,
@@ -204,7 +205,8 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     def on_compare(way, path, text, models, levels, model, progress=common.PROGRESS):
         nothing = [gr.skip()] * 3
         for found in compare(service, way, path, text, models, levels, model):
-            notes = [answers.notes(side.segmentation, service.info(side.candidate.model)) for side in found.sides]
+            rows = [service.compared_info(side.candidate.model) for side in found.sides]
+            notes = [answers.notes(side.segmentation, row) for side, row in zip(found.sides, rows, strict=True)]
             grid_html = comparison.grid_html(found.image, found.sides, notes, found.waiting)
             yield found, phrase_html(way, found), grid_html, "", hidden, None, hidden, *nothing
         of = {CHECKPOINTS: models, PRECISIONS: levels}.get(way) or []
@@ -252,7 +254,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     def values(query):
         by = query.get("by") if query.get("by") in WAYS else w.start
         of = query.get("of", "").split(",")
-        named = gr.update(value=[name for name in of if name in service.models]) if by == CHECKPOINTS else gr.skip()
+        named = gr.update(value=[name for name in of if name in w.names]) if by == CHECKPOINTS else gr.skip()
         level = gr.update(value=[name for name in of if name in w.known]) if by == PRECISIONS else gr.skip()
         return [linked_picture(query), by, named, level, query.get("ask", "")]
 

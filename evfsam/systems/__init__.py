@@ -1,0 +1,1 @@
+"""Other text-prompted segmenters, asked like :class:`evfsam.predictor.Predictor`, to compare EVF-SAM with."""
