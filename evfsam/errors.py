@@ -6,7 +6,7 @@ class EvfSamError(Exception):
 
 
 class InputError(EvfSamError):
-    """A picture, a prompt, a number or a file given by the user that cannot be used."""
+    """An image, a prompt, a number or a file from the user that cannot be used."""
 
 
 class CheckpointError(EvfSamError):

@@ -60,7 +60,10 @@ def _from_polygon(points: Any, size_hw: tuple[int, int], name: str) -> np.ndarra
 def _from_run_lengths(rle: Any, size_hw: tuple[int, int], name: str) -> np.ndarray:
     size, counts = rle.get("size"), rle.get("counts")
     if not isinstance(size, list | tuple) or list(size) != list(size_hw):
-        raise InputError(f"The run lengths of {name} have the size {size}, but the image has {list(size_hw)} (H, W).")
+        raise InputError(
+            f"The run lengths of {name} have the size {size}, but the image has {list(size_hw)} (H, W): "
+            "export them again."
+        )
     if isinstance(counts, list | tuple):
         return _from_counts(counts, size_hw, name)
     text = counts.decode("ascii", "replace") if isinstance(counts, bytes) else counts

@@ -41,7 +41,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip before it is read: names of its frames without ending, in order, and what is said of it."""
+    """A clip before it is read: the names of its frames in order, without suffix, and its expressions."""
 
     name: str
     frames: tuple[str, ...]

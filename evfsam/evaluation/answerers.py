@@ -89,12 +89,12 @@ def model(predictor: Predictor) -> Answerer:
 
 
 def without_refinements(predictor: Predictor) -> Answerer:
-    """The model's answers as the paper has them: nothing refines them."""
+    """The model without any refinement: the paper's answers."""
     return model(predictor.with_refinement(Refinement()))
 
 
 def no_rejection(predictor: Predictor) -> Answerer:
-    """The model, but no prompt is answered by an empty mask because the image seems not to show it."""
+    """The model without rejection: a low presence empties no mask."""
     return model(_without_rejection(predictor))
 
 
@@ -105,8 +105,8 @@ def _without_rejection(predictor: Predictor) -> Predictor:
 def swapped_image(predictor: Predictor) -> Answerer:
     """Ablation: the multimodal encoder sees another sample's image, the segmenter the right one.
 
-    If that changes little, the text alone does the work and early fusion is unused. Nothing is rejected, so that what
-    falls is grounding: compare with :func:`no_rejection`.
+    If that changes little, the text alone does the work and early fusion is unused. No prompt is rejected
+    here, so compare with :func:`no_rejection`.
     """
     predictor = _without_rejection(predictor)
 

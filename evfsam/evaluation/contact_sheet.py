@@ -54,7 +54,7 @@ def _wrong_pixels(record: Record) -> int:
 
 
 def answer_again(predictor: Predictor, dataset: Dataset, records: Sequence[Record], lower_case: bool) -> Iterator[Case]:
-    """What the records tell of, as images: the samples are read and the model is asked once more.
+    """Read the samples of the records again and ask the model once more, for its masks.
 
     Of a clip the worst frame is shown. ``lower_case``: texts are asked as with ``reference_quirks``.
     """

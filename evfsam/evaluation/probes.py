@@ -71,7 +71,7 @@ _ROWS = (
         for name, spoil in SPOILED.items()
     ),
     *(
-        Probe(name, partial(other_words, name=name), "the same text put otherwise", any_system=True)
+        Probe(name, partial(other_words, name=name), "the same text in other words", any_system=True)
         for name in WORDINGS
     ),
     *(Probe(f"clicks_{n}", partial(clicked, count=n), f"{n} clicks, no text") for n in (1, 3, 5)),

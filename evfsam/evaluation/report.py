@@ -59,7 +59,7 @@ class Report:
         }
 
     def changes(self) -> dict[str, dict[str, float]]:
-        """Answerer -> kind -> mean IoU less that of the answerer it is compared with, on the prompts both answered."""
+        """Answerer -> kind -> mean IoU minus that of ``compared_with``, on the prompts that both answered."""
         by_answerer, changes = self._by_answerer(), {}
         for who, other in self.compared_with.items():
             before = {record.key: record.counts.iou for record in by_answerer.get(other, ())}
@@ -72,7 +72,7 @@ class Report:
         return changes
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dict. A score that nothing was there to measure on is null."""
+        """A JSON-ready dict. A score without samples is null."""
         changes = self.changes()
         scores = {
             who: {kind: _flat(found, changes.get(who, {}).get(kind)) for kind, found in row.items()}
@@ -81,7 +81,7 @@ class Report:
         return {"schema": SCHEMA, **self.facts, "compared_with": self.compared_with, "scores": scores}
 
     def to_table(self, details: bool = True) -> str:
-        """Lines of text: a row per answerer and kind of prompt.
+        """Lines of text: one row per answerer and kind of prompt.
 
         Args:
             details: whether the probes have rows of finer kinds ("referring/place") as well. The model always has.
@@ -164,7 +164,7 @@ def _kinds(kind: str) -> tuple[str, ...]:
 
 
 def _by_kind(records: Sequence[Record]) -> dict[str, MaskMetrics | VideoMetrics]:
-    """Kinds with their finer ones behind them."""
+    """The metrics of each kind, followed by those of its finer kinds."""
     tops = {record.kind.split("/")[0]: {} for record in records}
     for record in records:
         for kind in _kinds(record.kind):

@@ -58,9 +58,9 @@ def spoiled_image(predictor: Predictor, name: str) -> Answerer:
 
 
 def other_words(predictor: Predictor, name: str) -> Answerer:
-    """The model on texts that were put otherwise by the function ``name`` of ``WORDINGS``.
+    """The model on texts that the function ``name`` of ``WORDINGS`` has reworded.
 
-    It has no answer where there is no other way to put the text, and where the target is empty.
+    It has no answer where the text has no other wording, and where the target is empty.
     """
 
     def answer(sample: Sample, other: Callable) -> Masks:

@@ -83,7 +83,7 @@ def plural(phrase: Phrase, rng: np.random.Generator) -> str | None:
 
 
 def strange_word(phrase: Phrase, rng: np.random.Generator) -> str | None:
-    """ "the red boat" -> "the red ship": one word put as people may and the rendered world never does."""
+    """ "the red boat" -> "the red ship": one word replaced by a synonym that rendered scenes never use."""
     prefix, text = _prefix(phrase.text)
     spoken = text.split(" ")
     strange = {i: _never_said(word) for i, word in enumerate(spoken)}

@@ -94,7 +94,7 @@ def _begin(*given) -> None:
 
 @cache
 def _work() -> Work:
-    """Not made in :func:`_begin`, whose errors would not reach the process that shares."""
+    """Made at the first item, not in :func:`_begin`: errors there would not reach the main process."""
     start, load = _given
     return start(load())
 

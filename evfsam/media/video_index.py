@@ -62,7 +62,7 @@ class FrameIndex:
 
 
 def build_index(container: InputContainer, stream: VideoStream, name: str) -> FrameIndex:
-    """Read the packets of an opened file once, in constant memory but for 8 bytes a frame.
+    """Read the packets of an opened file once, keeping 8 bytes per frame.
 
     Raises VideoError if there are none, or if the file breaks off before the end that it announces.
     """

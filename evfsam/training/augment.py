@@ -1,5 +1,5 @@
-"""Images in other light or quality, or mirrored, and prompts in other words, so that a checkpoint stands what people
-bring."""
+"""Images in other light or quality, or mirrored, and prompts in other words, so that a checkpoint copes with users'
+images and texts."""
 
 from __future__ import annotations
 

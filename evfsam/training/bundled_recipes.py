@@ -72,13 +72,13 @@ TINY_EFFICIENT_SAM = EfficientSamConfig(
 
 WORDS = ("encoder", "projector", "heads")
 SAM2_SEGMENTER = ("trunk", *SEGMENTER)
-# From the first stage with masks on, point prompts are trained beside the words, on the same images. Without them the
-# decoder forgot boxes, and the outlines of what words had found stayed poor.
+# Every stage with masks also trains point prompts on the same images. Without them the decoder forgot boxes, and the
+# outlines for text prompts stayed poor.
 ALL_LOSSES = {"masks": 1.0, "grounding": 0.3, "corrections": 0.5, "points": 0.5}
 FROZEN_SEGMENTER = {"masks": 1.0, "grounding": 0.3, "corrections": 0.5}
 
-# Of a small model: so few cells a side cut corners, so little training with words leaves outlines to points, and it
-# wavers between things and takes pieces of several. The presence to reject below is chosen when it is saved.
+# A small model has few mask cells, so its outlines cut corners. It also mixes pieces of several things, so a second
+# decoding with a point helps. ``reject_below`` is chosen again when the model is saved.
 SMALL_MODEL = Refinement(reject_below=0.5, point_refinement=True, guided_filter=True)
 
 COARSE = {"image_size": 256, "encoder_size": 128, "encoder_layers": 5}  # quicker to learn from, at first

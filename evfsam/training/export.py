@@ -104,7 +104,7 @@ def checkpoint_facts(recipe: Recipe, data: Mixture, base: Path | None) -> tuple[
 
 
 def calibration_samples(recipe: Recipe, data: Mixture) -> Iterator[Sample]:
-    """Validation scenes for a recipe that renders; else some of what it learned from, evenly spread."""
+    """Validation scenes if all data are rendered; otherwise some of the training samples, evenly spread."""
     if all(source.made_here for source in recipe.sources):
         scenes = SceneDataset(VALIDATION[: recipe.calibration_scenes])
         return (scenes[i] for i in range(len(scenes)))
@@ -115,7 +115,7 @@ def calibration_samples(recipe: Recipe, data: Mixture) -> Iterator[Sample]:
 def presence_threshold(checkpoint: Path, samples: Iterable[Sample]) -> float | None:
     """The highest threshold, 0..1, that rejects at most :data:`REJECTED` of what is there.
 
-    None if every prompt of the samples names something: a model that learned from no others is always sure.
+    None if no prompt of the samples is absent: a model that never saw absent prompts predicts presence for all.
 
     Args:
         checkpoint: folder of the published layout.

@@ -12,11 +12,11 @@ from evfsam.training.losses import dice_loss
 
 
 class GroundingHeads(nn.Module):
-    """Two readings of the encoder.
+    """Two predictions of which image tokens a prompt covers.
 
-    Each fused image token says whether the prompt covers it, which starts early fusion from the first minutes. And
-    [CLS], compared with the tokens before fusion (what a patch looks like and where it is), says by itself what and
-    where, since the decoder sees nothing else of the text.
+    The first one is made from each fused image token; it starts early fusion within minutes. The second one compares
+    [CLS] with the image tokens before fusion. It makes [CLS] hold what the prompt names and where that is, because
+    the decoder gets nothing else of the text.
     """
 
     def __init__(self, config: Beit3Config):

@@ -1,4 +1,4 @@
-"""Initial weights with which words matter from the first step, and a memory that starts by doing no harm.
+"""Initial weights: prompts change the masks from the first step, and a new memory changes no features.
 
 With the common small initialisation the prompt token starts as almost the same vector for every prompt. A trial at
 useful learning rates then collapsed to masks that ignore the words. So text embeddings start with standard deviation 1,
@@ -148,9 +148,8 @@ def fit_state(state: dict[str, torch.Tensor], config: EvfConfig) -> dict[str, to
 def continue_from(model: EvfSam, source: EvfSam) -> None:
     """Take over another model's encoder and projector, and those modules of its segmenter that are of the same build.
 
-    As the published models of both families start from one BEIT-3. A SAM takes SAM-2's prompt embeddings and mask
-    decoder, which are its own but for presence and the finer features. Changes ``model`` in place. Raises RuntimeError
-    if encoder or projector are of another size.
+    A SAM may continue a SAM-2: their prompt encoders and mask decoders differ only in presence and finer features.
+    Changes ``model`` in place. Raises RuntimeError if encoder or projector are of another size.
     """
     state, own = fit_state(source.state_dict(), model.config), model.state_dict()
     if model.config.segmenter.kind == "sam" and source.config.segmenter.kind == "sam2":
@@ -190,15 +189,14 @@ def fit_normalisation(norm: nn.Module, inputs: torch.Tensor, wanted: torch.Tenso
 
 @torch.no_grad()
 def initialise_memory(segmenter: Sam2Segmenter, pixels: torch.Tensor) -> None:
-    """Let the memory start as if it were not there, looking at where it is.
+    """Initialise the memory attention so that it first returns the image's own features.
 
-    The package's initialisation puts a normalised mixture in the place of the features that the decoder was trained
-    on. Here every block starts at zero and the last normalisation gives back, as well as it can, what the image's
-    own features were; and each token starts by attending to what is remembered of its own neighbourhood, where a
-    thing that moves a little still is.
+    The package's initialisation replaces the features that the decoder was trained on by a normalised mixture. Here
+    every block adds zero at first, and the last normalisation is fitted to give the image's features back. Each token
+    starts by attending to the memory near its own place, because most things move little between frames.
 
     Args:
-        segmenter: a trained picture model with an untrained memory.
+        segmenter: a trained image model with an untrained memory.
         pixels: (B, 3, image_size, image_size), some images to fit the normalisation on.
     """
     attention = segmenter.memory_attention

@@ -127,7 +127,7 @@ def report(
 def _batches(module: nn.Module, numbers: range, workers: int) -> DataLoader:
     """The stage's batches of these numbers in order, prepared ahead by so many processes.
 
-    Not in pinned memory: that takes a thread of this process, which the steps keep from its work.
+    Memory is not pinned: pinning needs a thread of this process, and the steps leave it no time.
     """
     ahead = {}
     if workers:

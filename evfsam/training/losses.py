@@ -1,5 +1,5 @@
-"""The paper's losses (section 4.1: BCE and dice, weights 1 and 1), two small ones for the segmenter's scores, and one
-that keeps what a checkpoint knows."""
+"""The paper's losses (section 4.1: BCE and dice, weights 1 and 1), and more: two small ones for the segmenter's scores,
+and one that keeps the answers of the checkpoint that is continued."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def mask_losses(
         weights: of "bce", "dice", "iou_head" and "presence" in ``loss``; a name that is missing has no weight.
         ignored: float (P, h, w), share of each cell that does not count; None to count all.
 
-    Returns scalar tensors by name; ``loss`` is the one to minimise, "iou" is no loss. Dice counts only where there is
-    something to find: on an empty target its gradient is the same for any mask. Predicted IoU has a small weight,
-    because it should judge the mask and not bend it. Presence has more, because the BCE of an empty target hardly
-    taught it. A segmenter without a presence output (SAM) says it with the mask itself (:func:`presence_logits`).
+    Returns scalar tensors by name; ``loss`` is the one to minimise, "iou" is no loss. Dice leaves empty targets out:
+    there its gradient is the same for any mask. Predicted IoU has a small weight, because it should not change the
+    mask. Presence has a larger one, because the BCE of empty targets hardly trains it. SAM has no presence output; its
+    presence is read from the mask (:func:`presence_logits`).
     """
     logits = decoded.low_res_masks.float()
     counted = None if ignored is None else 1 - ignored
@@ -118,8 +118,8 @@ def mask_terms(logits: torch.Tensor, targets: torch.Tensor, counted: torch.Tenso
 def kept_loss(words, now: Answers, before: Answers) -> torch.Tensor:
     """How far a model's answers on known images are from those of the checkpoint that it continues.
 
-    Li and Hoiem, Learning without Forgetting (arXiv 1606.09282). A mask's label tells a step little of all that was
-    learned; every cell of the prompt tokens, image features, masks and presence does.
+    Compares prompt tokens, image features, masks and presence (Li and Hoiem, Learning without Forgetting,
+    arXiv 1606.09282). They hold much more of what the checkpoint learned than the labels of one step do.
 
     Args:
         words: a ``PhraseBatch``; images that are not ``known`` do not count.
@@ -141,6 +141,6 @@ def kept_loss(words, now: Answers, before: Answers) -> torch.Tensor:
 
 
 def _unexplained(own: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """(N, ...) twice -> (N,): the squared differences as a share of the variance of all that is wanted."""
+    """(N, ...) and (N, ...) -> (N,): mean squared difference, divided by the variance of ``wanted``."""
     wanted = wanted.float()
     return (own.float() - wanted).square().flatten(1).mean(1) / wanted.var()

@@ -1,8 +1,8 @@
-"""SAM-2's last step: the memory learns to follow things through clips, and the mask decoder to listen to it.
+"""SAM-2's last step: the memory learns to follow things through clips, and the mask decoder learns to use it.
 
-The image encoder and all that reads words stay as they are. The decoder learns, because it has never been asked
-without a prompt; trials that froze it too learned next to nothing. Every step asks it for prompts in words and for
-point prompts on an image as well, so that it forgets neither.
+The image encoder, the encoder and the projector are frozen. The decoder learns, because it was never trained on frames
+without a prompt; trials with a frozen decoder learned almost nothing. Every step also trains it on text and point
+prompts on images, so that it does not forget them.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ class PointStage(nn.Module):
     """Losses "points" and "features".
 
     "features" pulls the image encoder's features to the teacher's, so that the teacher's own mask decoder can read
-    them (MobileSAM, arXiv 2306.14289, section 3.2, "decoupled distillation"). Every cell of every image teaches
-    something there, whereas hundreds of steps with points left a plain ViT where it was.
+    them (MobileSAM, arXiv 2306.14289, section 3.2, "decoupled distillation"). Each cell of each image gives a
+    gradient. Hundreds of steps with points alone hardly changed a plain ViT.
 
     Args:
         teach: normalised pixels (B, 3, S, S) -> the teacher's features (B, C, h, w), without gradients. A function,

@@ -40,7 +40,7 @@ class PhraseBatch(NamedTuple):
         segmenter_pixels: float32 (B, 3, S, S).
         token_ids: int64 (P, L), padded.
         one_thing: bool (P,), whether the prompt refers to one thing; "[semantic] " asks for all of a kind.
-        coverage: float32 (P, g, g), 0..1: the share of each of S / 4 cells a side, over the segmenter's square.
+        coverage: float32 (P, g, g), 0..1: covered share of each cell; the segmenter's square has S / 4 per side.
         token_coverage: float32 (P, t, t), 0..1: the same for the encoder's t x t image tokens, over the image itself,
             which the encoder's copy stretches to a square.
         ignored: float32 (P, g, g), 0..1, the share of each cell whose pixels no loss counts.

@@ -1,4 +1,4 @@
-"""How categories are spoken of: plurals, and short words for stuff."""
+"""Words for categories: plurals, and short names of stuff."""
 
 from __future__ import annotations
 
