@@ -81,11 +81,12 @@ def merged(kept: list[dict], new: list[dict]) -> list[dict]:
 def table(reports: list[dict]) -> str:
     """One row per data set and kind of prompt; finer kinds are left to scores.json.
 
-    The model's own scores are those of the report with most samples. Columns without a number are left out.
+    Rendered data come first. The model's own scores are those of the report with most samples. Columns without a
+    number are left out.
     """
     titles = ["data", "kind", "prompts", "IoU", "cIoU", "J", "F", *COLUMNS_OF_PROBES]
     rows = []
-    for data in dict.fromkeys(report["data"] for report in reports):
+    for data in sorted({report["data"] for report in reports}, key=lambda data: (" from seed" not in data, data)):
         same = [report for report in reports if report["data"] == data]
         largest = max(same, key=lambda report: report["samples"])
         for kind, row in largest["scores"]["model"].items():
