@@ -32,7 +32,8 @@ _HOMES = {
     "VideoPrompt": "evfsam.types",
     "VideoTracker": "evfsam.video.tracker",
     "list_models": "evfsam.checkpoints.registry",
-    "results_to_coco": "evfsam.media.export",
+    "separate": "evfsam.things",
+    "results_to_coco": "evfsam.media.annotations",
     "to_detections": "evfsam.media.export",
 }
 __all__ = sorted(_HOMES)

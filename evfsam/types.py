@@ -101,10 +101,10 @@ class EncodedImage:
         guide: an :class:`evfsam.refine.guided_filter.EdgeGuide`, or None if the checkpoint does not use the filter.
     """
 
-    features: ImageFeatures
-    encoder_pixels: torch.Tensor
+    features: ImageFeatures = field(repr=False)
+    encoder_pixels: torch.Tensor = field(repr=False)
     geometry: Geometry
-    guide: Any = None
+    guide: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -265,5 +265,5 @@ class TrackedFrame:
     """
 
     index: int
-    image: np.ndarray
+    image: np.ndarray = field(repr=False)
     objects: tuple[TrackedObject, ...]

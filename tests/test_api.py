@@ -45,6 +45,14 @@ def test_results_go_into_coco():
         evfsam.results_to_coco([])
 
 
+def test_what_is_printed_is_short():
+    pixels = np.zeros((60, 80, 3), np.uint8)
+    found = evfsam.Segmentation("a dog", np.zeros((60, 80), np.float32), 0.5, 0.25)
+    tracked = evfsam.TrackedObject("a dog", found.mask_logits, 0.5, object_id=1)
+    for printed in (found, evfsam.TrackedFrame(0, pixels, (tracked,)), *evfsam.list_models()):
+        assert len(repr(printed)) < 400 and "array" not in repr(printed)
+
+
 def test_an_unknown_name():
     with pytest.raises(AttributeError, match="no attribute 'Segmenter'"):
         evfsam.Segmenter  # noqa: B018

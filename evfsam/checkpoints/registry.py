@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,19 +65,19 @@ class CheckpointInfo:
     """
 
     name: str
-    source: str
+    source: str = field(repr=False)
     on_hub: bool
     kind: str | None = None
     capabilities: tuple[str, ...] = ("referring",)
-    vocabulary: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = field(default=(), repr=False)
     trained_on: tuple[str, ...] = ()
     licence: str = "unknown"
     parameters: int | None = None
-    file_bytes: int | None = None
-    pixels: PixelSpec | None = None
+    file_bytes: int | None = field(default=None, repr=False)
+    pixels: PixelSpec | None = field(default=None, repr=False)
     description: str = ""
-    refinement: Refinement = Refinement()
-    revision: str | None = None
+    refinement: Refinement = field(default=Refinement(), repr=False)
+    revision: str | None = field(default=None, repr=False)
 
     def memory_bytes(self, bytes_per_weight: int = 4) -> int | None:
         """Memory for the weights alone; a weight has 4 bytes in float32 and 2 in half precision."""

@@ -14,6 +14,7 @@ from evfsam.errors import InputError
 if TYPE_CHECKING:
     from evfsam.predictor import Predictor
     from evfsam.systems.base import System
+    from evfsam.types import SpatialPrompt
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,7 +59,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME",
         default=DEFAULT_MODEL,
-        help="a name from the verb models, a folder, or owner/name on the Hub (default: %(default)s)",
+        help="see the verb models (default: %(default)s)",
     )
     group.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     group.add_argument("--precision", metavar="NAME", default="auto", help="auto, fp32, fp16, bf16, 8bit or 4bit")
@@ -83,3 +84,39 @@ def model_facts(predictor: Predictor | System) -> dict[str, str]:
         "device": str(predictor.runtime.device),
         "precision": predictor.runtime.precision,
     }
+
+
+def add_spatial_options(parser: argparse.ArgumentParser) -> None:
+    """``--point`` and ``--box``, for :func:`spatial_prompt`."""
+    parser.add_argument(
+        "--point",
+        type=_point,
+        action="append",
+        metavar="X,Y[,0]",
+        help="a pixel of the first prompt's object, with ,0 one beside it; repeatable",
+    )
+    parser.add_argument("--box", type=_box, action="append", metavar="X,Y,X,Y", help="a box around that object")
+
+
+def spatial_prompt(args: argparse.Namespace) -> SpatialPrompt | None:
+    """The points and the box of the options, or None. Raises InputError for two boxes."""
+    from evfsam.types import PointPrompt, SpatialPrompt
+
+    if args.box and len(args.box) > 1:
+        raise InputError("--box is given twice: one box belongs to the first prompt.")
+    points = None
+    if args.point:
+        points = PointPrompt(*values.points([point[:2] for point in args.point], [point[2] for point in args.point]))
+    return SpatialPrompt(points, args.box[0] if args.box else None) if points or args.box else None
+
+
+def _point(text: str) -> tuple[float, float, int]:
+    parts = text.split(",")
+    if len(parts) not in (2, 3):
+        raise InputError(f"--point is {values.shown(text)}: give X,Y in pixels, for example 120,80, or 120,80,0.")
+    x, y = (values.number(part, "--point", 0, text=True) for part in parts[:2])
+    return x, y, values.number(parts[2], "The label of --point", 0, 1, whole=True, text=True) if parts[2:] else 1
+
+
+def _box(text: str) -> tuple[float, float, float, float]:
+    return values.box([values.number(part, "--box", 0, text=True) for part in text.split(",")])

@@ -13,14 +13,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evfsam import values
-from evfsam.cli.options import Parser, add_model_options, load_model, model_facts
+from evfsam.cli.options import (
+    Parser,
+    add_model_options,
+    add_spatial_options,
+    load_model,
+    model_facts,
+    spatial_prompt,
+)
 from evfsam.cli.outputs import check_files, check_folder, make_folder, write_file, write_json
 from evfsam.errors import EvfSamError, InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from evfsam.types import PointPrompt, Segmentation
+    from evfsam.media.annotations import Annotations
+    from evfsam.predictor import Predictor
+    from evfsam.systems.base import System
+    from evfsam.types import Segmentation, SpatialPrompt
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"}
 JSON_NAME = "result.json"
@@ -31,117 +41,121 @@ def add_parser(subparsers) -> None:
         "segment",
         usage="python -m evfsam segment IMAGE... PROMPT... [options]",
         help="mask what prompts name in images",
-        description="Write one mask per prompt, an overlay per image, and result.json.",
-        epilog='Example: python -m evfsam segment street.jpg "the red car" "[semantic] sky" -o out/',
+        description="Write one mask per prompt, an overlay per image, and result.json. "
+        'Example: segment street.jpg "the red car" "every tree" -o out/',
     )
     parser.add_argument(
         "images_and_prompts",
         nargs="+",
         metavar="IMAGE... PROMPT...",
-        help='images or folders first, then prompts; "[semantic] sky" asks for everything of a category. After the '
-        "first image, a name counts as an image if it ends like one (.jpg) or is a path with a slash (photos/)",
+        help="images or folders, then prompts; after the first, a name is an image if it ends like one (.jpg) or is a "
+        "path with a slash",
     )
     parser.add_argument(
         "-p", "--prompt", action="append", default=[], metavar="PROMPT", help="a prompt; then all names are images"
     )
     parser.add_argument(
-        "--point",
-        type=_point,
-        action="append",
-        metavar="X,Y[,0]",
-        help="a pixel of the first prompt's object, or, with ,0, of what is not part of it; may be repeated, and needs "
-        "no prompt",
+        "--things", action="store_true", help='mask each thing by itself too, as "every tree" does by itself'
     )
-    parser.add_argument(
-        "--box", type=_box, action="append", metavar="X,Y,X,Y", help="two corners around the first prompt's object"
-    )
+    add_spatial_options(parser)
     parser.add_argument(
         "--threshold",
         type=lambda text: values.probability(text, "--threshold", text=True),
         default=0.5,
         metavar="P",
-        help="probability from which a pixel is in the mask, between 0 and 1 (default: %(default)s)",
+        help="probability from which a pixel is inside, 0 to 1 (default: %(default)s)",
     )
     files = parser.add_argument_group("Files")
-    files.add_argument("-o", "--out", metavar="FOLDER", help="for all files; it is made if needed (default: out)")
-    files.add_argument("--cutouts", action="store_true", help="also write each thing alone, as a transparent PNG")
+    files.add_argument("-o", "--out", metavar="FOLDER", help="for all files (default: out)")
+    files.add_argument("--cutouts", action="store_true", help="each object alone too, as a transparent PNG")
     files.add_argument(
-        "--json", metavar="FILE", help="write the JSON here instead; - prints it, and without -o writes no other file"
+        "--format",
+        choices=("coco", "polygon", "yolo"),
+        metavar="NAME",
+        help="a data set of all images too: coco (run lengths), polygon (COCO's polygons) or yolo",
     )
+    files.add_argument("--json", metavar="FILE", help="the JSON here; - prints it, and without -o writes no file")
     add_model_options(parser)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    from evfsam.media.annotations import Annotations
+    from evfsam.media.export import unique_stems
     from evfsam.media.images import open_image
     from evfsam.processing.text import clean_prompt
 
-    names, prompts = split_arguments(args.images_and_prompts, args.prompt, bool(args.point or args.box))
+    by_hand = spatial_prompt(args)
+    names, prompts = split_arguments(args.images_and_prompts, args.prompt, by_hand is not None)
     for prompt in values.prompts(prompts or [""]):
         if prompts:
             clean_prompt(prompt)  # refuses an empty one before a model is loaded
     paths = find_images(names)
     folder = None if args.json == "-" and args.out is None else Path(args.out or "out")
-    if folder is None and args.cutouts:
-        raise InputError("--cutouts writes files: name a folder for them with -o.")
+    for option in ("cutouts", "format"):
+        if folder is None and getattr(args, option):
+            raise InputError(f"--{option} writes files: name a folder for them with -o.")
     if folder:
         check_folder(str(folder))
     check_files([args.json], paths)
-    points, boxes = by_hand(args, max(len(prompts), 1))
     predictor = load_model(args)
     if folder:
         make_folder(folder)
-    entries = []
+    entries, annotations = [], Annotations()
     try:
-        for path, stem in zip(paths, image_stems(paths), strict=True):
+        for path, stem in zip(paths, unique_stems(map(str, paths), "image"), strict=True):
             try:
                 image = open_image(path)
                 began = time.perf_counter()
-                answers = predictor.segment(image, prompts or [""], points, boxes)
-                results = [at_threshold(answer, args.threshold) for answer in answers]
+                results, things = answer(args, predictor, image, prompts, by_hand)
                 seconds = time.perf_counter() - began
             except EvfSamError as error:  # the other images are still wanted
                 print(f"evfsam: {error}", file=sys.stderr)
                 continue
-            entry = describe(path, image, results, seconds)
+            entry = describe(path, image, results, things, seconds)
             if folder:
-                write_images(folder, stem, image, results, entry, args.cutouts)
+                write_images(args, folder, stem, image, results, things, entry, annotations)
             tell(entry, quiet=args.json == "-")
             entries.append(entry)
     finally:  # also after Ctrl+C: what is done is kept
         if entries:
             target = args.json or str(folder / JSON_NAME)
             write_json({**model_facts(predictor), "threshold": args.threshold, "pictures": entries}, target)
-            tell_files(entries, folder, args.json)
+            if args.format:
+                for name, content in annotations.files(args.format, "annotations"):
+                    make_folder((folder / name).parent)
+                    write_file(folder / name, content)
+            tell_files(args, entries, folder)
     return 0 if len(entries) == len(paths) else 2
 
 
-def _point(text: str) -> tuple[float, float, int]:
-    parts = text.split(",")
-    if len(parts) not in (2, 3):
-        raise InputError(f"--point is {values.shown(text)}: give X,Y in pixels, for example 120,80, or 120,80,0.")
-    x, y = (values.number(part, "--point", 0, text=True) for part in parts[:2])
-    return x, y, values.number(parts[2], "The label of --point", 0, 1, whole=True, text=True) if parts[2:] else 1
+def answer(
+    args: argparse.Namespace,
+    model: Predictor | System,
+    image: np.ndarray,
+    prompts: Sequence[str],
+    by_hand: SpatialPrompt | None,
+) -> tuple[list[Segmentation], list[list[Segmentation]]]:
+    """One result per prompt, and the things of those that ask for them. Raises EvfSamError as the model."""
+    from evfsam.systems.base import System
+    from evfsam.things import read, separate
 
-
-def _box(text: str) -> tuple[float, float, float, float]:
-    return values.box([values.number(part, "--box", 0, text=True) for part in text.split(",")])
-
-
-def by_hand(args: argparse.Namespace, count: int) -> tuple[list[PointPrompt | None] | None, list | None]:
-    """The points and boxes for ``count`` prompts: those of the options belong to the first. None without options."""
-    from evfsam.types import PointPrompt
-
-    if args.box and len(args.box) > 1:
-        raise InputError("--box is given twice: one box belongs to the first prompt.")
-    others = [None] * (count - 1)
-    points = boxes = None
-    if args.point:
-        coords, labels = values.points([point[:2] for point in args.point], [point[2] for point in args.point])
-        points = [PointPrompt(coords, labels), *others]
-    if args.box:
-        boxes = [args.box[0], *others]
-    return points, boxes
+    asked = [read(prompt, model.info) for prompt in prompts]
+    encoded = model.encode(image)
+    others = [None] * (len(prompts) - 1)
+    points, boxes = ([by_hand.points, *others], [by_hand.box, *others]) if by_hand else (None, None)
+    results = model.segment(encoded, [one.text for one in asked] or [""], points, boxes)
+    results = [replace(result, prompt=prompt) for result, prompt in zip(results, prompts or [""], strict=True)]
+    apart = [args.things or one.every and one.apart for one in asked] or [args.things]
+    things: list[list[Segmentation]] = [[] for _ in results]
+    for row, wanted in enumerate(apart):
+        if wanted and isinstance(model, System):
+            found = model.things(encoded, asked[row].text)
+            things[row] = [replace(thing, prompt=asked[row].category) for thing in found]
+        elif wanted:
+            things[row] = separate(model, encoded, results[row])
+    cut = args.threshold
+    return [at_threshold(r, cut) for r in results], [[at_threshold(thing, cut) for thing in own] for own in things]
 
 
 def split_arguments(
@@ -197,31 +211,20 @@ def _images_in(folder: Path) -> list[Path]:
         raise InputError(f"The folder '{folder}' cannot be read ({error.strerror}): check its permissions.") from None
 
 
-def image_stems(paths: Sequence[Path]) -> list[str]:
-    """One safe file name stem per image; images of the same name get "-2", "-3" ..."""
-    from evfsam.media.export import slug
-
-    stems: dict[str, None] = {}
-    for path in paths:
-        stem, number = slug(path.stem, "image"), 1
-        unique = stem
-        while unique in stems:
-            number += 1
-            unique = f"{stem}-{number}"
-        stems[unique] = None
-    return list(stems)
-
-
 def at_threshold(result: Segmentation, threshold: float) -> Segmentation:
     """The same result with the mask cut at another probability than 0.5."""
     shift = math.log(threshold / (1 - threshold))
     return replace(result, mask_logits=result.mask_logits - shift) if shift else result
 
 
-def describe(path: Path, image: np.ndarray, results: Sequence[Segmentation], seconds: float) -> dict[str, Any]:
+def describe(
+    path: Path,
+    image: np.ndarray,
+    results: Sequence[Segmentation],
+    things: Sequence[Sequence[Segmentation]],
+    seconds: float,
+) -> dict[str, Any]:
     """The JSON entry of one image; masks as COCO run lengths."""
-    from evfsam.media.export import encode_rle
-
     return {
         "picture": str(path),
         "size_hw": list(image.shape[:2]),
@@ -229,38 +232,65 @@ def describe(path: Path, image: np.ndarray, results: Sequence[Segmentation], sec
         "results": [
             {
                 "prompt": result.prompt,
-                "score": round(result.score, 4),
-                "presence": None if result.presence is None else round(result.presence, 4),
-                "area_px": int(result.mask.sum()),
-                "area_fraction": round(result.area_fraction, 6),
-                "box_xyxy": result.box_xyxy,
+                **_facts(result),
                 "warnings": list(result.warnings),
-                "rle": encode_rle(result.mask),
+                "things": [_facts(thing) for thing in own],
             }
-            for result in results
+            for result, own in zip(results, things, strict=True)
         ],
     }
 
 
+def _facts(result: Segmentation) -> dict[str, Any]:
+    from evfsam.media.export import encode_rle
+
+    return {
+        "score": round(result.score, 4),
+        "presence": None if result.presence is None else round(result.presence, 4),
+        "area_px": int(result.mask.sum()),
+        "area_fraction": round(result.area_fraction, 6),
+        "box_xyxy": result.box_xyxy,
+        "rle": encode_rle(result.mask),
+    }
+
+
 def write_images(
+    args: argparse.Namespace,
     folder: Path,
     stem: str,
     image: np.ndarray,
     results: Sequence[Segmentation],
+    things: Sequence[Sequence[Segmentation]],
     entry: dict[str, Any],
-    cutouts: bool,
+    annotations: Annotations,
 ) -> None:
-    """Write the overlay, the masks and, if wanted, the cut-outs of what was found. Their names go into the entry."""
-    from evfsam.media.export import cutout_png, file_stems, mask_png, overlay_png
+    """Write the overlay, and masks and perhaps cut-outs of what was found. Their names go into the entry."""
+    from evfsam.media.bundle import drawn
+    from evfsam.media.export import file_stems, png
 
+    written = set()
+    for name, content in drawn(
+        image,
+        results,
+        Path(entry["picture"]).name,
+        stem,
+        annotations,
+        things,
+        each_thing=args.things,
+        cutouts=args.cutouts,
+    ):
+        write_file(folder / name, content)
+        written.add(name)
+    if args.format == "yolo":
+        make_folder(folder / "images")
+        write_file(folder / "images" / f"{stem}.png", png(image))
     entry["overlay"] = f"{stem}.overlay.png"
-    write_file(folder / entry["overlay"], overlay_png(image, results))
-    for name, result, row in zip(file_stems(stem, results), results, entry["results"], strict=True):
-        row["mask"] = f"{name}.mask.png"
-        write_file(folder / row["mask"], mask_png(result.mask))
-        if cutouts and row["box_xyxy"] is not None:
-            row["cutout"] = f"{name}.cutout.png"
-            write_file(folder / row["cutout"], cutout_png(image, result.mask))
+    for name, row in zip(file_stems(stem, results), entry["results"], strict=True):
+        named = [(name, row), *((f"{name}.{i}", thing) for i, thing in enumerate(row["things"], start=1))]
+        for one, facts in named:
+            for kind in ("mask", "cutout"):
+                if (file := f"{one}.{kind}.png") in written:
+                    facts[kind] = file
 
 
 def tell(entry: dict[str, Any], quiet: bool) -> None:
@@ -270,18 +300,20 @@ def tell(entry: dict[str, Any], quiet: bool) -> None:
     for row in entry["results"]:
         if not quiet:
             found = "not found" if row["box_xyxy"] is None else f"area {row['area_fraction']:.1%}"
-            print(f"  {row['prompt'] or 'by hand'}: {found}, score {row['score']:.2f}")
+            counted = f", {len(row['things'])} things" if len(row["things"]) > 1 else ""
+            print(f"  {row['prompt'] or 'by hand'}: {found}, score {row['score']:.2f}{counted}")
         for warning in row["warnings"]:
             print(f"evfsam: {row['prompt']!r}: {warning}", file=sys.stderr)
 
 
-def tell_files(entries: Sequence[dict[str, Any]], folder: Path | None, json_target: str | None) -> None:
+def tell_files(args: argparse.Namespace, entries: Sequence[dict[str, Any]], folder: Path | None) -> None:
     """One line on standard output with the places of the files, unless the JSON is printed there."""
-    if json_target == "-":
+    if args.json == "-":
         return
-    rows = [row for entry in entries for row in entry["results"]]
-    cutouts = sum("cutout" in row for row in rows)
-    counted = {"masks": len(rows), "overlays": len(entries), "cut-outs": cutouts}
-    said = ", ".join(f"{count} {name if count > 1 else name[:-1]}" for name, count in counted.items() if count)
-    inside = "" if json_target else f", {JSON_NAME}"
-    print(f"written to {folder}{os.sep}: {said}{inside}" + (f"; {json_target}" if json_target else ""))
+    rows = [row for entry in entries for result in entry["results"] for row in (result, *result["things"])]
+    counted = {"mask": sum("mask" in row for row in rows), "overlay": len(entries)}
+    counted["cut-out"] = sum("cutout" in row for row in rows)
+    said = [f"{count} {name}{'s' if count > 1 else ''}" for name, count in counted.items() if count]
+    said += [] if args.json else [JSON_NAME]
+    said += {"yolo": ["images, labels, data.yaml"], None: []}.get(args.format, ["annotations.coco.json"])
+    print(f"written to {folder}{os.sep}: {', '.join(said)}" + (f"; {args.json}" if args.json else ""))

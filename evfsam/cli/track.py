@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evfsam import values
-from evfsam.cli.options import add_model_options, load_predictor, number
+from evfsam.cli.options import add_model_options, add_spatial_options, load_predictor, number, spatial_prompt
 from evfsam.cli.outputs import check_files
 from evfsam.errors import InputError, VideoError
 
@@ -29,13 +29,14 @@ def add_parser(subparsers) -> None:
         "track",
         usage="python -m evfsam track VIDEO PROMPT... [options]",
         help="follow what prompts name through a video",
-        description="Find what prompts name on one frame of a video, and follow it through the others.",
-        epilog='Example: python -m evfsam track clip.mp4 "the red car" "a tree" -o out.mp4 --rle masks.json',
+        description="Find what prompts name on one frame of a video, and follow it through the others. "
+        'Example: track clip.mp4 "the red car" "a tree" -o out.mp4 --rle masks.json',
     )
     parser.add_argument("video", metavar="VIDEO", help="a file; - reads the standard input")
     parser.add_argument("prompts", nargs="+", metavar="PROMPT", help="text; one object per prompt")
+    add_spatial_options(parser)
     files = parser.add_argument_group("Files", "Without any of these, VIDEO.tracked.mp4 is written here.")
-    files.add_argument("-o", "--out", metavar="FILE", help="the video with masks: .mp4, .webm, .mov; - prints MP4")
+    files.add_argument("-o", "--out", metavar="FILE", help="video with masks: .mp4, .webm, .mov; - prints MP4")
     files.add_argument("--masks", metavar="FILE.zip", help="one folder per object, one PNG per frame")
     files.add_argument("--rle", metavar="FILE.json", help="masks and scores in COCO's video layout")
     files.add_argument("--cutout", metavar="FILE", help="the objects alone: transparent .webm or .mov")
@@ -44,7 +45,11 @@ def add_parser(subparsers) -> None:
     which.add_argument("--at", type=number("--at", 0), **seconds, help="look for the prompts here (default: the start)")
     which.add_argument("--scan", action="store_true", help="look for the first frame that shows each prompt")
     which.add_argument(
-        "--direction", choices=("forward", "backward", "both"), default="forward", help="(default: forward)"
+        "--direction",
+        choices=("forward", "backward", "both"),
+        default="forward",
+        metavar="WAY",
+        help="forward (default), backward or both",
     )
     which.add_argument("--start", type=number("--start", 0), default=0.0, **seconds, help="leave out what is before")
     which.add_argument("--end", type=number("--end", 0), **seconds, help="leave out what is after")
@@ -55,9 +60,7 @@ def add_parser(subparsers) -> None:
         help="scale larger frames down to this longest side",
     )
     parser.add_argument("--no-overlap", action="store_true", help="each pixel belongs to one object at most")
-    parser.add_argument(
-        "--no-find-again", action="store_true", help="follow by memory alone; do not look for lost objects by text"
-    )
+    parser.add_argument("--no-find-again", action="store_true", help="do not look for lost objects by text")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_model_options(parser)
     parser.set_defaults(func=run)
@@ -117,14 +120,18 @@ def find_prompts(args: argparse.Namespace, clip: VideoReader | PipedVideo, track
     """One prompt per text, on the frame that was chosen or found."""
     from evfsam.types import VideoPrompt
 
+    by_hand = spatial_prompt(args)
     if args.scan:
+        if by_hand:
+            raise InputError("--point and --box lie on one frame: choose it by --at, without --scan.")
         return [VideoPrompt(i, phrase, scan(args, clip, tracker, phrase)) for i, phrase in enumerate(args.prompts, 1)]
     frame = 0
     if args.at is not None:
         if not 0 <= args.at - args.start < clip.info.duration:
             raise InputError(f"--at {args.at:g} is outside the chosen part of the video: give a second inside it.")
         frame = clip.index_at(args.at - args.start)
-    return [VideoPrompt(i, phrase, frame) for i, phrase in enumerate(args.prompts, 1)]
+    first = VideoPrompt(1, args.prompts[0], frame, by_hand)
+    return [first, *(VideoPrompt(i, phrase, frame) for i, phrase in enumerate(args.prompts[1:], 2))]
 
 
 def scan(args: argparse.Namespace, clip: VideoReader, tracker: VideoTracker, phrase: str) -> int:

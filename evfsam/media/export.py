@@ -1,12 +1,12 @@
-"""Results as files: masks, cut-outs and overlays as PNG, COCO JSON with RLE."""
+"""Masks, cut-outs and overlays as PNG, COCO's run lengths, and names of files."""
 
 from __future__ import annotations
 
 import io
-import json
+import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 from evfsam.errors import InputError
 from evfsam.geometry import box_of
 from evfsam.media.images import MAX_PIXELS
-from evfsam.media.overlay import colour_of, draw, overlay
+from evfsam.media.overlay import overlay
 from evfsam.types import Segmentation
 
 RLE_COUNTS = re.compile("[0-o]+")
@@ -25,12 +25,12 @@ SLUG_BYTES = 60  # three of them and a suffix stay far below a file system's 255
 
 def mask_png(mask: np.ndarray) -> bytes:
     """bool (H, W) -> a lossless 8-bit greyscale PNG, 255 inside and 0 outside."""
-    return _png(mask.astype(np.uint8) * 255)
+    return png(mask.astype(np.uint8) * 255)
 
 
 def overlay_png(image: np.ndarray, segmentations: Sequence[Segmentation]) -> bytes:
     """All masks drawn over the image, in the palette's colours."""
-    return _png(overlay(image, [s.mask for s in segmentations]))
+    return png(overlay(image, [s.mask for s in segmentations]))
 
 
 def cutout(image: np.ndarray, mask: np.ndarray, crop: bool = False) -> np.ndarray:
@@ -49,7 +49,7 @@ def cutout(image: np.ndarray, mask: np.ndarray, crop: bool = False) -> np.ndarra
 
 def cutout_png(image: np.ndarray, mask: np.ndarray, crop: bool = False) -> bytes:
     """:func:`cutout` as a PNG."""
-    return _png(cutout(image, mask, crop))
+    return png(cutout(image, mask, crop))
 
 
 def encode_rle(mask: np.ndarray) -> dict[str, Any]:
@@ -74,58 +74,6 @@ def decode_rle(rle: dict[str, Any]) -> np.ndarray:
     )
 
 
-def bundle(
-    image: np.ndarray,
-    segmentations: Iterable[Segmentation],
-    image_name: str = "picture",
-    crop: bool = False,
-    skip_empty: bool = False,
-) -> Iterator[tuple[str, bytes]]:
-    """Every file of a result as (file name, content): a mask and a cut-out per prompt, one overlay, one COCO JSON.
-
-    With ``skip_empty``, a prompt that found nothing gets no mask and no cut-out. The names tell the image and the
-    prompt. Segmentations are taken one at a time and not kept: with large images hand over a generator, and write
-    each file before the next.
-    """
-    stem = slug(re.sub(r"\.\w{1,5}$", "", image_name), "picture")
-    drawn, stems, annotations, categories = image.copy(), [], [], {}
-    for number, segmentation in enumerate(segmentations, start=1):
-        stems.append(unique_stem(stem, segmentation.prompt, stems))
-        if segmentation.mask.any() or not skip_empty:
-            yield f"{stems[-1]}.mask.png", mask_png(segmentation.mask)
-            yield f"{stems[-1]}.cutout.png", cutout_png(image, segmentation.mask, crop)
-        draw(drawn, segmentation.mask, colour_of(number - 1))
-        category = categories.setdefault(segmentation.prompt, len(categories) + 1)
-        annotations.append(_annotation(number, category, segmentation))
-        del segmentation
-    yield f"{stem}.overlay.png", _png(drawn)
-    document = _coco_document(image_name, image.shape[:2], categories, annotations)
-    yield f"{stem}.coco.json", json.dumps(document, ensure_ascii=False, indent=1).encode()
-
-
-def results_to_coco(results: Sequence[Segmentation], file_name: str = "image") -> dict[str, Any]:
-    """Results on one image in COCO's layout: one category per prompt, one annotation per mask, RLE masks.
-
-    ``file_name`` is that of the image. Raises InputError if there is no result to read the image's size from.
-    """
-    if not results:
-        raise InputError("There are no results to convert: segment at least one prompt first.")
-    categories = {prompt: i for i, prompt in enumerate(dict.fromkeys(s.prompt for s in results), start=1)}
-    annotations = [_annotation(i, categories[s.prompt], s) for i, s in enumerate(results, start=1)]
-    return _coco_document(file_name, results[0].mask_logits.shape, categories, annotations)
-
-
-def _coco_document(
-    file_name: str, size_hw: tuple[int, int], categories: dict[str, int], annotations: list
-) -> dict[str, Any]:
-    height, width = size_hw
-    return {
-        "images": [{"id": 1, "file_name": file_name, "height": height, "width": width}],
-        "categories": [{"id": i, "name": prompt} for prompt, i in categories.items()],
-        "annotations": annotations,
-    }
-
-
 def to_detections(results: Sequence[Segmentation]):
     """Results on one image as ``supervision.Detections``, without the empty masks.
 
@@ -148,21 +96,6 @@ def to_detections(results: Sequence[Segmentation]):
     )
 
 
-def _annotation(annotation_id: int, category_id: int, segmentation: Segmentation) -> dict[str, Any]:
-    """One mask in COCO's layout (bbox = x, y, width, height)."""
-    x0, y0, x1, y1 = segmentation.box_xyxy or (0, 0, 0, 0)
-    return {
-        "id": annotation_id,
-        "image_id": 1,
-        "category_id": category_id,
-        "segmentation": encode_rle(segmentation.mask),
-        "bbox": [int(x0), int(y0), int(x1 - x0), int(y1 - y0)],
-        "area": int(segmentation.mask.sum()),
-        "score": round(float(segmentation.score), 4),
-        "iscrowd": 0,
-    }
-
-
 def file_stems(image_stem: str, segmentations: Iterable[Segmentation]) -> list[str]:
     """One file name stem per prompt, "image.prompt"; prompts that look alike get "-2", "-3" ..."""
     stems: list[str] = []
@@ -181,6 +114,19 @@ def unique_stem(image_stem: str, prompt: str, taken: Sequence[str]) -> str:
     return unique
 
 
+def unique_stems(names: Iterable[str], fallback: str) -> list[str]:
+    """A safe file name without ending for each file name; names that look alike get "-2", "-3" ..."""
+    stems: dict[str, None] = {}
+    for name in names:
+        stem, number = slug(os.path.splitext(os.path.basename(name))[0], fallback), 1
+        unique = stem
+        while unique in stems:
+            number += 1
+            unique = f"{stem}-{number}"
+        stems[unique] = None
+    return list(stems)
+
+
 def slug(text: str, fallback: str) -> str:
     """Words as a safe part of a file name: letters and digits of any script, the rest one dash.
 
@@ -192,7 +138,8 @@ def slug(text: str, fallback: str) -> str:
     return words or fallback
 
 
-def _png(array: np.ndarray) -> bytes:
+def png(array: np.ndarray) -> bytes:
+    """uint8 (H, W), (H, W, 3) or (H, W, 4) as a PNG."""
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, "png", compress_level=3)  # over twice as fast as 6, a tenth larger
     return buffer.getvalue()

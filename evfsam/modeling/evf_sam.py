@@ -45,7 +45,6 @@ class EvfSam(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
         return next(self.text_hidden_fcs.parameters()).device
 
     def half_parameters(self) -> set[str]:

@@ -20,8 +20,21 @@ WORTH_TELLING = 0.001  # of the image: a seam between two masks is no conflict
 
 
 def rows(answer: Answer, threshold: float, info: CheckpointInfo) -> list[Row]:
-    """One row per phrase, with its mask cut at ``threshold``."""
-    return [Row(label_of(s), s.mask, colour_of(i), s.score, notes(s, info)) for i, s in enumerate(answer.at(threshold))]
+    """One row per phrase, with its mask cut at ``threshold``, and its things."""
+    made, place = [], 0
+    for found, things in zip(answer.at(threshold), answer.things_at(threshold), strict=True):
+        own = thing_rows(things, place)
+        made.append(Row(label_of(found), found.mask, colour_of(place), found.score, notes(found, info), own))
+        place += max(1, len(own))
+    return made
+
+
+def thing_rows(things: Sequence[Segmentation], place: int) -> tuple[Row, ...]:
+    """Numbered rows; ``place``: of the first one's colour."""
+    return tuple(
+        Row(f"{thing.prompt} {number}", thing.mask, colour_of(place + number - 1), thing.score)
+        for number, thing in enumerate(things, start=1)
+    )
 
 
 def label_of(segmentation: Segmentation | KeptMask) -> str:

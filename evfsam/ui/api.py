@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,8 @@ import gradio as gr
 from gradio.components import Component
 
 from evfsam import values
-from evfsam.media.export import bundle, encode_rle
+from evfsam.media.bundle import bundle
+from evfsam.media.export import encode_rle
 from evfsam.types import Segmentation
 from evfsam.ui import answers
 from evfsam.ui.comparison import WAYS, figures, pairwise_iou
@@ -36,14 +37,14 @@ def segment(
     """Masks of the things that phrases name, as (JSON, files)."""
     threshold = values.number(threshold, "threshold", LOWEST, HIGHEST, default=DEFAULT)
     answer = referring.ask(service, model or service.default_model, picture, phrases, thresholds=(threshold,))
-    return _answered(service, answer, answer.at(threshold))
+    return _answered(service, answer, answer.at(threshold), answer.things_at(threshold))
 
 
 def label(service: ModelService, picture: str | None, categories: str, model: str) -> tuple[dict[str, Any], list[str]]:
     """One label map of categories, as (JSON, files)."""
     names = semantic.categories([], categories)
     answer, settled = semantic.ask(service, model or service.default_model, picture, names)
-    document, files = _answered(service, answer, answer.at(), settled.lost)
+    document, files = _answered(service, answer, answer.at(), answer.things_at(), settled.lost)
     return {**document, "labelled": round(settled.covered, 6)}, files
 
 
@@ -53,7 +54,7 @@ def take_apart(
     """Masks of the parts of a thing, as (JSON, files)."""
     thing = values.prompt_text(thing or "")
     answer = parts.ask(service, model or service.default_model, picture, thing, split_phrases(names))
-    return _answered(service, answer, answer.at())
+    return _answered(service, answer, answer.at(), answer.things_at())
 
 
 def compare_(
@@ -129,7 +130,11 @@ def models(service: ModelService) -> list[dict[str, Any]]:
 
 
 def _answered(
-    service: ModelService, answer: Answer, segmentations: Iterable[Segmentation], lost: tuple[float, ...] = ()
+    service: ModelService,
+    answer: Answer,
+    segmentations: Iterable[Segmentation],
+    things: Sequence[Sequence[Segmentation]],
+    lost: tuple[float, ...] = (),
 ) -> tuple[dict[str, Any], list[str]]:
     rows: list[dict[str, Any]] = []
     client = Client.current()
@@ -137,11 +142,12 @@ def _answered(
     def described() -> Iterator[Segmentation]:
         for found in segmentations:
             client.check()
-            taken = lost[len(rows)] if lost else 0.0
+            taken, own = (lost[len(rows)] if lost else 0.0), things[len(rows)]
             rows.append(_described(service, found, answer.model, taken))
+            rows[-1]["things"] = [_measured(thing) for thing in own]
             yield found
 
-    files = write_files(bundle(answer.image, bare(described()), answer.picture_name))
+    files = write_files(bundle(answer.image, bare(described()), answer.picture_name, things))
     height, width = answer.size_hw
     document = {
         "picture": {"name": answer.picture_name, "width": width, "height": height},
@@ -158,12 +164,18 @@ def _answered(
 def _described(service: ModelService, found: Segmentation, model: str, lost: float = 0.0) -> dict[str, Any]:
     return {
         "phrase": answers.label_of(found),
+        **_measured(found),
+        "warnings": list(answers.notes(found, service.info(model), lost)),
+    }
+
+
+def _measured(found: Segmentation) -> dict[str, Any]:
+    return {
         "score": _finite(found.score),
         "presence": _finite(found.presence),
         "area": round(found.area_fraction, 6),
         "box_xyxy": found.box_xyxy,
         "rle": encode_rle(found.mask),
-        "warnings": list(answers.notes(found, service.info(model), lost)),
     }
 
 

@@ -2,44 +2,64 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from gradio.utils import get_upload_folder
 
-from evfsam.media.export import bundle, slug
+from evfsam.media.bundle import bundle
+from evfsam.media.export import slug
 from evfsam.types import Segmentation
 from evfsam.ui.answers import label_of
 from evfsam.ui.turns import Client
 
 
 def write_files(files: Iterable[tuple[str, bytes]]) -> list[str]:
-    """Write (file name, content), one after the other, into a fresh folder of the cache; the paths in order."""
+    """Write (file name, content), one after the other, into a fresh folder of the cache; the paths in order.
+
+    A name may stand in a folder: "labels/street.txt".
+    """
+    with fresh_folder() as folder:
+        return [write(folder, name, content) for name, content in files]
+
+
+@contextmanager
+def fresh_folder() -> Iterator[Path]:
+    """A new folder in Gradio's cache; it is deleted again if anything is raised."""
     folder = Path(get_upload_folder()) / uuid.uuid4().hex
     folder.mkdir(parents=True)
-    paths = []
     try:
-        for name, content in files:
-            paths.append(folder / name)
-            paths[-1].write_bytes(content)
+        yield folder
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return [str(path) for path in paths]
+
+
+def write(folder: Path, name: str, content: bytes) -> str:
+    """Write one file; its path."""
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return str(path)
 
 
 def with_zip(paths: Sequence[str], stem: str) -> tuple[str, list[str]]:
-    """A zip of files that lie in one folder, written beside them; then the files."""
-    target = Path(paths[0]).parent / f"{stem}.zip"
+    """A zip of files of :func:`write_files`, beside them and with their folders; then the files."""
+    folder = Path(os.path.commonpath([os.path.dirname(path) for path in paths]))
+    target = folder / f"{stem}.zip"
     with zipfile.ZipFile(target, "w") as archive:
         for path in paths:  # PNG is compressed already
-            archive.write(path, Path(path).name, zipfile.ZIP_STORED if path.endswith(".png") else zipfile.ZIP_DEFLATED)
+            packed = zipfile.ZIP_STORED if path.endswith(".png") else zipfile.ZIP_DEFLATED
+            archive.write(path, Path(path).relative_to(folder), packed)
     return str(target), list(paths)
 
 
@@ -48,20 +68,27 @@ def picture_files(
     picture_name: str,
     segmentations: Iterable[Segmentation],
     more: Iterable[tuple[str, bytes]] = (),
+    **options: Any,
 ) -> tuple[str, list[str]]:
-    """All files of an answer: a zip, and one by one masks, cut-outs, overlay and COCO JSON.
+    """All files of an answer: a zip, and one by one masks, cut-outs, overlay and annotations.
 
-    What was not found gets no mask and no cut-out. ``more`` brings further files as (name, content). Writing stops
-    once nobody waits for the files.
+    Args:
+        more: further files as (name, content).
+        options: of :func:`evfsam.media.bundle.bundle`.
+
+    Writing stops once nobody waits for the files.
     """
-    picture_name, client = Path(picture_name).name, Client.current()
+    picture_name = Path(picture_name).name
+    found = chain(bundle(image, segmentations, picture_name, **options), more)
+    return with_zip(write_files(waited_for(found)), slug(Path(picture_name).stem, "picture"))
 
-    def waited_for() -> Iterator[tuple[str, bytes]]:
-        for file in chain(bundle(image, segmentations, picture_name, skip_empty=True), more):
-            client.check()
-            yield file
 
-    return with_zip(write_files(waited_for()), slug(Path(picture_name).stem, "picture"))
+def waited_for(files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    """The files as long as somebody waits for them. Raises ClientGoneError."""
+    client = Client.current()
+    for file in files:
+        client.check()
+        yield file
 
 
 def bare(segmentations: Iterable[Segmentation]) -> Iterator[Segmentation]:

@@ -71,4 +71,5 @@ class History:
 
 def _bytes(steps: tuple[Step, ...]) -> int:
     """Of all masks of these steps; a mask that several of them share counts once."""
-    return sum(len(levels) for levels in {id(m.levels): m.levels for s in steps for m in s.answer.masks}.values())
+    masks = [one for step in steps for mask in step.answer.masks for one in (mask, *mask.things)]
+    return sum(len(levels) for levels in {id(mask.levels): mask.levels for mask in masks}.values())

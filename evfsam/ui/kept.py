@@ -33,6 +33,7 @@ class KeptMask:
         size_hw: (height, width) in pixels.
         thresholds: probabilities at which the mask is exact, ascending.
         levels: uint8 (H, W), compressed by zlib: how many of the thresholds the pixel's probability is above.
+        things: the things that the mask was taken apart into, if it was.
     """
 
     prompt: str
@@ -41,7 +42,8 @@ class KeptMask:
     warnings: tuple[str, ...]
     size_hw: tuple[int, int]
     thresholds: tuple[float, ...]
-    levels: bytes
+    levels: bytes = field(repr=False)
+    things: tuple[KeptMask, ...] = ()
 
     @classmethod
     def of(
@@ -67,6 +69,20 @@ class KeptMask:
         # A value between two thresholds stands for all values between them.
         between = np.concatenate([edges[:1] - 1, (edges[:-1] + edges[1:]) / 2, edges[-1:] + 1]) - logit(threshold)
         return Segmentation(self.prompt, between.astype(np.float32)[levels], self.score, self.presence, self.warnings)
+
+
+@dataclass(frozen=True)
+class Cut(Sequence):
+    """Masks cut at a probability. Each is made when it is taken, at full size."""
+
+    masks: tuple[KeptMask, ...]
+    threshold: float
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def __getitem__(self, index: int) -> Segmentation:
+        return self.masks[index].at(self.threshold)
 
 
 @dataclass(frozen=True)
@@ -114,3 +130,7 @@ class Answer:
     def at(self, threshold: float = 0.5) -> Iterator[Segmentation]:
         """The masks cut at a probability, one at a time at full size."""
         return (mask.at(threshold) for mask in self.masks)
+
+    def things_at(self, threshold: float = 0.5) -> list[Cut]:
+        """The things of each mask, cut at a probability."""
+        return [Cut(mask.things, threshold) for mask in self.masks]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from evfsam import values
 from evfsam.errors import InputError, VideoError
+from evfsam.things import MOST
 from evfsam.ui.zero import ON_ZERO_GPU
 
 VARIABLE = "EVFSAM_LIMIT_"
@@ -21,6 +22,8 @@ class Limits:
         pixels: per image.
         prompts: per image.
         pixels_times_prompts: per request on an image.
+        things: per prompt; fewer on large images, where each counts as a prompt for ``pixels_times_prompts``.
+        pictures: in one go.
         frames: per clip; the page cuts longer clips and says so.
         objects: per clip.
         frames_times_objects: per clip.
@@ -33,6 +36,8 @@ class Limits:
     pixels: int = 25_000_000
     prompts: int = 12
     pixels_times_prompts: int = 300_000_000
+    things: int = MOST
+    pictures: int = 30
     frames: int = 300 if ON_ZERO_GPU else 1_800
     objects: int = 12
     frames_times_objects: int = 21_600
@@ -50,6 +55,21 @@ class Limits:
             raise InputError(
                 f"{prompts} phrases on {pixels:,} pixels are too much for one request: "
                 f"ask for at most {most} at once, or use a smaller image."
+            )
+
+    def things_per_prompt(self, size_hw: tuple[int, int], prompts: int) -> int:
+        """How many things each of so many prompts may have on an image of this size."""
+        masks = self.pixels_times_prompts // (size_hw[0] * size_hw[1])
+        return max(0, min(self.things, (masks - prompts) // max(1, prompts)))
+
+    def check_pictures(self, paths: Sequence[str]) -> None:
+        """Raises InputError for too many pictures, or too many bytes, in one go."""
+        if len(paths) > self.pictures:
+            raise InputError(f"Those are {len(paths)} pictures: bring at most {self.pictures} in one go.")
+        size = sum(os.path.getsize(path) for path in paths)
+        if size > self.upload_bytes:
+            raise InputError(
+                f"Those are {size / 2**20:.0f} MB: bring at most {self.upload_bytes / 2**20:g} MB in one go."
             )
 
     def check_prompts(self, count: int) -> None:

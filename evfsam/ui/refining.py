@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from evfsam import values
 from evfsam.errors import InputError
-from evfsam.types import SpatialPrompt
+from evfsam.geometry import interior_point
+from evfsam.types import PointPrompt, SpatialPrompt
 from evfsam.ui.clicking import with_drag, without
 from evfsam.ui.kept import Answer
 from evfsam.ui.service import ModelService
 
 
 def refine(
-    service: ModelService, answer: Answer | None, row: int | None, inside: bool, drag: tuple[float, ...]
-) -> tuple[Answer, int]:
+    service: ModelService, answer: Answer | None, row: int | str | None, inside: bool, drag: tuple[float, ...]
+) -> tuple[Answer, int | str]:
     """Add a click or a box to one mask and ask again for it; or ask for a new thing by them alone.
 
     Args:
-        row: which mask; None for a new one.
+        row: which mask, or, as "1.0", which thing of a mask that was taken apart; None for a new one.
         inside: whether a click belongs to the thing; a new thing starts with what belongs to it.
         drag: x, y where the pointer went down and x, y where it came up, in pixels of the picture.
 
@@ -30,8 +33,25 @@ def refine(
     if row is None:
         service.limits.check_prompts(count + 1)
         return with_clicks(service, answer, count, with_drag(None, True, drag, answer.size_hw)), count
+    if isinstance(row, str) and "." in row:
+        return _with_thing(service, answer, row, inside, drag), row
     row = values.number(row, "row", 0, count - 1, whole=True, text=True)
     return with_clicks(service, answer, row, with_drag(answer.clicks[row], inside, drag, answer.size_hw)), row
+
+
+def _with_thing(service: ModelService, answer: Answer, number: str, inside: bool, drag: tuple[float, ...]) -> Answer:
+    """The answer with one thing asked for again by the point in its middle and this click."""
+    row, _, place = number.partition(".")
+    row = values.number(row, "row", 0, len(answer.masks) - 1, whole=True, text=True)
+    mask = answer.masks[row]
+    place = values.number(place, "thing", 0, len(mask.things) - 1, whole=True, text=True)
+    thing = mask.things[place]
+    middle = np.array([interior_point(thing.at().mask)], np.float32) + 0.5
+    clicks = with_drag(SpatialPrompt(PointPrompt(middle, np.ones(1, np.int64))), inside, drag, answer.size_hw)
+    again = service.answer(answer.model, answer.picture_path, [""], [clicks])
+    things = *mask.things[:place], replace(again.masks[0], prompt=thing.prompt), *mask.things[place + 1 :]
+    masks = *answer.masks[:row], replace(mask, things=things), *answer.masks[row + 1 :]
+    return replace(again, masks=masks, clicks=answer.clicks, key=answer.key)
 
 
 def with_clicks(service: ModelService, answer: Answer, row: int, clicks: SpatialPrompt | None) -> Answer:

@@ -21,11 +21,12 @@ from evfsam.runtime import Runtime, choose_runtime, weight_budget_bytes
 from evfsam.systems.base import System
 from evfsam.systems.load import load_system
 from evfsam.systems.registry import SystemInfo, find_system, is_here, list_systems
+from evfsam.things import read
 from evfsam.types import SpatialPrompt, TrackedFrame, VideoPrompt
-from evfsam.ui import video_job
+from evfsam.ui import asking, video_job
 from evfsam.ui.comparison import Candidate, Side
 from evfsam.ui.kept import THRESHOLDS, Answer, KeptMask
-from evfsam.ui.label_map import LabelMap, Settler
+from evfsam.ui.label_map import LabelMap
 from evfsam.ui.settings import Settings
 from evfsam.ui.turns import Client, Line
 from evfsam.ui.video_job import Clip, Job, Outcome, Step
@@ -154,23 +155,30 @@ class ModelService:
         prompts: Sequence[str],
         clicks: Sequence[SpatialPrompt | None] | None = None,
         thresholds: Sequence[float] = THRESHOLDS,
+        apart: bool = True,
     ) -> Answer:
         """Ask a checkpoint for prompts, and clicks that refine them, on an image file.
 
-        ``thresholds``: the probabilities at which masks will be cut. Raises EvfSamError for what cannot be used.
+        Args:
+            thresholds: the probabilities at which masks will be cut.
+            apart: whether masks are taken apart into things where the prompt asks for all of a kind.
+
+        Raises EvfSamError for what cannot be used.
         """
         clicks = list(clicks or [None] * len(prompts))
         with self.turn(model) as client:
             image = self.open(picture_path, len(prompts))
             most = self.limits.kept_bytes // (2 * self.limits.prompts)  # the other half is for what can be undone
-            found, seconds = _gather(self._asked(model, image, prompts, clicks, thresholds, most), client)
+            things = self.limits.things_per_prompt(image.shape[:2], len(prompts)) if apart else 0
+            found, seconds = _gather(self._asked(model, image, prompts, clicks, thresholds, most, things), client)
         return self._answer(model, picture_path, image.shape[:2], found, seconds, clicks)
 
     def label(self, model: str, picture_path: str | None, prompts: Sequence[str]) -> tuple[Answer, LabelMap]:
         """Ask for categories; every pixel goes to one of them at most. Raises EvfSamError for what cannot be used."""
         with self.turn(model) as client:
             image = self.open(picture_path, len(prompts))
-            (settled,), seconds = _gather(self._labelled(model, image, prompts), client)
+            things = self.limits.things_per_prompt(image.shape[:2], len(prompts))
+            (settled,), seconds = _gather(self._labelled(model, image, prompts, things), client)
         answer = self._answer(model, picture_path, image.shape[:2], settled.masks, seconds, [None] * len(prompts))
         return answer, settled
 
@@ -235,26 +243,16 @@ class ModelService:
         clicks: Sequence[SpatialPrompt | None],
         thresholds: Sequence[float],
         most_bytes: int,
+        most_things: int,
     ) -> Iterator[KeptMask | None]:
-        """None when the image is encoded, then a mask per prompt."""
-        predictor = self.predictor(model)
-        encoded = predictor.encode(image)
-        yield None
-        points = [by_hand and by_hand.points for by_hand in clicks]
-        boxes = [by_hand and by_hand.box for by_hand in clicks]
-        for found in predictor.iter_segment(encoded, prompts, points, boxes):
-            yield KeptMask.of(found, thresholds, most_bytes)
+        """None when the image is encoded and after each step on a thing, then a mask per prompt."""
+        yield from asking.masks(self.predictor(model), image, prompts, clicks, thresholds, most_bytes, most_things)
 
-    def _label(self, model: str, image: np.ndarray, prompts: Sequence[str]) -> Iterator[LabelMap | None]:
-        """None when the image is encoded and after each prompt, then the label map."""
-        predictor = self.predictor(model)
-        encoded = predictor.encode(image)
-        yield None
-        settler = Settler(image.shape[:2])
-        for found in predictor.iter_segment(encoded, prompts):
-            settler.add(found)
-            yield None
-        yield settler.settled()
+    def _label(
+        self, model: str, image: np.ndarray, prompts: Sequence[str], most_things: int
+    ) -> Iterator[LabelMap | None]:
+        """None when the image is encoded and after each step on a mask, then the label map."""
+        yield from asking.label_map(self.predictor(model), image, prompts, most_things)
 
     def _measure(self, candidate: Candidate, image: np.ndarray) -> Side:
         predictor: Predictor | System
@@ -267,14 +265,15 @@ class ModelService:
         start = time.perf_counter()
         encoded = predictor.encode(image)
         encoded_at = time.perf_counter()
-        found = predictor.segment(encoded, [candidate.phrase])[0]
+        (found,) = predictor.segment(encoded, [read(candidate.phrase, predictor.info).text])
         answered_at = time.perf_counter()
         weights = sum(p.numel() * p.element_size() for p in predictor.model.parameters())
         kept = KeptMask.of(found, (0.5,))
         return Side(candidate, kept, encoded_at - start, answered_at - encoded_at, weights)
 
     def _attend(self, model: str, image: np.ndarray, phrase: str) -> np.ndarray:
-        return self.predictor(model).cls_attention(image, phrase)
+        predictor = self.predictor(model)
+        return predictor.cls_attention(image, read(phrase, predictor.info).text)
 
     def _preview(self, model: str, image: np.ndarray, prompts: Sequence[VideoPrompt]) -> TrackedFrame:
         return VideoTracker(self.predictor(model)).preview(image, prompts)

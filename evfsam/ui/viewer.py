@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from evfsam.geometry import interior_point
 from evfsam.media.overlay import layers
 from evfsam.media.palette import RGB
 from evfsam.types import SpatialPrompt
@@ -36,6 +37,8 @@ class Row:
         colour: of its layer and swatch.
         score: predicted IoU 0..1, None to leave it out; left out of an empty mask in any case.
         notes: sentences for the user.
+        things: rows of the things that the mask was taken apart into, to be unfolded.
+        unfolded: whether they are shown at first, in the rows and on the picture.
     """
 
     label: str
@@ -43,6 +46,8 @@ class Row:
     colour: RGB
     score: float | None = None
     notes: tuple[str, ...] = ()
+    things: tuple[Row, ...] = ()
+    unfolded: bool = True
 
 
 def stage(
@@ -52,7 +57,7 @@ def stage(
     marks: Sequence[SpatialPrompt | None] = (),
     refining: bool = False,
     key: str = "",
-    chosen: int | None = None,
+    chosen: int | str | None = None,
     steps: tuple[bool, bool] | None = None,
     source: str = "",
 ) -> str:
@@ -64,7 +69,7 @@ def stage(
         marks: points and boxes set by hand, one entry a row or none at all.
         refining: whether clicks on the picture mean something; then the keyboard can click, too.
         key: of the answer; a row that the user chose stays chosen as long as it is the same.
-        chosen: a row to choose for the user.
+        chosen: a row to choose for the user; "1.0" is the first thing of the second row.
         steps: whether there is a step to undo, and one to redo; None where nothing can be undone.
         source: of the picture; zoom, view and tool stay as they are while it is the same. By default the image itself.
     """
@@ -81,8 +86,9 @@ def _figure(image, shown, name, rows, marks, refining, key, chosen, source) -> s
     reachable = f' tabindex="0" role="application" aria-label="{CROSS}"' if refining else ""
     choice = "" if chosen is None else f' data-chosen="{chosen}"'
     found = ", ".join(row.label for row in rows if row.mask.any()) or "nothing"
-    masks = "".join(layers_html(row.mask, row.colour, i) for i, row in enumerate(rows))
-    drawn = "".join(_marks(clicks, i) for i, clicks in enumerate(marks) if clicks is not None)
+    masks = "".join(layers_html(row.mask, row.colour, i) for i, row in numbered(rows))
+    drawn = "".join(_number(row.mask, i) for i, row in numbered(rows) if "." in i)
+    drawn += "".join(_marks(clicks, i) for i, clicks in enumerate(marks) if clicks is not None)
     return (
         f'<figure class="evf-stage" data-width="{width}" data-height="{height}" data-key="{key}"{choice}{reachable} '
         f'data-source="{escape(source) or zlib.crc32(shown.encode())}" data-name="{escape(name.rsplit(".", 1)[0])}" '
@@ -94,13 +100,32 @@ def _figure(image, shown, name, rows, marks, refining, key, chosen, source) -> s
     )
 
 
+def numbered(rows: Sequence[Row]) -> Iterator[tuple[str, Row]]:
+    """Every row and every thing with its number in the HTML: "1" is the second row, "1.0" its first thing."""
+    for i, row in enumerate(rows):
+        yield str(i), row
+        yield from ((f"{i}.{k}", thing) for k, thing in enumerate(row.things))
+
+
+def _number(mask: np.ndarray, row: str) -> str:
+    """The number of a thing, in its middle."""
+    if not mask.any():
+        return ""
+    shrink = max(1, max(mask.shape) // 256)
+    x, y = (shrink * (at + 0.5) for at in interior_point(mask[::shrink, ::shrink]))
+    return (
+        f'<g class="number" data-row="{row}" style="translate: {x:.1f}px {y:.1f}px">'
+        f'<circle class="dot"/><text class="sign">{int(row.partition(".")[2]) + 1}</text></g>'
+    )
+
+
 def ratio_css(image: np.ndarray) -> str:
     """The style that gives a stage the shape of its image."""
     height, width = image.shape[:2]
     return f"aspect-ratio: {width} / {height}; --ratio: {width / height:.5f}"
 
 
-def layers_html(mask: np.ndarray, colour: RGB, row: int = 0, alt: str = "") -> str:
+def layers_html(mask: np.ndarray, colour: RGB, row: int | str = 0, alt: str = "") -> str:
     """The fill and the outline of a mask, bool (H, W), as two pictures over the stage's; empty for an empty mask."""
     mask = to_view(mask.astype(np.uint8) * 255) > 127
     drawn = layers(mask, colour)
@@ -123,18 +148,29 @@ def rows_html(rows: Sequence[Row]) -> str:
     return f'<ol class="evf-rows">{"".join(_row(i, row) for i, row in enumerate(rows))}</ol>' if rows else ""
 
 
-def _row(i: int, row: Row) -> str:
+def _row(i: int | str, row: Row) -> str:
     area = float(row.mask.mean())
     told = f"{percent(area)}<small> of the picture</small>" if area else "<small>not found</small>"
     # What was expected of a mask that then was not shown says nothing to anyone.
     score = "" if row.score is None or not row.mask.any() else _score(row.score)
     note = f'<span class="note">{escape(" ".join(row.notes))}</span>' if row.notes else ""
     swatch = f'<i style="background: rgb{row.colour}"></i>'
-    return (
-        f'<li><button type="button" class="chip" data-row="{i}" aria-pressed="false" '
+    chip = (
+        f'<button type="button" class="chip" data-row="{i}" aria-pressed="false" '
         f'title="Show only this one">{swatch}<span>{escape(row.label)}</span></button>'
-        f'{score}<span class="area">{told}</span>{note}</li>'
     )
+    fold = things = ""
+    if row.things:
+        opened = str(row.unfolded).lower()
+        counted = f"{len(row.things)} {'thing' if len(row.things) == 1 else 'things'}"
+        fold = (
+            f'<button type="button" class="fold" data-fold="{i}" data-opened="{opened}" '
+            f'aria-expanded="{opened}">'
+            f"{counted}</button>"
+        )
+        inside = "".join(_row(f"{i}.{k}", thing) for k, thing in enumerate(row.things))
+        things = f'<ol class="evf-things" data-of="{i}">{inside}</ol>'
+    return f'<li><span class="head">{chip}{fold}</span>{score}<span class="area">{told}</span>{note}{things}</li>'
 
 
 def _score(score: float) -> str:

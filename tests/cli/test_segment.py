@@ -14,6 +14,7 @@ from evfsam.cli.segment import split_arguments
 from evfsam.data.scenes import make_scene, render
 from evfsam.media.export import decode_rle
 from evfsam.predictor import Predictor
+from evfsam.resources import ASSETS
 from evfsam.types import PointPrompt
 
 PHRASES = ["the red car", "[semantic] sky"]
@@ -120,9 +121,10 @@ def test_threshold_and_cutouts(picture, tmp_path, random_checkpoint, capsys):
         options = ["-p", "the car", "--threshold", threshold, "--cutouts", "-o", str(out)]
         assert main(["segment", str(picture), *options, "--model", str(random_checkpoint)]) == 0
         told = capsys.readouterr().out
-        assert f"written to {out}/: 1 mask, 1 overlay" in told and "result.json" in told
         result = json.loads((out / "result.json").read_text())
         (row,) = result["pictures"][0]["results"]
+        masks = "1 mask, " if row["area_px"] else ""
+        assert f"written to {out}/: {masks}1 overlay" in told and "result.json" in told
         assert result["threshold"] == float(threshold)
         areas.append(row["area_px"])
         if row["area_px"]:
@@ -175,3 +177,40 @@ def test_points_and_a_box_refine_the_first_prompt(picture, tmp_path, random_chec
     (alone,) = masks("--point", "30,40", prompts=[])
     one = PointPrompt(np.array([[30, 40]], np.float32), np.array([1]))
     assert (alone == predictor.segment(image, [""], [one])[0].mask).all()
+
+
+@pytest.mark.parametrize("options", [[], ["--things"]])
+def test_every_gives_numbered_things(tmp_path, options, capsys):
+    out = tmp_path / "out"
+    street = str(ASSETS / "examples" / "street.jpg")
+    assert main(["segment", street, "every balloon", "--format", "coco", "-o", str(out), *options]) == 0
+    assert "2 things" in capsys.readouterr().out
+    ((row,),) = [entry["results"] for entry in json.loads((out / "result.json").read_text())["pictures"]]
+    assert row["prompt"] == "every balloon" and len(row["things"]) == 2
+    masks = [decode_rle(thing["rle"]) for thing in row["things"]]
+    assert not (masks[0] & masks[1]).any()
+    document = json.loads((out / "annotations.coco.json").read_text())
+    assert [c["name"] for c in document["categories"]] == ["balloon"]
+    assert [decode_rle(a["segmentation"]).sum() for a in document["annotations"]] == [m.sum() for m in masks]
+    for thing, mask in zip(row["things"], masks, strict=True):
+        assert ("mask" in thing) == bool(options)
+        assert not options or ((np.asarray(Image.open(out / thing["mask"])) > 0) == mask).all()
+
+
+def test_a_data_set_of_several_images_for_yolo(picture, tmp_path, random_checkpoint):
+    Image.open(picture).save(tmp_path / "second.png")
+    out = tmp_path / "out"
+    arguments = [str(picture), str(tmp_path / "second.png"), *PHRASES, "--format", "yolo", "-o", str(out)]
+    assert main(["segment", *arguments, "--model", str(random_checkpoint)]) == 0
+    stems = ["my-picture", "second"]
+    assert sorted(path.stem for path in (out / "images").iterdir()) == stems
+    assert sorted(path.stem for path in (out / "labels").iterdir()) == stems
+    assert "names:" in (out / "data.yaml").read_text()
+
+
+def test_what_was_not_found_gives_no_files(tmp_path):
+    out = tmp_path / "out"
+    street = str(ASSETS / "examples" / "street.jpg")
+    assert main(["segment", street, "the unicorn", "--cutouts", "--format", "polygon", "-o", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["annotations.coco.json", "result.json", "street.overlay.png"]
+    assert json.loads((out / "annotations.coco.json").read_text())["annotations"] == []

@@ -10,11 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from pycocotools.coco import COCO
 
 from evfsam.errors import InputError
 from evfsam.media import export
-from evfsam.media.overlay import overlay
 from evfsam.types import Segmentation
 
 
@@ -80,49 +78,6 @@ def test_a_cutout_keeps_the_thing_and_nothing_else(picture):
 
 def test_an_empty_mask_gives_a_transparent_cutout(picture):
     assert not export.cutout(picture, segmentation(box=None).mask, crop=True).any()
-
-
-def test_coco_json_is_read_by_pycocotools(tmp_path):
-    segmentations = [segmentation(), segmentation("a dog", None), segmentation(box=(0, 0, 60, 40))]
-    path = tmp_path / "coco.json"
-    path.write_bytes(
-        dict(export.bundle(np.zeros((40, 60, 3), np.uint8), segmentations, "street.jpg"))["street.coco.json"]
-    )
-    coco = COCO(str(path))
-    assert [c["name"] for c in coco.dataset["categories"]] == ["the red car", "a dog"]
-    for annotation, s in zip(coco.dataset["annotations"], segmentations, strict=True):
-        assert np.array_equal(coco.annToMask(annotation).astype(bool), s.mask)
-        assert annotation["area"] == s.mask.sum()
-        assert annotation["score"] == 0.875
-    assert [a["bbox"] for a in coco.dataset["annotations"]] == [[10, 5, 20, 20], [0, 0, 0, 0], [0, 0, 60, 40]]
-
-
-def test_every_file_of_a_result(picture):
-    files = dict(export.bundle(picture, [segmentation(), segmentation()], "My Street.JPG"))
-    assert list(files) == [
-        "my-street.the-red-car.mask.png",
-        "my-street.the-red-car.cutout.png",
-        "my-street.the-red-car-2.mask.png",
-        "my-street.the-red-car-2.cutout.png",
-        "my-street.overlay.png",
-        "my-street.coco.json",
-    ]
-    overlaid = overlay(picture, [segmentation().mask] * 2)
-    assert np.array_equal(opened(files["my-street.overlay.png"]), overlaid)
-
-
-def test_a_result_takes_one_mask_at_a_time(picture):
-    taken = []
-
-    def answers():
-        for number in range(3):
-            taken.append(number)
-            yield segmentation()
-
-    names = []
-    for name, _ in export.bundle(picture, answers()):
-        names.append(name)
-        assert len(taken) == min(3, 1 + (len(names) - 1) // 2)
 
 
 SLUGS = {

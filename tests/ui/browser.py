@@ -120,7 +120,7 @@ def wait_for_rows(page: Page, tab: str, *labels: str) -> None:
     page.wait_for_function(
         "([selector, labels]) => labels === "
         "[...document.querySelectorAll(selector)].map((chip) => chip.innerText.trim()).join()",
-        arg=[f"#{tab}-view .evf-rows .chip", ",".join(labels)],
+        arg=[f"#{tab}-view .evf-rows > li > .head .chip", ",".join(labels)],
     )
 
 

@@ -73,12 +73,10 @@ def part_names(kind: str) -> tuple[str, ...]:
 
 
 def stuff_names() -> tuple[str, ...]:
-    """All kinds of stuff."""
     return STUFF
 
 
 def colours() -> tuple[str, ...]:
-    """All colour words."""
     return tuple(SHADES)
 
 
@@ -98,5 +96,4 @@ def vocabulary() -> list[str]:
 
 
 def plural(kind: str) -> str:
-    """ "car" -> "cars"."""
     return {"person": "people", "bus": "buses"}.get(kind, kind + "s")

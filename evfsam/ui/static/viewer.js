@@ -9,7 +9,8 @@ const fresh = () => ({ view: "overlay", opacity: 0.45, tool: "add", zoom: 1, x: 
 let state = fresh();
 let source = null;  // the picture that `state` belongs to
 let answered = null;  // the answer that `chosen` belongs to
-let chosen = null;  // the row that the user chose
+let chosen = null;  // the row that the user chose, or a thing: "1.0" is the first thing of the second row
+let folds = new Map();  // rows that the user folded (false) or unfolded (true)
 let focused = null;  // finds the button again that had the focus when the HTML was replaced
 const all = (selector) => [...element.querySelectorAll(selector)];
 const one = (selector) => element.querySelector(selector);
@@ -21,9 +22,15 @@ const up = (event, selector) => event.target.closest?.(selector) ?? null;
 const boxOf = (layer) => ["left", "top", "width", "height"].map((side) => parseFloat(layer.style[side]) / 100);
 const belongs = (part, row) => part === row || part.startsWith(`${row}.`);
 function show(row) {
-  for (const part of all("[data-row]:not(button)")) part.classList.toggle("away", row !== null && !belongs(part.dataset.row, row));
+  for (const part of all("[data-row]:not(button)")) {
+    const id = part.dataset.row;
+    // A mask that was taken apart is shown as its things while its row is unfolded.
+    const things = unfolded(id.split(".")[0]);
+    part.classList.toggle("folded", id.includes(".") ? !things : things);
+    part.classList.toggle("away", row !== null && !belongs(id, row));
+  }
   for (const stage of all(".evf-stage:has(.picture)")) {
-    const fills = state.view === "cutout" ? [...stage.querySelectorAll(".fill:not(.away)")] : [];
+    const fills = state.view === "cutout" ? [...stage.querySelectorAll(".fill:not(.away, .folded)")] : [];
     const [wide, high] = [stage.clientWidth, stage.clientHeight];
     const boxes = fills.map(boxOf);
     Object.assign(stage.querySelector(".picture").style, {
@@ -33,6 +40,7 @@ function show(row) {
     });
   }
 }
+const unfolded = (row) => folds.get(row) ?? one(`[data-fold="${row}"]`)?.dataset.opened === "true";
 function paint() {
   element.dataset.view = state.view;
   element.dataset.tool = state.tool;
@@ -43,6 +51,8 @@ function paint() {
     for (const button of all(`[data-${kind}]`)) button.ariaPressed = String(button.dataset[kind] === state[kind]);
   }
   for (const button of all("button.chip")) button.ariaPressed = String(button.dataset.row === chosen);
+  for (const button of all("[data-fold]")) button.ariaExpanded = String(unfolded(button.dataset.fold));
+  for (const list of all("[data-of]")) list.hidden = !unfolded(list.dataset.of);
   for (const slider of all(".evf-opacity input")) slider.value = state.opacity;
   for (const button of all("[data-act=fit]")) button.textContent = `${Math.round(state.zoom * 100)} %`;
   for (const svg of all(".marks")) {  // marks keep their size on the screen
@@ -113,7 +123,12 @@ const acts = {
 element.addEventListener("click", (event) => {
   const button = up(event, "button");
   if (!button) return;
-  const { row, act, tool, view } = button.dataset;
+  const { row, act, tool, view, fold } = button.dataset;
+  if (fold !== undefined) {
+    folds.set(fold, !unfolded(fold));
+    if (!unfolded(fold) && chosen?.startsWith(`${fold}.`)) chosen = fold;
+    paint();
+  }
   if (row !== undefined) choose(row === chosen ? null : row);
   if (act) acts[act](button);
   if (tool) state.tool = tool;
@@ -138,7 +153,7 @@ function place(stage, event) {
 function rowAt(stage, [x, y]) {
   const point = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
   let [row, least] = [null, Infinity];
-  for (const layer of stage.querySelectorAll(".fill")) {
+  for (const layer of stage.querySelectorAll(".fill:not(.folded)")) {
     const [left, top, width, height] = boxOf(layer);
     const column = Math.floor(((x / stage.dataset.width - left) / width) * layer.naturalWidth);
     const line = Math.floor(((y / stage.dataset.height - top) / height) * layer.naturalHeight);
@@ -286,7 +301,7 @@ function drawn(stage) {
   const picture = stage.querySelector(".picture");
   const [wide, high] = [picture.naturalWidth, picture.naturalHeight];
   const pen = canvasOf(Math.round(wide / state.zoom), Math.round(high / state.zoom));
-  const layers = (kind) => [...stage.querySelectorAll(`.${kind}:not(.away)`)];
+  const layers = (kind) => [...stage.querySelectorAll(`.${kind}:not(.away, .folded)`)];
   const put = (image) => {
     const [left, top, width, height] = image === picture ? [0, 0, 1, 1] : boxOf(image);
     pen.drawImage(image, (state.x / state.zoom + left) * wide, (state.y / state.zoom + top) * high, width * wide, height * high);
@@ -345,7 +360,7 @@ async function copy(button) {
 function renew() {
   const shown = one(".evf-stage")?.dataset ?? {};
   if (shown.source !== source) state = fresh();
-  if (shown.key !== answered || shown.source !== source) chosen = null;
+  if (shown.key !== answered || shown.source !== source) [chosen, folds] = [null, new Map()];
   [source, answered] = [shown.source, shown.key];
   const row = shown.chosen ?? chosen;
   chosen = one(`button.chip[data-row="${row}"]`) ? row : null;

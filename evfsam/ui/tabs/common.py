@@ -12,6 +12,7 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from evfsam.errors import InputError
+from evfsam.media.annotations import COCO, POLYGON, YOLO
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.phrases import with_quotes
 from evfsam.ui.theme import script
@@ -24,6 +25,7 @@ FREE = {"api_visibility": "private", "show_progress": "hidden"}
 # The default of a handler's ``progress``: bars of downloads (tqdm) are shown on the page.
 PROGRESS = gr.Progress(track_tqdm=True)
 ANY = gr.validate(True, "")
+FORMAT_NAMES = [("COCO JSON", COCO), ("COCO JSON with polygons", POLYGON), ("YOLO", YOLO)]
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Kept:
-    """The components of a downloads panel."""
+    """The components of a downloads panel. ``options``: the format of annotations, and whether each thing is a file."""
 
     panel: gr.Accordion
     archive: gr.DownloadButton
     single: gr.Files
+    options: tuple[Component, ...] = ()
 
     @property
     def outputs(self) -> list[Component]:
@@ -201,9 +204,19 @@ def keep(files: Callable[..., tuple[str | None, list[str]]]) -> Callable[..., tu
     return with_user_errors(on_files)
 
 
-def downloads_panel(tab: str, label: str = "Masks, cut-outs, overlay, COCO JSON") -> Kept:
-    """The downloads of a tab, hidden until there is an answer."""
+def downloads_panel(
+    tab: str, label: str = "Masks, cut-outs, overlay, annotations", formats: bool = False, things: bool = False
+) -> Kept:
+    """The downloads of a tab, hidden until there is an answer.
+
+    Args:
+        formats: whether the user chooses the format of annotations.
+        things: whether the user may ask for each thing as a file of its own.
+    """
     with gr.Accordion("Downloads", open=False, visible=False) as panel:
+        with gr.Row(visible=formats):
+            chosen = gr.Radio(FORMAT_NAMES, value=COCO, label="Annotations", elem_id=f"{tab}-format")
+            each = gr.Checkbox(False, label="Each thing as a file of its own", visible=things, elem_id=f"{tab}-each")
         archive = gr.DownloadButton("Everything as one zip", elem_id=f"{tab}-zip")
         single = gr.Files(label=label, elem_id=f"{tab}-files", elem_classes=["evf-files"], interactive=False)
-    return Kept(panel, archive, single)
+    return Kept(panel, archive, single, (chosen, each) if formats else ())

@@ -11,7 +11,8 @@ import gradio as gr
 import numpy as np
 
 from evfsam.errors import InputError
-from evfsam.media.export import bundle, slug
+from evfsam.media.bundle import bundle
+from evfsam.media.export import slug
 from evfsam.media.images import open_image
 from evfsam.runtime import PRECISIONS as KNOWN_PRECISIONS
 from evfsam.types import Segmentation

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import gradio as gr
 
 from evfsam.errors import InputError
+from evfsam.media.annotations import COCO
 from evfsam.media.export import cutout_png, slug, unique_stem
 from evfsam.media.palette import colour_of
 from evfsam.ui import answers, downloads, viewer
@@ -42,9 +43,8 @@ def ask(service: ModelService, model: str, path: str | None, thing: str | None, 
     Raises EvfSamError for what cannot be used.
     """
     vocabulary = vocabulary_of(service.info(model))
-    return service.answer(
-        model, path, [semantic_phrase(vocabulary.part_phrase((thing or "").strip(), part)) for part in parts]
-    )
+    phrases = [semantic_phrase(vocabulary.part_phrase((thing or "").strip(), part)) for part in parts]
+    return service.answer(model, path, phrases, apart=False)
 
 
 def show(service: ModelService, answer: Answer, thing: str | None, parts: Sequence[str]) -> tuple[str, str]:
@@ -83,11 +83,11 @@ def exploded(answer: Answer, parts: Sequence[str]) -> list[tuple[str, str]]:
     return list(zip(write_files(pieces()), captions, strict=True))
 
 
-def files(answer: Answer | None) -> tuple[str | None, list[str]]:
-    """The zip of all, and the single files."""
+def files(answer: Answer | None, format: str = COCO, each_thing: bool = False) -> tuple[str | None, list[str]]:
+    """The zip of all, and the single files; a part has no things."""
     if answer is None:
         return None, []
-    return downloads.picture_files(answer.image, answer.picture_name, downloads.bare(answer.at()))
+    return downloads.picture_files(answer.image, answer.picture_name, downloads.bare(answer.at()), format=format)
 
 
 class Widgets:
@@ -114,7 +114,7 @@ class Widgets:
                     buttons=["download", "fullscreen"],
                     elem_id="parts-pieces",
                 )
-                self.kept = common.downloads_panel(TAB)
+                self.kept = common.downloads_panel(TAB, formats=True)
 
     def _question(self, offered: dict[str, tuple[str, ...]], examples: Sequence[Example]) -> None:
         thing = next(iter(offered), HUMAN)
@@ -203,8 +203,10 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     done = common.ask_on(triggers, on_ask, inputs, shown, check, w.view)
     common.cancel_on(w.cancel, done)
     common.watch(question, inputs, w.asked, w.stale, "“Take apart”", done)
+    kept = [w.answer, *w.kept.options]
     for asked in done:
-        asked.success(common.keep(files), w.answer, w.kept.outputs, **common.FREE)
+        asked.success(common.keep(files), kept, w.kept.outputs, **common.FREE)
+    gr.on([one.input for one in w.kept.options], common.keep(files), kept, w.kept.outputs, **common.FREE)
 
     def values(query):
         named = query.get("model")

@@ -11,6 +11,7 @@ import numpy as np
 
 from evfsam import values
 from evfsam.errors import InputError
+from evfsam.media.annotations import COCO
 from evfsam.media.overlay import overlay
 from evfsam.media.palette import colour_of
 from evfsam.ui import answers, downloads, viewer
@@ -26,6 +27,7 @@ from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.phrases import split_phrases
 from evfsam.ui.refining import refine, without_mark, without_marks
 from evfsam.ui.service import ModelService
+from evfsam.ui.several import Several
 from evfsam.ui.tabs import common
 from evfsam.ui.word_chips import with_word, words_html
 
@@ -117,12 +119,17 @@ def attention(service: ModelService, answer: Answer | None, phrase: str | None, 
     return beside_html(overlay(image, [mask], [colour_of(row)]), heat_over(image, weights), answer.phrases[row])
 
 
-def files(answer: Answer | None, threshold: float) -> tuple[str | None, list[str]]:
-    """The zip of all, and the single files."""
+def files(
+    answer: Answer | None, threshold: float, format: str = COCO, each_thing: bool = False
+) -> tuple[str | None, list[str]]:
+    """The zip of all, and the single files; annotations in one of ``evfsam.media.annotations.FORMATS``."""
     if answer is None or not answer.masks:
         return None, []
     found = downloads.bare(answer.at(threshold_of(threshold)))
-    return downloads.picture_files(answer.image, answer.picture_name, found)
+    things = answer.things_at(threshold)
+    return downloads.picture_files(
+        answer.image, answer.picture_name, found, things=things, each_thing=each_thing, format=format
+    )
 
 
 class Widgets:
@@ -149,7 +156,8 @@ class Widgets:
                     visible=False,
                     elem_id="refer-threshold",
                 )
-                self.kept = common.downloads_panel(TAB)
+                self.kept = common.downloads_panel(TAB, formats=True, things=True)
+                self.several.gallery()
                 with gr.Accordion("Where the model looked", open=False, visible=False) as self.looked:
                     self.which = gr.Dropdown([], label="Phrase", interactive=True)
                     self.heat = gr.HTML("", elem_id="refer-attention", elem_classes=["evf-flush"])
@@ -165,6 +173,8 @@ class Widgets:
         )
         self.words = gr.HTML(words, js_on_load=CHOOSE, elem_id="refer-words", elem_classes=["evf-flush"])
         self.button = gr.Button("Segment", variant="primary", elem_id="refer-ask")
+        self.several = Several(TAB)
+        self.several.question()
         self.gallery = example_gallery([(e, ", ".join(e.refer)) for e in examples], "refer-examples")
 
 
@@ -276,10 +286,19 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         w.threshold.release(with_user_errors(on_threshold), seen, shown, **common.FREE),
     ]
     w.threshold.input(with_user_errors(on_threshold), seen, shown, trigger_mode="always_last", **common.FREE)
+    kept = [w.answer, w.threshold, *w.kept.options]
     for event in (*done, *redrawn):
-        event.success(common.keep(files), [w.answer, w.threshold], w.kept.outputs, **common.FREE)
+        event.success(common.keep(files), kept, w.kept.outputs, **common.FREE)
+    gr.on([one.input for one in w.kept.options], common.keep(files), kept, w.kept.outputs, **common.FREE)
     for event in (w.looked.expand, w.which.input):
         event(with_user_errors(on_attention), [w.answer, w.which, w.threshold], w.heat, **common.ON_GPU)
+
+    def ask_all(model, text, threshold):
+        split_phrases(text)
+        cut = threshold_of(threshold)
+        return lambda path: ask(service, model, path, text, thresholds=(cut,)), {"threshold": cut}
+
+    w.several.ask_on(service.limits, ask_all, [head.model, w.phrases, w.threshold])
 
     def from_link(query):
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 import gradio as gr
 
 from evfsam.errors import InputError
+from evfsam.media.annotations import COCO
 from evfsam.media.export import slug
 from evfsam.media.palette import colour_of, hex_of
 from evfsam.ui import answers, viewer
@@ -22,6 +23,7 @@ from evfsam.ui.label_map import UNLABELLED, LabelMap, labels_png
 from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.phrases import chosen_phrases
 from evfsam.ui.service import ModelService
+from evfsam.ui.several import Several
 from evfsam.ui.tabs import common
 from evfsam.ui.viewer import Row, percent
 from evfsam.ui.vocabulary import semantic_phrase, vocabulary_of
@@ -49,10 +51,11 @@ def show(service: ModelService, answer: Answer, settled: LabelMap) -> tuple[str,
     """The label map as the viewer's HTML, and the status line."""
     info = service.info(answer.model)
     labels = [answers.label_of(mask) for mask in answer.masks]
-    rows = [
-        Row(labels[i], s.mask, colour_of(i), s.score, answers.notes(s, info, settled.lost[i]))
-        for i, s in enumerate(answer.at())
-    ]
+    rows, place = [], len(labels)  # one colour per category; those of things follow
+    for i, (found, things) in enumerate(zip(answer.at(), answer.things_at(), strict=True)):
+        notes, own = answers.notes(found, info, settled.lost[i]), answers.thing_rows(things, place)
+        rows.append(Row(labels[i], found.mask, colour_of(i), found.score, notes, own, unfolded=False))
+        place += len(own)
     rows, shared = answers.common_notes(rows)
     contested = settled.contested.at().mask
     if contested.mean() >= answers.WORTH_TELLING:
@@ -72,11 +75,14 @@ def question(path: str | None, model: str, chosen: Sequence[str] | None, typed: 
         return common.Question(path, model)
 
 
-def files(answer: Answer | None, settled: LabelMap | None) -> tuple[str | None, list[str]]:
-    """The zip of all, and one by one: masks, cut-outs, overlay, COCO JSON, label map and legend."""
+def files(
+    answer: Answer | None, settled: LabelMap | None, format: str = COCO, each_thing: bool = False
+) -> tuple[str | None, list[str]]:
+    """The zip of all, and one by one: masks, cut-outs, overlay, annotations, label map and legend."""
     if answer is None or settled is None:
         return None, []
-    return picture_files(answer.image, answer.picture_name, bare(answer.at()), _label_files(answer, settled))
+    options = {"things": answer.things_at(), "each_thing": each_thing, "things_drawn": False, "format": format}
+    return picture_files(answer.image, answer.picture_name, bare(answer.at()), _label_files(answer, settled), **options)
 
 
 def _label_files(answer: Answer, settled: LabelMap) -> Iterator[tuple[str, bytes]]:
@@ -117,13 +123,17 @@ class Widgets:
                     elem_id="semantic-typed",
                 )
                 self.button = gr.Button("Label the picture", variant="primary", elem_id="semantic-ask")
+                self.several = Several(TAB)
+                self.several.question()
                 self.gallery = example_gallery([(e, ", ".join(e.semantic)) for e in examples], "semantic-examples")
             with common.answer_column():
                 self.stale = common.line()
                 self.view = common.viewer(EMPTY, "semantic-view")
                 self.cancel = common.cancel_button(TAB)
                 self.status = common.line()
-                self.kept = common.downloads_panel(TAB, "Label map and legend, masks, cut-outs, overlay, COCO JSON")
+                label = "Label map and legend, masks, cut-outs, overlay, annotations"
+                self.kept = common.downloads_panel(TAB, label, formats=True, things=True)
+                self.several.gallery()
 
 
 def layout(service: ModelService, head: Head) -> common.Linked:
@@ -167,8 +177,16 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     )
     common.cancel_on(w.cancel, done)
     common.watch(question, inputs, w.asked, w.stale, "“Label the picture”", done)
+    kept = [w.answer, w.settled, *w.kept.options]
     for asked in done:
-        asked.success(common.keep(files), [w.answer, w.settled], w.kept.outputs, **common.FREE)
+        asked.success(common.keep(files), kept, w.kept.outputs, **common.FREE)
+    gr.on([one.input for one in w.kept.options], common.keep(files), kept, w.kept.outputs, **common.FREE)
+
+    def ask_all(model, chosen, text):
+        names = categories(chosen, text)
+        return lambda path: ask(service, model, path, names)[0], {"things_drawn": False}
+
+    w.several.ask_on(service.limits, ask_all, [head.model, w.chips, w.typed])
 
     def values(query):
         named = query.get("model")
