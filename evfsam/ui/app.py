@@ -58,6 +58,7 @@ def build_app(service: ModelService) -> gr.Blocks:
     claim_folder()  # before any component asks Gradio where uploads lie
     with CheckedBlocks(title="EVF-SAM", analytics_enabled=False) as app:
         head = Head(service)
+        head.offer.show_on(app, head.model, head.own)
         linked = []
         with gr.Tabs(elem_id="tabs") as tabs:
             for title, tab in TABS:

@@ -10,6 +10,7 @@ from gradio.components import Component
 from evfsam.checkpoints.fetch import local_folder
 from evfsam.checkpoints.layout import size_text
 from evfsam.checkpoints.registry import CheckpointInfo
+from evfsam.ui.offer import Offer
 from evfsam.ui.pictures import looks_drawn
 from evfsam.ui.service import ModelService
 
@@ -26,6 +27,7 @@ class Head:
         model: the menu.
         own: the checkpoint that the user chose, while another one stands in for it; else None.
         picture: the path of the picture; "" once it was removed, None before there was any.
+        offer: the way to a published checkpoint.
         inputs, outputs: of :meth:`route`.
     """
 
@@ -43,6 +45,7 @@ class Head:
                 min_width=520,
                 elem_id="model",
             )
+            self.offer = Offer(service.checkpoints, service.default_model)
         with gr.Row(visible=False, elem_id="evf-note") as self._row:
             self._line = gr.HTML(elem_classes=["evf-flush"])
             self._back = gr.Button("Take back", size="sm", scale=0, min_width=220, elem_id="model-back")
@@ -52,6 +55,8 @@ class Head:
         self.model.input(self._on_choice, None, self.outputs[1:], queue=False, **self._free)
         self.model.change(self._on_model, self.model, self.model, queue=False, **self._free)
 
+        self.offer.wire(self.model, self.own, self.outputs, self._got)
+
     _free = {"api_visibility": "private", "show_progress": "hidden"}
 
     def route(self, photograph: bool, model: str, own: str | None) -> list:
@@ -59,14 +64,12 @@ class Head:
         chosen = self.service.info(own or model)
         if not photograph or not chosen.trained_on or "photographs" in chosen.trained_on:
             return [chosen.name, None, *self._told("")]
-        better = self.service.for_photographs()
+        better = self.service.checkpoints.for_photographs()
         seen = " and ".join(chosen.trained_on)
         if better is None:
-            line = f"{chosen.name} has seen {seen} only. For photographs {self._published()}."
+            line = f"{chosen.name} has seen {seen} only, so it guesses on photographs{self._published()}."
             return [chosen.name, None, *self._told(line)]
         line = f"This does not look like the {seen} that {chosen.name} has seen: {better.name} answers instead."
-        if better.vocabulary:
-            line += f" It is small; for any photograph {self._published()}."
         return [better.name, chosen.name, *self._told(line, f"Use {chosen.name}")]
 
     def route_image(self, image, model: str, own: str | None) -> list:
@@ -74,8 +77,8 @@ class Head:
         return self.route(not looks_drawn(image), model, own)
 
     def _published(self) -> str:
-        known = [info for info in self.service.models.values() if info.on_hub and not info.vocabulary]
-        return f"choose {known[0].name} in the menu ({size_of(known[0])})" if known else "start the app with another"
+        info = self.service.checkpoints.to_get(self.service.default_model)
+        return f": {info.name} knows them, the button above gets it" if info else ""
 
     @staticmethod
     def _told(line: str, button: str = "") -> list:
@@ -85,6 +88,10 @@ class Head:
     def told(self, html: str) -> list:
         """The values of ``outputs[2:]`` that show some HTML and no button."""
         return [gr.update(visible=bool(html)), html, gr.update(visible=False)]
+
+    def _got(self, name: str) -> list:
+        """The values of :attr:`outputs` once a checkpoint has come that answers from now on."""
+        return [gr.update(choices=model_choices(self.service), value=name), None, *self._told("")]
 
     def _take_back(self, own: str | None) -> list:
         return [own or gr.skip(), None, *self._told("")]
@@ -108,13 +115,11 @@ def purpose(info: CheckpointInfo) -> str:
 
 
 def size_of(info: CheckpointInfo) -> str:
-    """The size of a checkpoint's files, and whether they have to be downloaded first."""
-    folder = local_folder(info)
-    if info.file_bytes is not None:
-        return size_text(info.file_bytes)
-    whole = info.memory_bytes()  # the published ones are float32
-    size = "" if whole is None else f"{size_text(whole)} "
-    return f"{size}download" if folder is None else f"{size}downloaded".strip()
+    """The size of a checkpoint's files, and whether they are here."""
+    # The published ones are float32.
+    size = info.file_bytes if info.file_bytes is not None else info.memory_bytes()
+    where = "here" if local_folder(info) else "not here"
+    return where if size is None else f"{size_text(size)}, {where}"
 
 
 def facts(info: CheckpointInfo) -> str:
@@ -122,5 +127,5 @@ def facts(info: CheckpointInfo) -> str:
     able = {"referring": "phrases", "semantic": "categories", "parts": "parts", "video": "clips"}
     can = ", ".join(able[name] for name in info.capabilities if name in able)
     words = f"knows {len(info.vocabulary)} words" if info.vocabulary else "reads any words"
-    where = "on this disk" if local_folder(info) else "downloaded when you first ask"
+    where = "on this disk" if local_folder(info) else "not on this disk"
     return f"Made for {purpose(info)}; answers {can}; {words}; {where}."

@@ -9,12 +9,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from evfsam import values
 from evfsam.checkpoints.fetch import local_folder
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.checkpoints.pool import ModelPool
-from evfsam.checkpoints.registry import CheckpointInfo, default_model, find, list_models
-from evfsam.errors import CheckpointError, InputError, VideoError
+from evfsam.checkpoints.registry import CheckpointInfo
+from evfsam.errors import CheckpointError, EvfSamError, InputError, VideoError
 from evfsam.media.images import open_image
 from evfsam.predictor import Predictor
 from evfsam.runtime import Runtime, choose_runtime, weight_budget_bytes
@@ -24,6 +23,7 @@ from evfsam.systems.registry import SystemInfo, find_system, is_here, list_syste
 from evfsam.things import read
 from evfsam.types import SpatialPrompt, TrackedFrame, VideoPrompt
 from evfsam.ui import asking, video_job
+from evfsam.ui.checkpoints import Checkpoints
 from evfsam.ui.comparison import Candidate, Side
 from evfsam.ui.kept import THRESHOLDS, Answer, KeptMask
 from evfsam.ui.label_map import LabelMap
@@ -47,6 +47,10 @@ class ModelService:
     One for the whole process; safe to share between sessions. Only one thread uses the model at a time. A question
     about an image keeps its turn until it is answered; a clip gives its turn back after every frame. Work stops
     before its next step once nobody waits for it.
+
+    Attributes:
+        checkpoints: what is on offer, and what of it is here.
+        models: every checkpoint on offer, by name.
     """
 
     def __init__(self, settings: Settings):
@@ -54,7 +58,9 @@ class ModelService:
         self.limits = settings.limits
         self.runtime = choose_runtime(settings.device, settings.precision)
         self.systems = _offered_systems(settings.models)
-        self.models = _offered([name for name in settings.models if not find_system(name)])
+        named = [name for name in settings.models if not find_system(name)]
+        self.checkpoints = Checkpoints(named, self.runtime, settings.download)
+        self.models = self.checkpoints.models
         self.default_model = next(iter(self.models))
         self._predictors: ModelPool[Predictor | System] = ModelPool(_weight_budget(self.runtime))
         self._loading, self._model, self._clips = Line(), Line(), Line()
@@ -72,20 +78,26 @@ class ModelService:
 
     def info(self, name: str) -> CheckpointInfo:
         """The row of an offered checkpoint. Raises CheckpointError for any other name."""
-        try:
-            return self.models[name]
-        except (KeyError, TypeError):  # TypeError: no text at all
-            known = ", ".join(self.models)
-            raise CheckpointError(f"There is no checkpoint {values.shown(name)} here; choose one of {known}.") from None
+        return self.checkpoints.info(name)
 
     def compared_info(self, name: str) -> CheckpointInfo:
         """The row of what can be compared: a checkpoint, or another system. Raises CheckpointError for other names."""
         return self.systems[name] if isinstance(name, str) and name in self.systems else self.info(name)
 
-    def for_photographs(self) -> CheckpointInfo | None:
-        """The best checkpoint on this disk that has seen photographs: open language first, then none but these."""
-        here = [info for info in self.models.values() if "photographs" in info.trained_on and local_folder(info)]
-        return max(here, key=_for_photographs, default=None)
+    def warm(self) -> None:
+        """Bring the checkpoint to start with into memory, so that the first answer does not wait for it.
+
+        Errors are told to who asks for it.
+        """
+        info = self.info(self.default_model)
+        try:
+            if local_folder(info) is None:
+                self.checkpoints.get(info.name, "operator").wait()
+            if not ON_ZERO_GPU:
+                self.predictor(info.name).segment(np.zeros((64, 64, 3), np.uint8), ["sky"])
+        except EvfSamError as error:
+            LOG.warning("%s", error)
+        self.checkpoints.propose()
 
     @staticmethod
     def has_picture(picture_path: str | None) -> None:
@@ -117,11 +129,12 @@ class ModelService:
         runtime = self.runtime if precision == "auto" else choose_runtime(self.runtime.device.type, precision)
 
         def load() -> Predictor:
+            if not ON_ZERO_GPU and local_folder(info) is None:
+                raise CheckpointError(self.checkpoints.why_missing(info))
             source = name if info.on_hub else info.source
             return Predictor(load_checkpoint(source, runtime.device, runtime.dtype, runtime.quantized_bits), runtime)
 
-        expected = info.memory_bytes(runtime.dtype.itemsize) or 0
-        return self._predictors.get((name, runtime.precision), load, expected)
+        return self._predictors.get((name, runtime.precision), load, self.checkpoints.memory_needed(info))
 
     def system(self, name: str, precision: str = "auto") -> System:
         """Another system that can be compared, loaded if need be."""
@@ -315,14 +328,3 @@ def _offered_systems(names: Sequence[str]) -> dict[str, SystemInfo]:
     """
     named = [info for name in names if (info := find_system(name))]
     return {info.name: info for info in [*(row for row in list_systems() if is_here(row)), *named]}
-
-
-def _offered(names: Sequence[str]) -> dict[str, CheckpointInfo]:
-    """The checkpoints by the name under which they are offered, the one to start with first."""
-    rows = [find(name) for name in names]
-    rows += [default_model()] if not rows else []
-    return {row.name: row for row in (*rows, *list_models())}
-
-
-def _for_photographs(info: CheckpointInfo) -> tuple:
-    return not info.vocabulary, -len(info.trained_on), info.parameters or 0

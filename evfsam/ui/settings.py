@@ -28,6 +28,7 @@ class Settings:
         share: whether to ask Gradio for a public link.
         allow_hosts: names, beside its own, under which the app may be asked.
         limits: how much one request may ask for (EVFSAM_LIMIT_PIXELS and so on).
+        download: whether visitors may have published checkpoints downloaded.
         mcp: whether to offer the endpoints to language models as well (needs the ``mcp`` package).
     """
 
@@ -38,6 +39,7 @@ class Settings:
     port: int | None = None
     share: bool = False
     allow_hosts: tuple[str, ...] = ()
+    download: bool = True
     mcp: bool = False
     limits: Limits = Limits()
 
@@ -90,6 +92,12 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.
         default=environment.get("GRADIO_SHARE", "").lower() == "true",
         help="ask Gradio for a public link (GRADIO_SHARE)",
     )
+    parser.add_argument(
+        "--no-download",
+        action="store_true",
+        default=environment.get("EVFSAM_DOWNLOAD", "").lower() in ("0", "no", "false"),
+        help="let nobody download a published checkpoint from the page (EVFSAM_DOWNLOAD=0)",
+    )
     parser.add_argument("--mcp", action="store_true", help="serve MCP too (GRADIO_MCP_SERVER)")
     given = parser.parse_args(arguments)
     return Settings(
@@ -100,6 +108,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.
         port=values.number(given.port, "port", 1, 65535, whole=True, text=True) if given.port else None,
         share=given.share,
         allow_hosts=_names(given.allow_host or environment.get("EVFSAM_ALLOW_HOST", "").split(",")),
+        download=not given.no_download,
         mcp=given.mcp,
         limits=read_limits(environment),
     )

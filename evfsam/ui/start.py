@@ -24,7 +24,9 @@ def main(arguments: Sequence[str], prog: str = "app.py") -> int:
         from evfsam.ui.app import build_app, serve
         from evfsam.ui.service import ModelService
 
-        serve(build_app(ModelService(settings)), settings)
+        service = ModelService(settings)
+        service.warm()
+        serve(build_app(service), settings)
     except EvfSamError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2

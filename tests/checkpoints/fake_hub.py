@@ -1,10 +1,12 @@
-"""A small stand-in for the Hugging Face Hub on loopback: the four requests that a download makes."""
+"""A small stand-in for the Hugging Face Hub on loopback: the requests that a download makes, ranges among them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 COMMIT = "c" * 40
+PIECE = 1 << 20
 
 
 @dataclass
@@ -24,7 +27,13 @@ class FakeHub:
         sizes: file name -> size to announce instead of the true one.
         break_off: file name -> bytes after which its next connection is dropped; 0 for status 503.
         stays_down: whether a file that broke off cannot be had after that.
+        zeros: file name -> size of a file of zeros that is on no disk.
+        status: file name, or "model" for the description of a repository -> status instead of an answer.
+        short: file name -> bytes that the server takes for the whole file when it sends it.
+        damaged: files whose contents are not what their ETag says.
+        bytes_per_second: of each connection; None for as fast as it goes.
         asked: the paths of all requests.
+        ranges: the first byte that each download of a part asked for.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
@@ -32,7 +41,13 @@ class FakeHub:
     sizes: dict[str, int] = field(default_factory=dict)
     break_off: dict[str, int] = field(default_factory=dict)
     stays_down: bool = False
+    zeros: dict[str, int] = field(default_factory=dict)
+    status: dict[str, int] = field(default_factory=dict)
+    short: dict[str, int] = field(default_factory=dict)
+    damaged: set[str] = field(default_factory=set)
+    bytes_per_second: float | None = None
     asked: list[str] = field(default_factory=list)
+    ranges: list[int] = field(default_factory=list)
     url: str = ""
 
 
@@ -63,8 +78,10 @@ def fake_hub() -> Iterator[FakeHub]:
             else:
                 self._refuse(404, "EntryNotFound")
 
-        def _refused(self, repository: str, revision: str) -> bool:
-            if repository not in hub.folders:
+        def _refused(self, repository: str, revision: str, what: str) -> bool:
+            if what in hub.status:
+                self._refuse(hub.status[what], "")
+            elif repository not in hub.folders:
                 self._refuse(404, "RepoNotFound")
             elif repository in hub.gated:
                 self._refuse(403, "GatedRepo")
@@ -75,26 +92,25 @@ def fake_hub() -> Iterator[FakeHub]:
             return True
 
         def _describe(self, repository: str, revision: str) -> None:
-            if self._refused(repository, revision):
+            if self._refused(repository, revision, "model"):
                 return
-            files = [
-                {"rfilename": path.name, "size": hub.sizes.get(path.name, path.stat().st_size)}
-                for path in sorted(hub.folders[repository].iterdir())
-            ]
-            self._reply(200, json.dumps({"id": repository, "sha": COMMIT, "siblings": files}).encode())
+            sizes = {path.name: path.stat().st_size for path in hub.folders[repository].iterdir()}
+            sizes |= hub.zeros | hub.sizes
+            files = [{"rfilename": name, "size": size} for name, size in sorted(sizes.items())]
+            self._reply(json.dumps({"id": repository, "sha": COMMIT, "siblings": files}).encode())
 
         def _file(self, repository: str, revision: str, name: str, body: bool) -> None:
-            if self._refused(repository, revision):
+            if self._refused(repository, revision, name):
                 return
             path = hub.folders[repository] / name
-            if not path.is_file():
+            if name in hub.zeros:
+                size, content, etag = hub.zeros[name], None, f"zeros-{hub.zeros[name]}"
+            elif path.is_file():
+                content = path.read_bytes()
+                size, etag = len(content), hashlib.sha256(content).hexdigest()
+            else:
                 self._refuse(404, "EntryNotFound")
                 return
-            content = path.read_bytes()
-            headers = {
-                "X-Repo-Commit": COMMIT,
-                "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
-            }
             most = None
             if body and name in hub.break_off:
                 most = hub.break_off.pop(name)
@@ -103,24 +119,52 @@ def fake_hub() -> Iterator[FakeHub]:
                     return
                 if hub.stays_down:
                     hub.break_off[name] = 0
-            self._reply(200, content, headers, send=most)
+            if body and name in hub.short:
+                size = hub.short[name]
+            if body and name in hub.damaged:
+                content = bytes(size)
+            headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{etag}"', "Accept-Ranges": "bytes"}
+            self._stream(content, size, headers, most)
+
+        def _stream(self, content: bytes | None, size: int, headers: dict[str, str], most: int | None) -> None:
+            """A file, or that many zeros, from where the client asks for it; after ``most`` bytes it breaks off."""
+            asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+            start = int(asked[1]) if asked else 0
+            if asked:
+                hub.ranges.append(start)
+                headers = {**headers, "Content-Range": f"bytes {start}-{size - 1}/{size}"}
+            self._head(206 if asked else 200, size - start, headers)
+            if self.command == "HEAD":
+                return
+            end = size if most is None else min(size, start + most)
+            self.close_connection = end < size
+            piece = PIECE if hub.bytes_per_second is None else max(1, int(hub.bytes_per_second / 20))
+            while start < end:
+                stop = min(end, start + piece)
+                self.wfile.write(bytes(stop - start) if content is None else content[start:stop])
+                start = stop
+                if hub.bytes_per_second:
+                    time.sleep(piece / hub.bytes_per_second)
 
         def _refuse(self, status: int, code: str) -> None:
-            self._reply(status, b"{}", {"X-Error-Code": code} if code else {})
-
-        def _reply(self, status: int, content: bytes, headers: dict | None = None, send: int | None = None) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            for key, value in (headers or {}).items():
-                self.send_header(key, value)
-            if send is not None and send < len(content):
-                self.close_connection = True
-            self.end_headers()
+            self._head(status, 2, {"X-Error-Code": code} if code else {})
             if self.command != "HEAD":
-                self.wfile.write(content if send is None else content[:send])
+                self.wfile.write(b"{}")
+
+        def _reply(self, content: bytes) -> None:
+            self._head(200, len(content), {})
+            self.wfile.write(content)
+
+        def _head(self, status: int, length: int, headers: dict[str, str]) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(length))
+            for key, value in headers.items():
+                self.send_header(key, value)
+            self.end_headers()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # clients that break off are part of the tests
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     hub.url = f"http://127.0.0.1:{server.server_address[1]}"

@@ -47,8 +47,8 @@ def published(folder: Path) -> Path:
     return folder
 
 
-def ask(hub: FakeHub | None, home: Path, name: str = "evf-sam2", **variables: str) -> dict:
-    variables = {
+def variables_of(hub: FakeHub | None, home: Path, **variables: str) -> dict[str, str]:
+    return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "HF_HOME": str(home / "hf"),
@@ -57,10 +57,19 @@ def ask(hub: FakeHub | None, home: Path, name: str = "evf-sam2", **variables: st
         "NO_PROXY": "*",
         **variables,
     }
-    command = [sys.executable, "-c", ASK, name]
-    done = subprocess.run(command, cwd=REPOSITORY, env=variables, capture_output=True, text=True, timeout=60)
+
+
+def run(script: str, *arguments: str, hub: FakeHub | None, home: Path, **variables: str) -> dict:
+    """What a script prints last, as JSON."""
+    command = [sys.executable, "-c", script, *arguments]
+    variables = variables_of(hub, home, **variables)
+    done = subprocess.run(command, cwd=REPOSITORY, env=variables, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def ask(hub: FakeHub | None, home: Path, name: str = "evf-sam2", **variables: str) -> dict:
+    return run(ASK, name, hub=hub, home=home, **variables)
 
 
 def test_a_checkpoint_is_downloaded_once_and_then_used_offline(hub, tmp_path):
@@ -101,15 +110,17 @@ def test_a_dropped_connection_is_tried_again(hub, tmp_path):
     assert (folder / "model.safetensors").read_bytes() == (hub.folders[NAME] / "model.safetensors").read_bytes()
 
 
-def test_half_a_download_is_told_and_never_taken_for_a_checkpoint(hub, tmp_path):
+def test_half_a_download_is_told_never_taken_for_a_checkpoint_and_resumed(hub, tmp_path):
     hub.break_off["model.safetensors"] = 300_000
     hub.stays_down = True
     error = ask(hub, tmp_path)["error"]
     assert "try again" in error and "\n" not in error
     assert "HF_HUB_OFFLINE" in ask(hub, tmp_path, HF_HUB_OFFLINE="1")["error"]
     hub.break_off.clear()
+    hub.ranges.clear()
     folder = Path(ask(hub, tmp_path)["folder"])
     assert (folder / "model.safetensors").read_bytes() == (hub.folders[NAME] / "model.safetensors").read_bytes()
+    assert hub.ranges == [300_000], "what had arrived was downloaded again"
 
 
 def no_change(hub: FakeHub) -> None:
@@ -136,6 +147,13 @@ REFUSED = {
     "missing revision": (no_change, {"name": "evf-sam2@v9"}, "check the branch"),
     "gated": (gate, {}, "accept its terms"),
     "another layout": (no_weights, {}, "choose another"),
+    "asked too often": (lambda hub: hub.status.update(model=429), {}, "again in some minutes"),
+    "no permission": (lambda hub: hub.status.update({"model.safetensors": 403}), {}, "hf auth login"),
+    "no account": (lambda hub: hub.status.update({"model.safetensors": 401}), {}, "log in"),
+    "a file that went away": (lambda hub: hub.status.update({"model.safetensors": 404}), {}, "try again later"),
+    "a Hub out of order": (lambda hub: hub.status.update(model=500), {}, "try again later"),
+    "a file that is too short": (lambda hub: hub.short.update({"model.safetensors": 999}), {}, "arrived damaged"),
+    "other contents": (lambda hub: hub.damaged.add("model.safetensors"), {}, "arrived damaged"),
     "full disk, seen before": (too_big, {}, "make room"),
 }
 
@@ -149,11 +167,9 @@ def test_each_failure_is_one_sentence_that_says_what_to_do(hub, tmp_path, prepar
     assert "\n" not in error and error.endswith(".")
 
 
-def test_a_disk_that_fills_up_while_writing_is_told(hub, tmp_path):
+def test_a_disk_that_fills_up_while_writing_is_told_and_freed(hub, tmp_path):
     """The process may write no file beyond 100 kB, which the system reports as it reports a full disk."""
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n" + ASK
-    variables = {"PATH": os.environ["PATH"], "HF_HOME": str(tmp_path), "HF_ENDPOINT": hub.url, "NO_PROXY": "*"}
-    command = [sys.executable, "-c", limited, "evf-sam2"]
-    done = subprocess.run(command, cwd=REPOSITORY, env=variables, capture_output=True, text=True, timeout=60)
-    error = json.loads(done.stdout.splitlines()[-1])["error"]
+    error = run(limited, "evf-sam2", hub=hub, home=tmp_path)["error"]
     assert "disk is full" in error and "make room" in error
+    assert not list(tmp_path.rglob("*.incomplete"))

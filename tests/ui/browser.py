@@ -30,9 +30,9 @@ CHROMIUM_FLAGS = [
 
 
 @contextmanager
-def running_app(temp: Path, *arguments: str) -> Iterator[str]:
-    """``python app.py`` on a free port, without a network; gives its address."""
-    process, url = start_app(temp, *arguments)
+def running_app(temp: Path, *arguments: str, **variables: str) -> Iterator[str]:
+    """``python app.py`` on a free port, without a network unless the variables name one; gives its address."""
+    process, url = start_app(temp, *arguments, **variables)
     try:
         yield url
     finally:
@@ -40,7 +40,7 @@ def running_app(temp: Path, *arguments: str) -> Iterator[str]:
         process.wait()
 
 
-def start_app(temp: Path, *arguments: str) -> tuple[subprocess.Popen, str]:
+def start_app(temp: Path, *arguments: str, **variables: str) -> tuple[subprocess.Popen, str]:
     """The process of ``python app.py``, which answers by now, and its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -50,6 +50,7 @@ def start_app(temp: Path, *arguments: str) -> tuple[subprocess.Popen, str]:
         "GRADIO_ANALYTICS_ENABLED": "0",
         "GRADIO_TEMP_DIR": str(temp / "gradio"),
         "HF_HUB_OFFLINE": "1",
+        **variables,
     }
     log = temp / "app.log"
     with log.open("w") as file:

@@ -78,19 +78,19 @@ def test_who_answers_a_new_picture(head, photograph, model, own, answers, before
 
 
 def test_the_way_to_a_published_checkpoint_is_shown_where_none_for_photographs_is_here(head, monkeypatch):
-    monkeypatch.setattr(head.service, "for_photographs", lambda: None)
+    monkeypatch.setattr(head.service.checkpoints, "for_photographs", lambda: None)
     name, kept, row, line, back = head.route(True, "evf-sam2-tiny", None)
     assert (name, kept, row["visible"], back["visible"]) == ("evf-sam2-tiny", None, True, False)
-    assert "choose evf-sam2-multitask in the menu (3.6 GB download)" in line
+    assert "evf-sam2-multitask knows them, the button above gets it" in line
 
 
 def test_the_menu_says_what_each_checkpoint_is_for_its_size_and_whether_it_is_here(service):
     labels = {name: label for label, name in model_choices(service)}
-    assert labels["evf-sam2-tiny"].startswith("evf-sam2-tiny · drawn scenes · 16 MB")
+    assert labels["evf-sam2-tiny"] == "evf-sam2-tiny · drawn scenes · 16 MB, here"
     assert labels["evf-sam2-tiny-photo"].startswith("evf-sam2-tiny-photo · drawn scenes and photographs · ")
-    assert labels["evf-sam"] == "evf-sam · photographs, any words · 5.3 GB download"
+    assert labels["evf-sam"] == "evf-sam · photographs, any words · 5.3 GB, not here"
     assert "answers phrases, categories, parts, clips; knows 148 words; on this disk" in facts(find("evf-sam2-tiny"))
-    assert "reads any words; downloaded when you first ask" in facts(find("evf-sam"))
+    assert "reads any words; not on this disk" in facts(find("evf-sam"))
 
 
 def test_every_bundled_checkpoint_says_what_it_was_trained_on():

@@ -1,0 +1,183 @@
+"""The way to a published checkpoint: one button that downloads it and asks the question again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from html import escape
+
+import gradio as gr
+from gradio.components import Component
+
+from evfsam.checkpoints.download import Download, Progress
+from evfsam.checkpoints.layout import size_text
+from evfsam.checkpoints.registry import CheckpointInfo
+from evfsam.errors import EvfSamError
+from evfsam.ui.checkpoints import Checkpoints
+from evfsam.ui.turns import Client, ClientGoneError
+
+LOOK_S = 0.4  # between two looks at a download
+_FREE = {"api_visibility": "private", "show_progress": "hidden"}
+_MANY = {"concurrency_limit": None, **_FREE}  # of those who wait for a download nobody waits for another
+# Ask again in the tab that is shown, if it shows an answer. Only a link holds clicks; so then it is followed.
+ASK_AGAIN = """(name) => {
+  const link = name && [...document.querySelectorAll("a.evf-link")].find((found) => found.offsetParent);
+  if (!link) return;
+  const address = new URL(link.href);
+  address.searchParams.set("model", name);
+  if (address.searchParams.get("clicks")) location.assign(address);
+  else setTimeout(() => document.getElementById(`${address.searchParams.get("tab")}-ask`)?.click(), 300);
+}"""
+
+
+class Offer:
+    """A line and a button: what a published checkpoint needs, then how far its download is, then nothing.
+
+    Attributes:
+        got: the name of the checkpoint that a download has just brought; else None.
+        outputs: of all its handlers.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, chosen: str):
+        self.checkpoints = checkpoints
+        self.got = gr.State()
+        offered = checkpoints.to_get(chosen)
+        with gr.Column(visible=offered is not None, scale=0, min_width=330, elem_id="evf-offer") as self._column:
+            self._line = gr.HTML(self._needs(offered), elem_classes=["evf-flush"])
+            self._get = gr.Button(_label(offered), size="md", elem_id="offer-get")
+            self._cancel = gr.Button("Cancel", variant="stop", size="md", visible=False, elem_id="offer-cancel")
+        self.outputs: list[Component] = [self._column, self._line, self._get, self._cancel, self.got]
+
+    def wire(self, model: gr.Dropdown, own: gr.State, switch: list[Component], switched: Callable) -> None:
+        """Let the button work.
+
+        Args:
+            model, own: of the head.
+            switch, switched: components, and a function of a checkpoint's name that gives their values once that
+                checkpoint is here and answers from now on.
+        """
+        unchanged = [gr.skip()] * len(switch)
+
+        async def on_get(model, own, request: gr.Request):
+            who, got = request.session_hash, None
+            async for values in self._download(own or model, who):
+                got = values[-1]
+                yield *values, *(switched(got) if got else unchanged)
+
+        def on_cancel(request: gr.Request):
+            if self.checkpoints.downloads:
+                self.checkpoints.downloads.cancel(request.session_hash)
+
+        def on_model(model, own):
+            return self._offered(own or model)
+
+        got = self._get.click(on_get, [model, own], [*self.outputs, *switch], **_MANY)
+        got.success(None, self.got, None, js=ASK_AGAIN, **_FREE)
+        self._cancel.click(on_cancel, None, None, queue=False, **_FREE)
+        model.change(on_model, [model, own], self.outputs, queue=False, **_FREE)
+
+    def show_on(self, page: gr.Blocks, model: gr.Dropdown, own: gr.State) -> None:
+        """Show a newly opened page what is offered now, or how far its download is."""
+
+        async def on_load(model, own):
+            async for values in self._look(own or model):
+                yield values
+
+        page.load(on_load, [model, own], self.outputs, **_MANY)
+
+    async def _download(self, chosen: str, who: str) -> AsyncIterator[list]:
+        """Download what is offered beside a chosen checkpoint; the values of :attr:`outputs`, again and again."""
+        info = self.checkpoints.to_get(chosen)
+        if info is None:
+            yield self._offered(chosen)
+            return
+        download, client = None, Client.current()
+        try:
+            download = self.checkpoints.get(info.name, who)
+            while download.running and download.wanted(who):
+                yield self._running(download)
+                await asyncio.sleep(LOOK_S)
+                client.check()
+            if download.error:
+                raise download.error
+            if download.running or download.stopped:
+                here = size_text(download.progress().here)
+                yield self._told(info, f"Stopped. The {here} that have arrived are kept.", "Go on")
+            else:
+                yield [gr.update(visible=False), "", gr.skip(), gr.update(visible=False), info.name]
+        except ClientGoneError:  # the download goes on
+            if download:
+                download.leave(who)
+            raise
+        except EvfSamError as error:
+            yield self._told(info, str(error), "Try again")
+
+    async def _look(self, chosen: str) -> AsyncIterator[list]:
+        """What is offered, or how far its download is, for a page that was just opened; as :meth:`_download`."""
+        info, client = self.checkpoints.to_get(chosen), Client.current()
+        download = info and self.checkpoints.downloads and self.checkpoints.downloads.running(info.name)
+        while download and download.running:
+            yield self._running(download)
+            await asyncio.sleep(LOOK_S)
+            client.check()
+        yield self._offered(chosen)
+
+    def _offered(self, chosen: str) -> list:
+        info = self.checkpoints.to_get(chosen)
+        if info is None:
+            return [gr.update(visible=False), "", gr.skip(), gr.skip(), None]
+        button = gr.update(value=_label(info), visible=True, variant=self._variant(info))
+        return [gr.update(visible=True), self._needs(info), button, gr.update(visible=False), None]
+
+    def _running(self, download: Download) -> list:
+        line = progress_html(download.info, download.progress())
+        return [gr.update(visible=True), line, gr.update(visible=False), gr.update(visible=True), None]
+
+    def _told(self, info: CheckpointInfo, sentence: str, button: str) -> list:
+        line = f'<p class="evf-offer" role="alert">{escape(sentence)}</p>'
+        again = gr.update(value=f"{button}: {info.name}", visible=True)
+        return [gr.update(visible=True), line, again, gr.update(visible=False), None]
+
+    def _needs(self, info: CheckpointInfo | None) -> str:
+        """What a published checkpoint is for and what it needs, as HTML."""
+        if info is None:
+            return ""
+        memory = "memory" if self.checkpoints.runtime.device.type == "cpu" else "GPU memory"
+        needs = f"needs {_files(info)} of disk, {size_text(self.checkpoints.memory_needed(info))} of {memory}"
+        if info == self.checkpoints.proposed:
+            return f'<p class="evf-offer"><strong>Made for a GPU like yours:</strong> any words; {needs}</p>'
+        return f'<p class="evf-offer"><strong>Any words, any picture:</strong> {needs}</p>'
+
+    def _variant(self, info: CheckpointInfo) -> str:
+        return "primary" if info == self.checkpoints.proposed else "secondary"
+
+
+def progress_html(info: CheckpointInfo, progress: Progress) -> str:
+    """How far a download is, as HTML."""
+    if not progress.whole:
+        told, bar = "asking the Hub …", "<progress></progress>"
+    else:
+        told = f"{size_text(progress.here)} of {size_text(progress.whole)}"
+        if progress.bytes_per_second is not None:
+            told += f" · {progress.bytes_per_second / 1e6:.1f} MB/s"
+        if progress.seconds_left is not None:
+            told += f" · {about(progress.seconds_left)} left"
+        bar = f'<progress max="{progress.whole}" value="{progress.here}"></progress>'
+    return f'<p class="evf-offer"><label><strong>{escape(info.name)}</strong> {told}{bar}</label></p>'
+
+
+def about(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 60:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def _files(info: CheckpointInfo) -> str:
+    """The size of a published checkpoint's files: float32."""
+    whole = info.memory_bytes()
+    return "an unknown amount" if whole is None else size_text(whole)
+
+
+def _label(info: CheckpointInfo | None) -> str:
+    return f"Get {info.name} ({_files(info)})" if info else ""

@@ -1,0 +1,90 @@
+"""The way to a published checkpoint in a real browser, from a Hub on loopback that serves the published layout."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.checkpoints.fake_hub import FakeHub, fake_hub
+from tests.random_model import save_random_model
+from tests.ui import browser as b
+
+pytestmark = pytest.mark.browser
+
+NAME = "evf-sam2-multitask"
+WEIGHTS = "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with b.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """It serves a model of random weights under the published name."""
+    with fake_hub() as hub:
+        hub.folders[f"YxZhang/{NAME}"] = save_random_model(tmp_path / "published" / NAME)
+        yield hub
+
+
+@pytest.fixture
+def url(hub, tmp_path):
+    with b.running_app(tmp_path, **reaching(hub, tmp_path)) as address:
+        yield address
+
+
+def reaching(hub: FakeHub, home) -> dict[str, str]:
+    return {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(home / "hf"), "NO_PROXY": "*"}
+
+
+def offered(page) -> str:
+    return page.locator("#evf-offer").inner_text()
+
+
+def test_the_button_downloads_with_progress_and_answers_the_same_question(chromium, url, hub):
+    weights = (hub.folders[f"YxZhang/{NAME}"] / WEIGHTS).stat().st_size
+    hub.bytes_per_second = weights / 4
+    page = b.open_page(chromium, url)
+    assert re.search(r"needs 3\.6 GB of disk, 3\.6 GB of memory", offered(page))
+    b.take_example(page, "refer", 0)
+    b.wait_for_downloads(page)
+    rows = page.locator("#refer-view .evf-rows .chip").all_inner_texts()
+    page.get_by_role("button", name=f"Get {NAME} (3.6 GB)").click()
+    page.wait_for_function("/MB of .* MB\\/s/.test(document.querySelector('#evf-offer').innerText)")
+    page.get_by_role("button", name="Cancel").locator("visible=true").wait_for()
+    page.wait_for_function("document.querySelector('#model input').value.startsWith('evf-sam2-multitask')")
+    page.wait_for_function(
+        "document.querySelector('#refer-view').closest('.evf-answer').innerText.includes('evf-sam2-multitask')"
+    )
+    b.wait_for_rows(page, "refer", *rows)
+    assert not page.locator("#evf-offer").is_visible()
+
+
+def test_cancel_stops_and_the_next_click_goes_on_from_there(chromium, url, hub):
+    hub.zeros[WEIGHTS] = 3_600_000_000
+    hub.bytes_per_second = 20_000_000
+    page = b.open_page(chromium, url)
+    page.get_by_role("button", name=f"Get {NAME}").click()
+    page.wait_for_function("/MB of 3.6 GB .* left/.test(document.querySelector('#evf-offer').innerText)")
+    page.locator("#offer-cancel").click()
+    again = page.get_by_role("button", name=f"Go on: {NAME}")
+    again.wait_for()
+    assert re.search(r"The \d+ MB that have arrived are kept", offered(page))
+    again.click()
+    page.wait_for_function("/MB\\/s/.test(document.querySelector('#evf-offer').innerText)")
+    assert hub.ranges and hub.ranges[0] > 0
+    page.reload()  # a page that is opened again shows the download
+    page.wait_for_function("/MB\\/s/.test(document.querySelector('#evf-offer')?.innerText)")
+    page.locator("#offer-cancel").click()
+    page.get_by_role("button", name=f"Get {NAME}").wait_for()
+
+
+def test_offline_the_button_says_why_it_cannot(chromium, tmp_path):
+    with b.running_app(tmp_path, HF_HOME=str(tmp_path / "hf")) as address:
+        page = b.open_page(chromium, address)
+        page.get_by_role("button", name=f"Get {NAME}").click()
+        page.get_by_role("button", name=f"Try again: {NAME}").wait_for()
+        assert "HF_HUB_OFFLINE forbids downloading it; start the app without that variable" in offered(page)
