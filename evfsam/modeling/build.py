@@ -21,12 +21,20 @@ class _WithoutWeights(TorchFunctionMode):
 
     ``torch.device("meta")`` would also catch tables that a module computes (rotary angles, pixel means, drop-path
     rates). No checkpoint holds these, so here they stay real.
+
+    What initialises such a parameter is left out: torch imports its compiler, for a second, to find that the shape
+    stays.
     """
 
     FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn}
+    SCALES = {torch.Tensor.mul, torch.Tensor.__rmul__}
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
+        changed = args[0] if args else kwargs.get("tensor")
+        in_place = func.__name__.endswith("_") and not func.__name__.endswith("__")
+        if isinstance(changed, torch.Tensor) and changed.is_meta and (in_place or func in self.SCALES):
+            return changed
         if func in self.FACTORIES:
             kwargs["device"] = "meta"
         return func(*args, **kwargs)

@@ -145,7 +145,7 @@ class Offer:
         memory = "memory" if self.checkpoints.runtime.device.type == "cpu" else "GPU memory"
         needs = f"needs {_files(info)} of disk, {size_text(self.checkpoints.memory_needed(info))} of {memory}"
         if info == self.checkpoints.proposed:
-            return f'<p class="evf-offer"><strong>Made for a GPU like yours:</strong> any words; {needs}</p>'
+            return f'<p class="evf-offer"><strong>This machine can run it:</strong> any words; {needs}</p>'
         return f'<p class="evf-offer"><strong>Any words, any picture:</strong> {needs}</p>'
 
     def _variant(self, info: CheckpointInfo) -> str:
@@ -159,7 +159,7 @@ def progress_html(info: CheckpointInfo, progress: Progress) -> str:
     else:
         told = f"{size_text(progress.here)} of {size_text(progress.whole)}"
         if progress.bytes_per_second is not None:
-            told += f" · {progress.bytes_per_second / 1e6:.1f} MB/s"
+            told += f" · {progress.bytes_per_second / 1e6:.3g} MB/s"
         if progress.seconds_left is not None:
             told += f" · {about(progress.seconds_left)} left"
         bar = f'<progress max="{progress.whole}" value="{progress.here}"></progress>'

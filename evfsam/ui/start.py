@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
 
 from evfsam.errors import EvfSamError
-from evfsam.ui.files import claim_folder, delete_folders
 from evfsam.ui.settings import check, read_settings
 
 
@@ -18,9 +19,12 @@ def main(arguments: Sequence[str], prog: str = "app.py") -> int:
         settings = read_settings(arguments)
         print("Starting EVF-SAM ...", flush=True)
         check(settings)
+        from evfsam.ui.files import claim_folder
+
         claim_folder()
         signal.signal(signal.SIGTERM, _end)
         # These take seconds to import: a mistake is told before.
+        sys.meta_path.insert(0, _WithoutStubs())
         from evfsam.ui.app import build_app, serve
         from evfsam.ui.service import ModelService
 
@@ -35,7 +39,31 @@ def main(arguments: Sequence[str], prog: str = "app.py") -> int:
     return 0
 
 
+class _WithoutStubs(MetaPathFinder):
+    """Keeps Gradio from writing type stubs beside its own source files: that is half of the time of its import.
+
+    It does so for each of its components in every process that imports it. Only editors read them.
+    """
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != "gradio.component_meta":
+            return None
+        spec = PathFinder.find_spec(fullname, path)
+        if spec is None or spec.loader is None:
+            return spec
+        run = spec.loader.exec_module
+
+        def exec_module(module) -> None:
+            run(module)
+            module.create_or_modify_pyi = lambda *_: None
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
 def _end(*_: object) -> None:
+    from evfsam.ui.files import delete_folders
+
     # At once: an ordinary exit would wait for the jobs at work.
     delete_folders()
     os._exit(128 + signal.SIGTERM)
