@@ -97,4 +97,4 @@ class Checkpoints:
 
 
 def _for_photographs(info: CheckpointInfo) -> tuple:
-    return not info.vocabulary, -len(info.trained_on), info.parameters or 0
+    return not info.vocabulary, -len(info.trained_on), len(info.capabilities), info.parameters or 0

@@ -15,6 +15,7 @@ from pathlib import Path
 
 COMMIT = "c" * 40
 PIECE = 1 << 20
+LARGE = 100_000_000  # bytes, of files whose contents nobody looks through for an ETag
 
 
 @dataclass
@@ -104,10 +105,12 @@ def fake_hub() -> Iterator[FakeHub]:
                 return
             path = hub.folders[repository] / name
             if name in hub.zeros:
-                size, content, etag = hub.zeros[name], None, f"zeros-{hub.zeros[name]}"
+                size = hub.zeros[name]
+                etag = f"zeros-{size}"
             elif path.is_file():
-                content = path.read_bytes()
-                size, etag = len(content), hashlib.sha256(content).hexdigest()
+                size = path.stat().st_size
+                with path.open("rb") as file:
+                    etag = hashlib.sha256(file.read()).hexdigest() if size < LARGE else f"{name}-{size}"
             else:
                 self._refuse(404, "EntryNotFound")
                 return
@@ -121,13 +124,15 @@ def fake_hub() -> Iterator[FakeHub]:
                     hub.break_off[name] = 0
             if body and name in hub.short:
                 size = hub.short[name]
-            if body and name in hub.damaged:
-                content = bytes(size)
             headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{etag}"', "Accept-Ranges": "bytes"}
-            self._stream(content, size, headers, most)
+            if name in hub.zeros or body and name in hub.damaged:
+                self._stream(bytes, size, headers, most)
+                return
+            with path.open("rb") as file:
+                self._stream(file.read, size, headers, most, file.seek)
 
-        def _stream(self, content: bytes | None, size: int, headers: dict[str, str], most: int | None) -> None:
-            """A file, or that many zeros, from where the client asks for it; after ``most`` bytes it breaks off."""
+        def _stream(self, read, size: int, headers: dict[str, str], most: int | None, seek=None) -> None:
+            """``size`` bytes from where the client asks for them; after ``most`` of them it breaks off."""
             asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
             start = int(asked[1]) if asked else 0
             if asked:
@@ -138,10 +143,12 @@ def fake_hub() -> Iterator[FakeHub]:
                 return
             end = size if most is None else min(size, start + most)
             self.close_connection = end < size
+            if seek:
+                seek(start)
             piece = PIECE if hub.bytes_per_second is None else max(1, int(hub.bytes_per_second / 20))
             while start < end:
                 stop = min(end, start + piece)
-                self.wfile.write(bytes(stop - start) if content is None else content[start:stop])
+                self.wfile.write(read(stop - start))
                 start = stop
                 if hub.bytes_per_second:
                     time.sleep(piece / hub.bytes_per_second)
