@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str], prog: str = "app.py") -> int:
         from evfsam.ui.service import ModelService
 
         service = ModelService(settings)
-        service.warm()
+        threading.Thread(target=service.warm, name="warm", daemon=True).start()
         serve(build_app(service), settings)
     except EvfSamError as error:
         print(f"{prog}: {error}", file=sys.stderr)
