@@ -85,17 +85,14 @@ class ModelService:
         return self.systems[name] if isinstance(name, str) and name in self.systems else self.info(name)
 
     def warm(self) -> None:
-        """Bring the checkpoint to start with into memory, so that the first answer does not wait for it.
-
-        Errors are told to who asks for it.
-        """
+        """Bring the checkpoint to start with into memory, so that the first answer does not wait for it."""
         info = self.info(self.default_model)
         try:
             if local_folder(info) is None:
                 self.checkpoints.get(info.name, "operator").wait()
             if not ON_ZERO_GPU:
                 self.predictor(info.name).segment(np.zeros((64, 64, 3), np.uint8), ["sky"])
-        except EvfSamError as error:
+        except EvfSamError as error:  # told to who asks for it; the app goes on with the others
             LOG.warning("%s", error)
         self.checkpoints.propose()
 
