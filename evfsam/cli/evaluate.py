@@ -30,6 +30,7 @@ FEW_PROBES = 4  # with more, their rows of finer kinds stay in the JSON
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "evaluate",
+        usage="python -m evfsam evaluate [options]",
         help="score a model on data sets",
         description="Ask a model about every sample of a data set, compare the masks with the truth, and print gIoU, "
         "cIoU and precision (images) or J and F (clips) by kind of prompt.",

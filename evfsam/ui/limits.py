@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 
 from evfsam import values
 from evfsam.errors import InputError, VideoError
-from evfsam.things import MOST
 from evfsam.ui.zero import ON_ZERO_GPU
 
 VARIABLE = "EVFSAM_LIMIT_"
@@ -36,7 +35,7 @@ class Limits:
     pixels: int = 25_000_000
     prompts: int = 12
     pixels_times_prompts: int = 300_000_000
-    things: int = MOST
+    things: int = 30
     pictures: int = 30
     frames: int = 300 if ON_ZERO_GPU else 1_800
     objects: int = 12

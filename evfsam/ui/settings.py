@@ -9,7 +9,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evfsam import values
+from evfsam import DEFAULT_MODEL, values
 from evfsam.errors import InputError
 from evfsam.ui.limits import Limits, read_limits
 
@@ -50,14 +50,16 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.
     Exits, as argparse does, on an unknown argument; raises InputError for a number that cannot be used.
     """
     parser = argparse.ArgumentParser(
-        prog="app.py", description="EVF-SAM in the browser: say what you see, get its mask."
+        prog="app.py",
+        usage="app.py [options]",
+        description="EVF-SAM in the browser: say what you see, get its mask.",
     )
     parser.add_argument(
         "--model",
         action="append",
         metavar="NAME",
         help="a checkpoint's name, its folder, or owner/name on the Hub; given several times, the first is chosen "
-        "at the start (EVFSAM_MODEL, comma separated)",
+        f"at the start (default: {DEFAULT_MODEL}; EVFSAM_MODEL, comma separated)",
     )
     parser.add_argument(
         "--device",

@@ -166,7 +166,7 @@ class Widgets:
         self.picture = picture_input(elem_id="refer-picture")
         self.phrases = gr.Textbox(
             label="What to find",
-            info="One phrase, or several: a comma or a line (Shift+Enter) between them.",
+            info="One phrase, or several with commas between them. “every dog” masks dogs one by one.",
             placeholder="the red car, the person on the left",
             max_lines=8,
             elem_id="refer-phrases",
