@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
@@ -30,8 +29,10 @@ def main(arguments: Sequence[str], prog: str = "app.py") -> int:
         from evfsam.ui.service import ModelService
 
         service = ModelService(settings)
-        threading.Thread(target=service.warm, name="warm", daemon=True).start()
-        serve(build_app(service), settings)
+        app = build_app(service)
+        serve(app, settings, prevent_thread_lock=True)
+        service.warm()
+        app.block_thread()
     except EvfSamError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2

@@ -59,11 +59,11 @@ def variables_of(hub: FakeHub | None, home: Path, **variables: str) -> dict[str,
     }
 
 
-def run(script: str, *arguments: str, hub: FakeHub | None, home: Path, **variables: str) -> dict:
+def run(script: str, *arguments: str, hub: FakeHub | None, home: Path, timeout: float = 120, **variables: str) -> dict:
     """What a script prints last, as JSON."""
     command = [sys.executable, "-c", script, *arguments]
     variables = variables_of(hub, home, **variables)
-    done = subprocess.run(command, cwd=REPOSITORY, env=variables, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=REPOSITORY, env=variables, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -14,6 +14,8 @@ pytestmark = pytest.mark.browser
 
 NAME = "evf-sam2-multitask"
 WEIGHTS = "model.safetensors"
+OFFER = "document.querySelector('#evf-offer')?.innerText"
+ON_ITS_WAY = f"/MB of .* MB\\/s/.test({OFFER})"
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def test_the_button_downloads_with_progress_and_answers_the_same_question(chromi
     b.wait_for_downloads(page)
     rows = page.locator("#refer-view .evf-rows .chip").all_inner_texts()
     page.get_by_role("button", name=f"Get {NAME} (3.6 GB)").click()
-    page.wait_for_function("/MB of .* MB\\/s/.test(document.querySelector('#evf-offer').innerText)")
+    page.wait_for_function(ON_ITS_WAY)
     page.get_by_role("button", name="Cancel").locator("visible=true").wait_for()
     page.wait_for_function("document.querySelector('#model input').value.startsWith('evf-sam2-multitask')")
     page.wait_for_function(
@@ -63,23 +65,35 @@ def test_the_button_downloads_with_progress_and_answers_the_same_question(chromi
     assert not page.locator("#evf-offer").is_visible()
 
 
-def test_cancel_stops_and_the_next_click_goes_on_from_there(chromium, url, hub):
+def test_cancel_another_visitor_a_reload_and_a_server_that_dies(chromium, url, hub):
     hub.zeros[WEIGHTS] = 3_600_000_000
     hub.bytes_per_second = 20_000_000
     page = b.open_page(chromium, url)
     page.get_by_role("button", name=f"Get {NAME}").click()
-    page.wait_for_function("/MB of 3.6 GB .* left/.test(document.querySelector('#evf-offer').innerText)")
+    page.wait_for_function(f"{ON_ITS_WAY} && /left/.test({OFFER})")
     page.locator("#offer-cancel").click()
-    again = page.get_by_role("button", name=f"Go on: {NAME}")
-    again.wait_for()
+    page.get_by_role("button", name=f"Go on: {NAME}").wait_for()
     assert re.search(r"The \d+ MB that have arrived are kept", offered(page))
-    again.click()
-    page.wait_for_function("/MB\\/s/.test(document.querySelector('#evf-offer').innerText)")
-    assert hub.ranges and hub.ranges[0] > 0
+
+    page.get_by_role("button", name=f"Go on: {NAME}").click()
+    page.wait_for_function(ON_ITS_WAY)
+    assert hub.ranges and hub.ranges[0] > 0, "what had arrived was downloaded again"
+    asked = len(hub.asked)
+    other = b.open_page(chromium, url)
+    other.wait_for_function(ON_ITS_WAY)
+    other.locator("#offer-cancel").click()  # it belongs to the first visitor
+    page.wait_for_function("(told) => document.querySelector('#evf-offer').innerText !== told", arg=offered(page))
+    assert page.locator("#offer-cancel").is_visible() and len(hub.asked) == asked
+
     page.reload()  # a page that is opened again shows the download
-    page.wait_for_function("/MB\\/s/.test(document.querySelector('#evf-offer')?.innerText)")
+    page.wait_for_function(ON_ITS_WAY)
     page.locator("#offer-cancel").click()
     page.get_by_role("button", name=f"Get {NAME}").wait_for()
+
+    hub.bytes_per_second, hub.stays_down, hub.break_off[WEIGHTS] = None, True, 1_000_000
+    page.get_by_role("button", name=f"Get {NAME}").click()
+    page.get_by_role("button", name=f"Try again: {NAME}").wait_for()
+    assert re.search(r"status 503\); try again later", offered(page))
 
 
 def test_offline_the_button_says_why_it_cannot(chromium, tmp_path):
