@@ -122,7 +122,7 @@ def test_an_unexpected_error_is_one_sentence_that_says_how_to_see_more(files, mo
     def fail(*_):
         raise RuntimeError("the weights\nmelted")
 
-    monkeypatch.setattr("evfsam.cli.segment.load_predictor", fail)
+    monkeypatch.setattr("evfsam.cli.segment.load_model", fail)
     arguments = ["segment", str(files["picture"]), "car", "-o", str(files["folder"] / "out")]
     assert main(arguments) == 1
     told = capsys.readouterr().err
@@ -136,7 +136,7 @@ def test_a_full_memory_is_told_as_such(files, monkeypatch, capsys):
     def fail(*_):
         raise torch.OutOfMemoryError("tried to allocate 5 GiB")
 
-    monkeypatch.setattr("evfsam.cli.segment.load_predictor", fail)
+    monkeypatch.setattr("evfsam.cli.segment.load_model", fail)
     assert main(["segment", str(files["picture"]), "car", "-o", str(files["folder"] / "out")]) == 1
     assert "memory is full" in capsys.readouterr().err
 
