@@ -6,12 +6,19 @@ import pytest
 import torch
 
 from tests.random_model import save_random_model
+from tests.random_tracker import save_random_tracker
 
 
 @pytest.fixture(scope="session")
 def random_checkpoint(tmp_path_factory):
     """The folder of a tiny checkpoint with random weights."""
     return save_random_model(tmp_path_factory.mktemp("checkpoints") / "random-sam2")
+
+
+@pytest.fixture(scope="session")
+def random_tracking_checkpoint(tmp_path_factory):
+    """The same, with a memory."""
+    return save_random_tracker(tmp_path_factory.mktemp("checkpoints") / "random-tracker")
 
 
 @pytest.fixture

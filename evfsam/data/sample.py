@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-REFERRING, SEMANTIC, PART, ABSENT = "referring", "semantic", "part", "absent"
+REFERRING, SEMANTIC, STUFF, PART, ABSENT = "referring", "semantic", "stuff", "part", "absent"
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Prompt:
         text: as the data set spells it; "[semantic] " stands before a category or a part.
         mask: bool (H, W), the pixels that the text names; all False if the image does not show it. In a
             :class:`VideoSample` bool (T, H, W).
-        kind: the group in which scores are kept: "referring", "semantic", "part" or "absent". A finer group follows a
-            slash: "referring/place". Its scores count for "referring" as well.
+        kind: the group in which scores are kept: "referring", "semantic", "stuff", "part" or "absent". A finer group
+            follows a slash: "referring/place". Its scores count for "referring" as well.
         ignore: bool like ``mask``: pixels that no score counts, such as crowds or unlabelled ones. None for none.
         overlap: bool like ``mask``: pixels that several polygons of one annotation cover. The authors' evaluation
             script counts them differently (``reference_quirks``). None for none.

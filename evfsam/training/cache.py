@@ -20,6 +20,8 @@ import torch
 from tqdm import tqdm, trange
 
 from evfsam.data.ccp import photo_sample, read_pack
+from evfsam.data.coco.clips import moving_clip
+from evfsam.data.coco.photographs import read_photographs
 from evfsam.data.sample import Dataset, Prompt, Sample
 from evfsam.data.scenes import Scene, expressions, make_clip, make_scene, render, require_training_seeds
 from evfsam.modeling.evf_sam import EvfSam
@@ -186,6 +188,23 @@ def open_clips(folder: Path, first_seed: int, count: int, size: int, workers: in
     shapes = {"images": (CLIP_FRAMES, size, size, 3), "part_maps": (CLIP_FRAMES, size, size)}
     arrays, things = _render_arrays(folder, first_seed, count, size, shapes, _render_clips, workers, {})
     return CachedClips(arrays["images"], arrays["part_maps"], things)
+
+
+def open_moving_photographs(folder: Path, root: Path, count: int, size: int, workers: int) -> CachedClips:
+    """``count`` clips made of the training photographs in ``root``, in COCO's format; made first if need be."""
+    shapes = {"images": (CLIP_FRAMES, size, size, 3), "part_maps": (CLIP_FRAMES, size, size)}
+    make, facts = partial(_move_photographs, root), {"photographs": str(root.resolve())}
+    arrays, things = _render_arrays(folder, 0, count, size, shapes, make, workers, facts)
+    return CachedClips(arrays["images"], arrays["part_maps"], things)
+
+
+_photographs = lru_cache(maxsize=1)(partial(read_photographs, held_out=False))
+
+
+def _move_photographs(root: Path, task: tuple[range, int]):
+    seeds, size = task
+    images, maps, rows = zip(*(moving_clip(_photographs(root), seed, CLIP_FRAMES, size) for seed in seeds), strict=True)
+    return {"images": np.stack(images), "part_maps": np.stack(maps)}, list(rows)
 
 
 def _render_clips(task: tuple[range, int]):

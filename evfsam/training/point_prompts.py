@@ -86,7 +86,7 @@ def sample_points(coverage: torch.Tensor, count: int, rng: np.random.Generator, 
 
 
 def sample_boxes(coverage: torch.Tensor, rng: np.random.Generator, image_size: int) -> torch.Tensor:
-    """Boxes around what is covered, each side off by some per cent: float32 (P, 4) xyxy in pixels."""
+    """Boxes around what is covered, half of them with each side off by some per cent: float32 (P, 4) xyxy in pixels."""
     grid = coverage.shape[-1]
     boxes = []
     for mask in (coverage > 0.5) | (coverage == coverage.amax((1, 2), keepdim=True)):
@@ -94,7 +94,7 @@ def sample_boxes(coverage: torch.Tensor, rng: np.random.Generator, image_size: i
         boxes.append([x[0], y[0], x[-1] + 1, y[-1] + 1])
     boxes = torch.tensor(boxes, dtype=torch.float32)
     sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
-    noise = torch.from_numpy(rng.normal(0, 0.05, boxes.shape)).float()
+    noise = torch.from_numpy(rng.normal(0, 0.05, boxes.shape) * (rng.random((len(boxes), 1)) < 0.5)).float()
     return (boxes + sides * noise).clamp(0, grid) * (image_size / grid)
 
 

@@ -23,7 +23,7 @@ from evfsam.errors import InputError
 from evfsam.modeling.build import build_model
 from evfsam.modeling.config import EvfConfig
 from evfsam.modeling.evf_sam import EvfSam
-from evfsam.training.cache import open_clips, open_features
+from evfsam.training.cache import open_clips, open_features, open_moving_photographs
 from evfsam.training.config import SAVE, Recipe, Stage
 from evfsam.training.export import save
 from evfsam.training.foundation import Foundation, load_foundation
@@ -87,7 +87,7 @@ def run(
         data = prepare_run(recipe, folder, [make() for make in sources], base or foundation)
     start = base or foundation
     for stage in chosen:
-        run_stage(stage, recipe, folder, data, accelerator, start, workers)
+        run_stage(stage, recipe, folder, data, accelerator, start, workers, root)
         accelerator.wait_for_everyone()
     if SAVE in names and accelerator.is_main_process:
         save(recipe, folder, data, base)
@@ -124,6 +124,7 @@ def run_stage(
     accelerator: Accelerator,
     start: Path | Foundation | None,
     workers: int = 0,
+    root: Path | None = None,
 ) -> None:
     """Train one stage and write its weights to ``folder/<stage>.safetensors``."""
     config = recipe.model_of(stage)
@@ -148,7 +149,10 @@ def run_stage(
     elif stage.kind == "memory":
         with accelerator.main_process_first():
             size = config.segmenter.image_size
-            clips = open_clips(folder / "data" / "clips", recipe.first_seed, recipe.clips, size, workers)
+            if recipe.renders_all or root is None:
+                clips = open_clips(folder / "data" / "clips", recipe.first_seed, recipe.clips, size, workers)
+            else:
+                clips = open_moving_photographs(folder / "data" / "clips", root, recipe.clips, size, workers)
         module = MemoryStage(model, stage, sampler, recipe.seed, clips)
     else:
         features = None

@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+from evfsam.data.coco.clips import moving_clip
 from evfsam.data.coco.compose import ComposedDataset
 from evfsam.data.coco.dataset import CocoDataset
 from evfsam.data.coco.photographs import is_held_out, read_photographs
@@ -132,3 +133,19 @@ def test_a_missing_photograph_is_one_sentence(root):
     dataset.photographs[0].path.unlink()
     with pytest.raises(InputError, match="is not there"):
         dataset[0]
+
+
+def test_clips_of_photographs_repeat_and_keep_the_numbers_of_things(root):
+    photographs = read_photographs(root, held_out=False)
+    for seed in range(6):
+        images, maps, things = moving_clip(photographs, seed, 4, 64)
+        again, *_ = moving_clip(photographs, seed, 4, 64)
+        assert images.shape == (4, 64, 64, 3) and maps.shape == (4, 64, 64) and np.array_equal(images, again)
+        assert set(np.unique(maps)) <= {0, *(number for (number,) in things)}
+        assert any((images[0] != image).any() for image in images[1:])
+
+
+def test_things_often_seen_together_are_asked_for_when_one_is_missing(root):
+    photographs = read_photographs(root, held_out=False)
+    beside = ComposedDataset(photographs, 64, 20).beside
+    assert beside["dog"]["dog"] == len(photographs) and beside["dog"]["kite"] == 0

@@ -26,6 +26,8 @@ def test_points_and_boxes_fit_the_target():
     assert torch.equal(inside, labels.bool()) and labels[:, 0].all()
     boxes = sample_boxes(coverage, rng, image_size=128)
     assert torch.allclose(boxes[0], torch.tensor([80.0, 16, 120, 48]), atol=12)
+    many = sample_boxes(coverage[:1].expand(200, -1, -1), rng, image_size=128)
+    assert 60 < (many == torch.tensor([80.0, 16, 120, 48])).all(1).sum() < 140  # half are drawn exactly
 
 
 def test_corrections_hit_what_is_wrong():

@@ -80,7 +80,7 @@ def test_a_recipe_for_coco_photographs_knows_their_words_alone(tmp_path, coco_fo
     run(recipe, tmp_path, device="cpu", workers=1, root=coco_folder)
     info = load_checkpoint(tmp_path / "checkpoint").info
     assert {"dog", "dogs", "left"} <= set(info.vocabulary) and "balloon" not in info.vocabulary
-    assert "parts" not in info.capabilities
+    assert "parts" not in info.capabilities and "video" in info.capabilities
 
 
 STAGES = [(name, stage.name) for name in ("evf-sam2-tiny", "evf-sam-tiny") for stage in small(name).stages]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -18,7 +18,7 @@ from evfsam.data.coco.dataset import PREFIX
 from evfsam.data.coco.photographs import Instance, Photograph
 from evfsam.data.coco.phrases import EVERY, TEMPLATES, Thing, referring_phrases
 from evfsam.data.coco.words import plural
-from evfsam.data.sample import ABSENT, REFERRING, SEMANTIC, Prompt, Sample
+from evfsam.data.sample import ABSENT, REFERRING, SEMANTIC, STUFF, Prompt, Sample
 from evfsam.media.export import decode_rle
 
 WHOLE, MIRRORED, PASTED = 0.35, 0.5, 0.6  # shares of the samples
@@ -28,6 +28,7 @@ LARGEST_SCALE = 3.0
 LEAST_VISIBLE = 0.2  # of a thing's area; what is hidden more is no longer asked for
 HIDDEN_SHARE = (0.08, 0.6)  # of a thing's area, if another counts as in front of it
 SMALLEST_ASKED = 0.0025  # of the image's area
+ABSENT_PROMPTS = 4
 ABSENT_WORDINGS = ("the {n}", "{n}", "{n} on the left", "the {n} on the right", "largest {n}", "every {n}")
 
 
@@ -51,6 +52,11 @@ class ComposedDataset:
             for instance in photograph.instances:
                 if instance.mask().sum() >= SMALLEST_CUTOUT:
                     self.cutouts[instance.category].append((photograph, instance))
+        self.beside: dict[str, Counter[str]] = defaultdict(Counter)
+        for photograph in self.photographs:
+            shown = sorted({instance.category for instance in photograph.instances})
+            for category in shown:
+                self.beside[category].update(shown)
         self.stuff_words = sorted({word for photograph in self.photographs for word in photograph.stuff})
 
     def __len__(self) -> int:
@@ -166,16 +172,20 @@ class ComposedDataset:
             if rng.random() < 0.12:
                 text = rng.choice(EVERY).format(n=category, p=plural(category))
             prompts.append(Prompt(text, mask, f"{SEMANTIC}/{category}"))
-        prompts += [Prompt(PREFIX + word, mask, f"{SEMANTIC}/stuff") for word, mask in stuff.items()]
+        prompts += [Prompt(PREFIX + word, mask, f"{STUFF}/{word}") for word, mask in stuff.items()]
         prompts += [Prompt(text, thing.mask, REFERRING) for text, thing in referring_phrases(things, asked, rng)]
         return [prompt for prompt in prompts if prompt.mask.sum() >= least]
 
     def _absent(self, things: list[Thing], photograph: Photograph) -> list[Prompt]:
-        rng, pasted = self.rng, {thing.category for thing in things}
-        absent = [category for category in photograph.absent() if category not in pasted]
+        """Half of them are often seen beside what is there, for the setting alone must not be the answer."""
+        rng, shown = self.rng, {thing.category for thing in things}
+        absent = [category for category in photograph.absent() if category not in shown]
+        often = [1e-3 + sum(self.beside[other][category] for other in shown) for category in absent]
+        chosen = rng.sample(absent, min(ABSENT_PROMPTS // 2, len(absent)))
+        chosen += rng.choices(absent, often, k=ABSENT_PROMPTS // 2) if absent else []
         nothing = np.zeros((self.size, self.size), bool)
         prompts = []
-        for category in rng.sample(absent, min(2, len(absent))):
+        for category in dict.fromkeys(chosen):
             text = PREFIX + category if rng.random() < 0.65 else rng.choice(ABSENT_WORDINGS).format(n=category)
             prompts.append(Prompt(text, nothing, ABSENT))
         return prompts

@@ -8,7 +8,7 @@ import numpy as np
 
 from evfsam.data.coco.photographs import Photograph
 from evfsam.data.coco.phrases import Thing, referring_phrases
-from evfsam.data.sample import ABSENT, REFERRING, SEMANTIC, Prompt, Sample
+from evfsam.data.sample import ABSENT, REFERRING, SEMANTIC, STUFF, Prompt, Sample
 from evfsam.media.export import decode_rle
 
 PREFIX = "[semantic] "
@@ -20,8 +20,9 @@ class CocoDataset:
     """The photographs of one split.
 
     Each is asked for the categories and the stuff that it shows, by phrases that name one thing, and for categories
-    that it does not show. Categories annotated as a crowd are left out. ``sample.facts["credit"]`` names the author
-    of a photograph that may be passed on; it is empty for the others.
+    that it does not show. Stuff is a group of its own beside "semantic", which stays the score of the 80 categories.
+    Categories annotated as a crowd are left out. ``sample.facts["credit"]`` names the author of a photograph that may
+    be passed on; it is empty for the others.
     """
 
     def __init__(self, photographs: list[Photograph], split: str):
@@ -43,7 +44,7 @@ class CocoDataset:
             mask = np.any([thing.mask for thing in things if thing.category == category], axis=0)
             prompts.append(Prompt(PREFIX + category, mask, f"{SEMANTIC}/{category}"))
         for word, rle in photograph.stuff.items():
-            prompts.append(Prompt(PREFIX + word, decode_rle(rle), f"{SEMANTIC}/stuff"))
+            prompts.append(Prompt(PREFIX + word, decode_rle(rle), f"{STUFF}/{word}"))
         for phrase, thing in referring_phrases(things, asked, rng):
             prompts.append(Prompt(phrase, thing.mask, REFERRING, object_id=things.index(thing)))
         prompts = [prompt for prompt in prompts if prompt.mask.mean() >= SMALLEST_SHARE]

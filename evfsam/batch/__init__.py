@@ -1,0 +1,1 @@
+"""Many images and clips by one command, on one machine or on Ray."""
