@@ -81,7 +81,10 @@ def _union(frame: TrackedFrame) -> np.ndarray:
 
 @contextmanager
 def masks_zip(path: str | PathLike, names: Mapping[int, str]) -> Iterator[VideoSink]:
-    """A zip with one folder per object and in it one PNG per frame: 255 inside, 0 outside. Empty masks are included.
+    """A zip with one folder per object and in it one PNG per frame: 255 inside, 0 outside.
+
+    A folder has a file for each frame, also for those on which its object is hidden. An object that is never visible
+    has no folder.
 
     Args:
         names: object id -> prompt, for the folders' names.
@@ -94,13 +97,19 @@ class _Masks:
     def __init__(self, archive: zipfile.ZipFile, names: Mapping[int, str]):
         self._archive = archive
         self._folders = {i: f"{i:02d}-{slug(name, 'object')}" for i, name in names.items()}
+        self._unseen: dict[int, list[str]] = {i: [] for i in names}  # files of an object before it is first visible
 
     def add(self, frame: TrackedFrame, time: Fraction, duration: Fraction) -> None:
-        masks = {o.object_id: o.mask for o in frame.objects}
-        nothing = np.zeros(frame.image.shape[:2], bool)
+        masks = {o.object_id: o.mask for o in frame.objects if o.visible}
+        nothing = mask_png(np.zeros(frame.image.shape[:2], bool))
         for object_id, folder in self._folders.items():
-            png = mask_png(masks.get(object_id, nothing))
-            self._archive.writestr(f"{folder}/{frame.index:06d}.png", png)
+            name = f"{folder}/{frame.index:06d}.png"
+            if object_id not in masks and object_id in self._unseen:
+                self._unseen[object_id].append(name)
+                continue
+            for earlier in self._unseen.pop(object_id, ()):
+                self._archive.writestr(earlier, nothing)
+            self._archive.writestr(name, mask_png(masks[object_id]) if object_id in masks else nothing)
 
 
 # Per-frame lists of an annotation, as YouTube-VIS (COCO's video style) names them, and "presences".

@@ -92,6 +92,13 @@ def test_masks_zip(reader, tmp_path):
                 assert np.array_equal(png, expected * np.uint8(255))
 
 
+def test_what_is_never_visible_gets_no_folder(reader, tmp_path):
+    names = {**NAMES, 7: "a unicorn"}
+    write(masks_zip(tmp_path / "out.zip", names), reader)
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert {name.split("/")[0] for name in archive.namelist()} == {"01-the-red-car", "04-a-tree"}
+
+
 def test_rle_json(reader, tmp_path):
     write(rle_json(tmp_path / "out.json", reader, NAMES), reader)
     document = json.loads((tmp_path / "out.json").read_text())

@@ -17,7 +17,7 @@ from PIL import Image
 
 from evfsam.errors import EvfSamError
 from evfsam.types import Segmentation
-from evfsam.ui import several
+from evfsam.ui import api, several
 from evfsam.ui.history import History, Step
 from evfsam.ui.kept import KeptMask
 from evfsam.ui.limits import Limits
@@ -159,3 +159,13 @@ def test_too_many_pictures_are_refused(pictures, limits, told):
 def test_no_picture_that_can_be_used_is_one_sentence(service, pictures, which):
     with pytest.raises(EvfSamError):
         list(several.answers(service.limits, [pictures[i] for i in which], lambda path: service.look("first", path)))
+
+
+def test_programs_get_the_things_as_well(service, picture):
+    document, paths = api.segment(service, picture, "every car, the sea", "first", 0.5)
+    every, sea = json.loads(json.dumps(document))["results"]
+    assert every["phrase"] == "every car" and sea["things"] == []
+    assert all({"score", "presence", "area", "box_xyxy", "rle"} == set(thing) for thing in every["things"])
+    written = json.loads(next(Path(path).read_text() for path in paths if path.endswith(".coco.json")))["annotations"]
+    expected = [row["rle"] for row in (*(every["things"] or [every]), sea) if row["box_xyxy"]]
+    assert [annotation["segmentation"] for annotation in written] == expected
