@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # "evfsam" is the package's own __init__.
 FLOORS = (
     ("geometry", "errors", "resources"),
-    ("types", "values"),
+    ("types", "values", "words"),
     ("runtime",),
     ("modeling", "processing"),
     ("refine",),
@@ -38,13 +38,14 @@ HOMES = {
     "transformers": {"checkpoints", "systems"},
     "gradio_client": {"systems"},
     "sentencepiece": {"checkpoints"},
+    "spellchecker": {"words"},
     "segment_anything": {"modeling"},
     "sam2": {"modeling"},
     "accelerate": {"training"},
     "av": {"media"},
     "pycocotools": {"media", "data"},
 }
-WITHOUT_TORCH = {"data", "media", "errors", "values"}  # rendering and files serve processes that have no model
+WITHOUT_TORCH = {"data", "media", "errors", "values", "words"}  # rendering and files serve processes that have no model
 
 
 def modules() -> list[Path]:

@@ -129,6 +129,7 @@ class MaskMetrics:
             setattr(self, f.name, joined)
 
     def compute(self) -> MaskScores:
+        """The scores of all comparisons so far."""
         present = self.prompts - self.absent
         return MaskScores(
             prompts=self.prompts,

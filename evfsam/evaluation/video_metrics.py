@@ -147,6 +147,7 @@ class VideoMetrics:
             setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))
 
     def compute(self) -> VideoScores:
+        """The scores of all objects so far."""
         j, f = ratio(self.j_sum, self.prompts), ratio(self.f_sum, self.prompts)
         return VideoScores(
             prompts=self.prompts,

@@ -67,11 +67,13 @@ def word_order(phrase: Phrase, rng: np.random.Generator) -> str | None:
 
 
 def first_capital(phrase: Phrase, rng: np.random.Generator) -> str:
+    """ "the red car" -> "The red car"."""
     prefix, text = _prefix(phrase.text)
     return prefix + text[0].upper() + text[1:]
 
 
 def all_capitals(phrase: Phrase, rng: np.random.Generator) -> str:
+    """ "the red car" -> "THE RED CAR"."""
     prefix, text = _prefix(phrase.text)
     return prefix + text.upper()
 

@@ -74,6 +74,7 @@ class AudioCopy:
         self.pump(self.source.end - self.source.start)
 
     def close(self) -> None:
+        """Close the file that the sound comes from."""
         self._packets.close()
         self._input.close()
         self._opened.close()

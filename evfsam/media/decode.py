@@ -97,6 +97,7 @@ class FrameShape:
 
     @property
     def notes(self) -> list[str]:
+        """A sentence for the user if frames are made smaller."""
         if self.size_hw == self.source_size_hw:
             return []
         (height, width), (source_height, source_width) = self.size_hw, self.source_size_hw

@@ -162,6 +162,7 @@ class VideoReader:
 
     @property
     def time_base(self) -> Fraction:
+        """Seconds per unit of the file's own times."""
         return self._index.time_base
 
     def _time(self, file_index: int) -> Fraction:

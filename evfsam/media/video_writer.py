@@ -160,6 +160,7 @@ class VideoWriter:
             self.warnings += [self._audio.warning] if self._audio.warning else []
 
     def close(self) -> None:
+        """Close the file and the sound; writes nothing more."""
         if self._audio:
             self._audio.close()
         self._container.close()

@@ -227,14 +227,17 @@ class EvfConfig:
 
     @property
     def hidden_size(self) -> int:
+        """Width of the encoder's tokens."""
         return self.encoder.width
 
     @property
     def out_dim(self) -> int:
+        """Width of the prompt token, the segmenter's own."""
         return self.segmenter.embedding_width
 
     @property
     def pixels(self) -> PixelSpec:
+        """How images are prepared for this model."""
         return PixelSpec(
             image_size=self.segmenter.image_size,
             keep_aspect_ratio=self.segmenter.kind == "sam",

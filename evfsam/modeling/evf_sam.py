@@ -45,6 +45,7 @@ class EvfSam(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return next(self.text_hidden_fcs.parameters()).device
 
     def half_parameters(self) -> set[str]:

@@ -11,6 +11,7 @@ import torch
 
 from evfsam import values
 from evfsam.errors import InputError
+from evfsam.words import join_pieces
 
 SEMANTIC_PREFIX = "[semantic] "
 _CLEAN = re.compile(r"(?:\[semantic\] )?[A-Za-z0-9]+(?:[ -][A-Za-z0-9]+)*")  # most prompts: nothing to clean
@@ -22,6 +23,17 @@ _QUOTES = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u02bc\u00b4`\uff07", "'")
     | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\u2039\u203a\u300a\u300b", '"')
     | dict.fromkeys("\u300c\u300d\u300e\u300f\u301d\u301e\u301f\uff02", '"')
+)
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0\ufffc"  # have no shape either, but part words as white space does
+_NO_SHAPE = re.compile("[\u034f\u17b4\u17b5\u180b-\u180f\u2065\ufe00-\ufe0f\ufff0-\ufff8\U000e0000-\U000e0fff]")
+_GAP, _ZERO_WIDTH_SPACE = "\u00ad", "\u200b"  # the soft hyphen stands for any of them
+_GAPS = f"[{_GAP}{_ZERO_WIDTH_SPACE}]+"
+_WITH_GAPS = re.compile(rf"[^\W_]+(?:{_GAPS}[^\W_]+)+")
+_HYPHENS = str.maketrans(dict.fromkeys("\u2010\u2011\u2212", "-"))
+# Marks that no Latin letter has as its own after NFKC: strokes through letters, heaps of dots.
+_LOOSE_MARKS = re.compile(
+    "(?<=[0-9A-Za-z\u00c0-\u024f\u1e00-\u1eff])"
+    "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
 )
 _AROUND = ' ".,;:*-\u2013\u2014\u2022\u00b7\u2026\u3001\u3002'  # marks that are no part of a prompt
 
@@ -45,7 +57,9 @@ def clean_prompt(prompt: str) -> str:
     """The prompt in the form that the model reads. Cleaning it again changes nothing.
 
     - Full-width and other compatibility letters become plain ones (NFKC). Curly quotation marks become straight.
-    - Invisible characters, such as soft hyphens, are removed. White space becomes single spaces.
+      Marks above, below and through letters go, unless they make another letter: "\u00e9" stays.
+    - Invisible characters, such as soft hyphens, are removed. If they stand between English words that are no word
+      together, a space takes their place. White space becomes single spaces.
     - Quotation marks, full stops, commas, colons and list marks around the prompt are removed.
     - "[Semantic]:sky" becomes "[semantic] sky", the form used in training.
     - Case, marks inside the prompt, and "!" and "?" at its end stay.
@@ -54,8 +68,7 @@ def clean_prompt(prompt: str) -> str:
     """
     if isinstance(prompt, str) and len(prompt) <= values.MAX_PROMPT_CHARACTERS and _CLEAN.fullmatch(prompt):
         return prompt
-    visible = "".join(map(_visible, values.prompt_text(prompt).translate(_QUOTES)))
-    words = _bare(unicodedata.normalize("NFKC", visible).translate(_QUOTES))
+    words = _bare(_visible(values.prompt_text(prompt)))
     prefix = _PREFIX.match(words)
     words = _bare(words[prefix.end() :]) if prefix else words
     if not any(character.isalnum() for character in words):
@@ -63,10 +76,21 @@ def clean_prompt(prompt: str) -> str:
     return SEMANTIC_PREFIX + words if prefix else words
 
 
-def _visible(character: str) -> str:
-    if character.isspace() or character == "\u200b":  # the space without width separates words
+def _visible(text: str) -> str:
+    """The text in plain letters and marks, with spaces for what parts words and without what cannot be seen."""
+    text = unicodedata.normalize("NFKC", "".join(map(_with_a_shape, text.translate(_QUOTES))))
+    text = _WITH_GAPS.sub(lambda found: " ".join(join_pieces(re.split(_GAPS, found[0])) or [found[0]]), text)
+    text = unicodedata.normalize("NFKC", text.replace(_GAP, "").replace(_ZERO_WIDTH_SPACE, " "))
+    return _LOOSE_MARKS.sub("", text).translate(_QUOTES).translate(_HYPHENS)
+
+
+def _with_a_shape(character: str) -> str:
+    if character.isspace() or character in _BLANK:
         return " "
-    return "" if unicodedata.category(character) in ("Cc", "Cf") else character
+    if character == _ZERO_WIDTH_SPACE:
+        return character
+    hidden = unicodedata.category(character) in ("Cc", "Cf") or _NO_SHAPE.match(character)
+    return _GAP if hidden else character
 
 
 def _bare(text: str) -> str:

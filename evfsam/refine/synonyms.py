@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from evfsam.processing.text import SEMANTIC_PREFIX, WORD, unknown_words
+from evfsam.words import is_english
 
 # A word -> words that mean the same, or one kind of it. Not more general words: a ship is a boat, but a vehicle may be
 # a car or a bus. If a synonym has several words, the first one in the vocabulary is used.
@@ -60,7 +61,8 @@ SYNONYMS = {
 }
 # Words before a noun that are dropped: "hot-air balloon". Synonyms before their own noun are dropped too: "pine tree".
 DROPPED_BEFORE = (("balloon", "hot[- ]air"), ("ball", "beach"), ("boat", "sailing"))
-SHORTEST_INFLECTED = 4  # letters of a word that may have a plural: "as" is not the plural of "a"
+SHORTEST_SINGULAR = 3  # letters of a word that may have a plural: "toes" is not the plural of "to"
+OTHER_PLURALS = {"short", "tight", "slack", "glass", "pump", "wedge", "clothe"}  # whose plural is something to wear
 SHORTEST_MENDED, SHORTEST_WITH_WRONG_LETTER = 4, 6  # letters of a word that may have a typing error
 
 _BEFORE = (*DROPPED_BEFORE, *((word, synonyms.replace(" ", "|")) for word, synonyms in SYNONYMS.items()))
@@ -75,7 +77,7 @@ def map_to_vocabulary(prompt: str, vocabulary: Collection[str]) -> tuple[str, di
     """Replace unknown words of a cleaned prompt by words of the vocabulary, if possible.
 
     A known word may be the singular or plural ("wheels"), a synonym (:data:`SYNONYMS`), or the only word that the
-    unknown one may be a typing error of ("blaloon"). Other unknown words stay.
+    unknown one may be a typing error of ("blaloon"). English words are no typing errors. Other unknown words stay.
 
     Returns the prompt, and (replaced word in small letters -> its replacement).
     """
@@ -114,19 +116,31 @@ def _candidates(typed: str, vocabulary: Collection[str]) -> Iterator[str]:
     for other in numbers:
         for known in _KNOWN_FOR.get(other, ()):
             yield from (*_other_numbers(known), known)  # "ships" becomes "boats", before "boat"
-    meant = [word for word in vocabulary if _may_be_typing_error(typed, word)]
-    if len(meant) == 1:
-        yield meant[0]
+    if not is_english(owner):
+        meant = [word for word in vocabulary if _may_be_typing_error(typed, word)]
+        if len(meant) == 1:
+            yield meant[0]
 
 
 def _other_numbers(word: str) -> list[str]:
-    """Possible plurals and singulars of a word; some of them are wrong."""
-    if len(word) < SHORTEST_INFLECTED:
-        return []
-    found = [f"{word}s", f"{word}es"]
-    for plural, singular in (("s", ""), ("es", ""), ("ies", "y"), ("ves", "f")):
-        if word.endswith(plural):
-            found.append(word[: -len(plural)] + singular)
+    """The plurals and singulars that English spelling allows; some of them are no words."""
+    plurals = [] if word in OTHER_PLURALS or len(word) < SHORTEST_SINGULAR else _plurals(word)
+    endings = (("s", ""), ("es", ""), ("ies", "y"), ("ves", "f"), ("ves", "fe"))
+    stems = [word[: -len(plural)] + singular for plural, singular in endings if word.endswith(plural)]
+    singulars = [stem for stem in stems if len(stem) >= SHORTEST_SINGULAR and word in _plurals(stem)]
+    return plurals + [stem for stem in singulars if stem not in OTHER_PLURALS]
+
+
+def _plurals(word: str) -> list[str]:
+    if word.endswith(("s", "x", "z", "ch", "sh")):
+        return [f"{word}es"]
+    if re.search("[^aeiou]y$", word):
+        return [f"{word[:-1]}ies"]
+    found = [f"{word}s"]
+    if word.endswith("o"):
+        found.append(f"{word}es")
+    if (stem := re.sub("fe?$", "", word)) != word:
+        found.append(f"{stem}ves")
     return found
 
 

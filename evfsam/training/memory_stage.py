@@ -80,6 +80,7 @@ class MemoryStage(nn.Module):
         return super().train(False)
 
     def batch(self, step: int) -> MemoryBatch:
+        """What a step learns from; the same step always gives the same."""
         rng, size = generator(self.seed, self.stage.name, step), self.sampler.spec.image_size
         sampled = [self._sample(rng) for _ in range(self.stage.images)]
         pixels = torch.stack([self._pixels(clip) for clip, _ in sampled])
@@ -93,6 +94,7 @@ class MemoryStage(nn.Module):
         return MemoryBatch(step, pixels, first, coverage, truth, words, sample_point_prompts(targets, rng, size))
 
     def forward(self, batch: MemoryBatch) -> dict[str, torch.Tensor]:
+        """Scalar losses by name; ``loss`` is their sum in the weights of the stage."""
         losses = self._clip_losses(batch)
         worded, pointed = self._image_losses(batch)
         losses["worded_iou"], losses["pointed_iou"] = worded["iou"], pointed["iou"]

@@ -80,6 +80,7 @@ class PhraseStage(nn.Module):
         self.heads, self.features, self.teach = heads, features, teach
 
     def batch(self, step: int) -> JointBatch:
+        """What a step learns from; the same step always gives the same."""
         rng, stage, weights = generator(self.seed, self.stage.name, step), self.stage, self.stage.losses
         words, samples = self.sampler.phrases(stage, rng)
         if stage.grey:

@@ -53,6 +53,7 @@ class PointStage(nn.Module):
             self._fit_last_normalisation()
 
     def batch(self, step: int) -> PointBatch:
+        """What a step learns from; the same step always gives the same."""
         rng, losses = generator(self.seed, self.stage.name, step), self.stage.losses
         _, samples = self.sampler.samples(self.stage, rng)
         unchanged = [self._pixels([sample.image for sample in samples])] if "features" in losses else []

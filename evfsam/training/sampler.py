@@ -115,6 +115,7 @@ class Mixture:
             yield from quick() if quick else (prompt.text for sample in dataset for prompt in sample.prompts)
 
     def is_known(self, index: int) -> bool:
+        """Whether the checkpoint that a recipe continues has learned this sample's data set."""
         return self.known[self._place(index)[0]]
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -31,6 +31,11 @@ class CheckedBlocks(gr.Blocks):
             return await super().process_api(*arguments, **named)
         except Exception as error:
             raise user_error(error) from None
+        finally:
+            if (session := named.get("session_hash")) == named.get("event_id"):
+                # A program without a session of its own. Gradio would keep one for it, in the place of a page's.
+                self.state_holder.session_data.pop(session, None)
+                self.state_holder.time_last_used.pop(session, None)
 
     async def preprocess_data(self, block_fn: Any, inputs: list, state: Any, explicit_call: bool = False) -> list:
         """As Gradio's, of inputs whose files are uploads. Raises gr.Error or InputError."""

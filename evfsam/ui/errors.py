@@ -8,16 +8,24 @@ import logging
 from collections.abc import Callable
 
 import gradio as gr
-from fastapi import HTTPException, Request, Response
+from fastapi import Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from evfsam.errors import EvfSamError
 from evfsam.ui.phrases import with_quotes
 
 LOG = logging.getLogger(__name__)
 UNKNOWN = "This request cannot be read: /gradio_api/info lists the endpoints and the values that each takes."
+
+BARE = {
+    **dict.fromkeys(("Not Found", "Not found"), "This app has no such address: /gradio_api/info lists its endpoints."),
+    "Method Not Allowed": "This address is asked in another way: /gradio_api/info tells how.",
+    "Forbidden": "This file is not for visitors: name one that the page shows.",
+    **dict.fromkeys(("Invalid content type.", "Session hash not found.", "No function index provided."), UNKNOWN),
+}
 
 
 async def unreadable_request(request: Request, error: Exception) -> JSONResponse:
@@ -27,7 +35,9 @@ async def unreadable_request(request: Request, error: Exception) -> JSONResponse
 
 
 async def refused_request(request: Request, error: HTTPException) -> Response:
-    """Gradio's refusals as they are, but for a full queue: that comes with what to do next."""
+    """Gradio's refusals, but an address, a method or a full queue come with what to do next."""
+    if isinstance(error.detail, str) and error.detail in BARE:
+        return JSONResponse({"error": BARE[error.detail]}, error.status_code, error.headers)
     if error.status_code == 503 and str(error.detail).startswith("Queue is full"):
         error = HTTPException(503, f"{error.detail} Send the request again in a minute.")
     return await http_exception_handler(request, error)

@@ -1,9 +1,11 @@
-"""What stands before Gradio's own routes: whose name a request may use, and which routes this app does not need."""
+"""What stands before Gradio's own routes: whose name a request may use, what it may ask for, and how long it may be."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
+import logging
 import os
 import re
 import socket
@@ -12,21 +14,34 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gradio.routes import file_upload_statuses
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers, QueryParams
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from evfsam.ui.files import delete_old, delete_unfinished
+from evfsam.ui.errors import UNKNOWN
+from evfsam.ui.files import delete_unfinished
 from evfsam.ui.settings import Settings
+from evfsam.ui.tidy import Requests, keep_tidy
 
 EVERY_NETWORK = ("0.0.0.0", "::")
 FOREIGN_HOST = "This address is not the app's own: start the app with --allow-host NAME if it should answer to it."
 FOREIGN_ORIGIN = "The page that asked is not the app's own: start the app with --allow-host NAME if it may ask."
-# Gradio's, with no use here: one runs ffmpeg on what a stranger sends, the other writes files that nobody reads.
-UNUSED = ("/process_recording", "/deep_link")
+# Gradio's, with no use here: some run ffmpeg, write files or never end; the last fetches any web address for anybody.
+UNUSED = re.compile(
+    r"/(process_recording|deep_link|component_server|dev/.*|monitoring.*|run-history/.*|(undo-)?vibe-.*|stream/.*"
+    r"|proxy=.*|file[=/]https?:.*)"
+)
 NOT_HERE = "This app does not offer that."
-DELETE_EVERY_S = 60
+MOST_BYTES = 2**20  # of a request that is no upload
+TOO_LONG = f"This request is too long: send at most {MOST_BYTES:,} bytes, and upload files first."
+LONGEST_NAME = 100  # letters of a session's name
+LONG_NAME = f"The session_hash of this request cannot be used: send at most {LONGEST_NAME} letters, or none."
+NO_EVENT = "No answer waits under this name: send the request again, and read its answer once, within ten minutes."
+ANSWER = re.compile(r"/gradio_api/call/(?:v2/)?[^/]+/(?P<event>[^/]+)|/gradio_api/queue/(?P<stream>data)")
+
+LOG = logging.getLogger(__name__)
 
 Address = tuple[str, int | None]
 
@@ -92,16 +107,17 @@ def _loopback(address: Address) -> bool:
 
 
 class Guard:
-    """ASGI middleware: refuses foreign hosts, foreign origins and unused routes, and tidies after uploads.
+    """ASGI middleware: refuses foreign hosts and origins, unused routes, and what is too long; tidies after uploads.
 
     Args:
         app: what is guarded.
         hosts: None to answer to every name.
         folder: where uploads are written.
+        waits: whether an answer will come, or waits, for an event's or a session's name.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Hosts | None, folder: Path):
-        self.app, self.hosts, self.folder = app, hosts, folder
+    def __init__(self, app: ASGIApp, hosts: Hosts | None, folder: Path, waits: Callable[[str], bool]):
+        self.app, self.hosts, self.folder, self.waits = app, hosts, folder, waits
         self.uploads = 0  # at work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,12 +127,51 @@ class Guard:
         path = scope["path"].rstrip("/")
         if refusal := self._refusal(Headers(scope=scope)):
             await PlainTextResponse(refusal, 403)(scope, receive, send)
-        elif path.endswith(UNUSED):
+        elif UNUSED.search(path):
             await PlainTextResponse(NOT_HERE, 404)(scope, receive, send)
         elif path.endswith("/upload"):
             await self._upload(scope, receive, send)
+        elif scope.get("method") in ("POST", "PUT", "PATCH", "DELETE"):
+            await self._posted(scope, receive, send)
+        elif scope.get("method") == "GET" and (asked := ANSWER.fullmatch(path)):
+            await self._answer(asked, scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+    async def _posted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, more = b"", True
+        while more and len(body) <= MOST_BYTES:
+            message = await receive()
+            if message["type"] != "http.request":  # the client is gone
+                return
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        if refusal := _refused_body(body):
+            await refusal(scope, receive, send)
+            return
+        read: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def again() -> Message:
+            return read.pop() if read else await receive()
+
+        await self.app(scope, again, send)
+
+    async def _answer(self, asked: re.Match[str], scope: Scope, receive: Receive, send: Send) -> None:
+        """The stream of events of a request. Gradio breaks the connection, or waits forever, if there is none."""
+        if event := asked["event"]:
+            missing = Response(f"event: error\ndata: {json.dumps({'error': NO_EVENT})}\n\n", 404)
+        else:
+            event = QueryParams(scope["query_string"]).get("session_hash", "")
+            told = {"msg": "unexpected_error", "message": NO_EVENT, "success": False, "session_not_found": True}
+            missing = Response(f"data: {json.dumps(told)}\n\n")
+        if not self.waits(event):
+            missing.headers["content-type"] = "text/event-stream"
+            await missing(scope, receive, send)
+            return
+        try:
+            await self.app(scope, receive, send)
+        except Exception as error:  # after its last event, when a second reader took the answer
+            LOG.info("a stream of events ended: %s", error)
+            await send({"type": "http.response.body", "more_body": False})
 
     def _refusal(self, headers: Headers) -> str | None:
         if self.hosts is None:
@@ -135,12 +190,28 @@ class Guard:
             await self.app(scope, receive, send)
         finally:
             self.uploads -= 1
+            if name := QueryParams(scope["query_string"]).get("upload_id"):
+                file_upload_statuses.set_done(name)  # else Gradio would remember one that was broken off
             if not self.uploads:  # Gradio leaves the file of a client that went away
                 delete_unfinished(self.folder)
 
 
+def _refused_body(body: bytes) -> JSONResponse | None:
+    """The answer to a body that is too long, no JSON, or has an endless name for its session; else None."""
+    if len(body) > MOST_BYTES:
+        return JSONResponse({"error": TOO_LONG}, 413)
+    try:
+        document = json.loads(body or "null")
+    except (ValueError, RecursionError):
+        return JSONResponse({"error": UNKNOWN}, 400)
+    session = document.get("session_hash") if isinstance(document, dict) else None
+    if session is not None and not (isinstance(session, str) and len(session) <= LONGEST_NAME):
+        return JSONResponse({"error": LONG_NAME}, 400)
+    return None
+
+
 def guarded(settings: Settings, folder: Path) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """A lifespan for the served app: guards it before the first request, and deletes old files as long as it runs.
+    """A lifespan for the served app: guards it before the first request, and keeps it tidy as long as it runs.
 
     A shared link and a Space stand behind a proxy that answers for the names.
     """
@@ -150,17 +221,11 @@ def guarded(settings: Settings, folder: Path) -> Callable[[Starlette], AbstractA
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # Outside of Gradio's own middleware, which would answer preflight requests of foreign pages.
-        app.middleware_stack = Guard(app.middleware_stack, hosts, folder)
-        task = asyncio.create_task(_delete_again_and_again(folder))
+        app.middleware_stack = Guard(app.middleware_stack, hosts, folder, Requests(app.get_blocks()).waits)
+        task = asyncio.create_task(keep_tidy(app.get_blocks(), folder))
         try:
             yield
         finally:
             task.cancel()
 
     return lifespan
-
-
-async def _delete_again_and_again(folder: Path) -> None:
-    while True:
-        await asyncio.sleep(DELETE_EVERY_S)
-        await asyncio.to_thread(delete_old, folder)

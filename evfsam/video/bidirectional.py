@@ -91,6 +91,7 @@ class _StoredFrames:
         self._last = -1
 
     def put(self, frame: TrackedFrame) -> None:
+        """Store the objects of the next frame, in backward order."""
         if not self._offsets:
             self._last = frame.index
         self._offsets.append(self._file.seek(0, 2))
@@ -98,6 +99,7 @@ class _StoredFrames:
         self._file.write(json.dumps(rows).encode() + b"\n")
 
     def take(self, index: int) -> tuple[TrackedObject, ...]:
+        """The stored objects of a frame; none for a frame that was not stored."""
         if not 0 <= self._last - index < len(self._offsets):
             return ()
         self._file.seek(self._offsets[self._last - index])

@@ -47,6 +47,7 @@ CLEANED = {
     "  the \n red\tcar ": "the red car",
     "the\u00a0red\u3000car": "the red car",
     "um\u00adbrella": "umbrella",
+    "the\u00adbus": "the bus",
     "the\u200bbus": "the bus",
     "\ufeffthe \u202ebus\u200d": "the bus",
     "the bus\x00": "the bus",
@@ -80,6 +81,66 @@ CLEANED = {
     '[semantic] "sky"': "[semantic] sky",
     "[semantic] [semantic] sky": "[semantic] sky",
 }
+
+
+# Characters without a shape. "|" stands for one of them.
+VANISH = {  # inside a word; between two words they part them
+    **{"\u00ad": "soft hyphen", "\u200b": "zero-width space", "\u200c": "non-joiner", "\u200d": "joiner"},
+    **{"\u2060": "word joiner", "\ufeff": "byte order mark", "\u034f": "grapheme joiner", "\u061c": "Arabic mark"},
+    **{"\u200e": "left to right", "\u200f": "right to left", "\u202e": "override", "\u2066": "isolate"},
+    **{"\ufe0f": "variation selector 16", "\U000e0100": "variation selector 17", "\U000e0041": "tag A"},
+    **{"\x00": "NUL", "\x07": "bell", "\x1b": "escape", "\x7f": "delete", "\u0086": "C1", "\u2062": "invisible times"},
+    **{"\u180e": "vowel separator", "\u206a": "deprecated mark", "\ufff9": "annotation", "\u17b4": "Khmer vowel"},
+}
+PART = {  # words, as a space does
+    **{"\u00a0": "no-break space", "\u202f": "narrow space", "\u2009": "thin space", "\u3000": "ideographic space"},
+    **{"\u2028": "line separator", "\u2029": "paragraph separator", "\x85": "next line", "\x0b": "vertical tab"},
+    **{"\x1c": "file separator", "\u1680": "Ogham space", "\u205f": "mathematical space", "\ufffc": "object"},
+    **{"\u3164": "Hangul filler", "\uffa0": "half-width filler", "\u115f": "first filler", "\u2800": "Braille blank"},
+}
+
+
+@pytest.mark.parametrize("hidden", VANISH, ids=VANISH.values())
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("|the bus|", "the bus"),
+        ("the| |bus", "the bus"),
+        ("the b|us", "the bus"),
+        ("the b||u|s", "the bus"),
+        ("the|bus", "the bus"),
+        ("The|Red|Bus", "The Red Bus"),
+        ("the|um|brella", "the umbrella"),
+        ("a foot|ball", "a football"),
+        ("[seman|tic]| bus", "[semantic] bus"),
+    ],
+)
+def test_what_has_no_shape_goes_and_words_stay_apart(hidden, typed, read):
+    assert clean_prompt(typed.replace("|", hidden)) == read
+
+
+@pytest.mark.parametrize("hidden", PART, ids=PART.values())
+@pytest.mark.parametrize("typed", ["the|bus", "|the||bus|", "the |bus"])
+def test_what_parts_words_is_one_space(hidden, typed):
+    assert clean_prompt(typed.replace("|", hidden)) == "the bus"
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("the zor\u00adblax", "the zorblax"),  # no English words: nothing tells
+        ("the\u200bzorblax", "the zorblax"),  # but this is a space
+        ("b\u0336u\u0336s\u0336", "bus"),
+        ("the b\u0301u\u0323\u0323s", "the b\u1ee5s"),
+        ("cafe\u0301 5\ufe0f\u20e3", "caf\u00e9 5"),
+        ("\u05d1\u05b8\u05bc", "\u05d1\u05b8\u05bc"),  # points that Hebrew has
+        ("\u0915\u093f\u0924\u093e\u092c", "\u0915\u093f\u0924\u093e\u092c"),  # vowels that Hindi has
+        ("a t\u2011shirt, left\u2010hand", "a t-shirt, left-hand"),
+        ("\U0001d42d\U0001d421\U0001d41e \u24d1\u24e4\u24e2", "the bus"),
+    ],
+)
+def test_letters_keep_only_marks_that_are_theirs(typed, read):
+    assert clean_prompt(typed) == read
 
 
 @pytest.mark.parametrize(("typed", "read"), CLEANED.items(), ids=map(ascii, CLEANED))

@@ -16,7 +16,7 @@ from evfsam.data.scenes.words import vocabulary
 from evfsam.evaluation.wordings import WORDINGS
 from evfsam.predictor import Predictor
 from evfsam.processing.text import unknown_words
-from evfsam.refine.synonyms import SYNONYMS, map_to_vocabulary
+from evfsam.refine.synonyms import SYNONYMS, _may_be_typing_error, _other_numbers, map_to_vocabulary
 
 PICTURE = np.zeros((40, 60, 3), np.uint8)
 WORLD = frozenset(vocabulary())
@@ -39,6 +39,74 @@ FEW = frozenset(
 def test_a_slip_of_the_keyboard_is_read_as_the_word_that_was_meant(typed, read):
     prompt, words = map_to_vocabulary(typed, FEW)
     assert prompt == read and all(word in FEW for word in words.values())
+
+
+# English words that differ by a slip of the keyboard from words that a bundled checkpoint knows.
+ENGLISH = """
+basked basset bats bellow bids blow boast bots brow buss cellar clod closet crow dresser envelop fling flowed flowery
+font form frying hose horses kits lager larder mats meddle muddle neatest parson pedals waring weaving whit widow blaze
+boost cloths clothed cogs fats globes groves jumped loaders pans pats glassed pure roper scar skit sorts speakers
+sweeter vets rocket pocket ticket stale sins
+"""
+MISSPELT = {
+    **{"blaloon": "balloon", "baloon": "balloon", "umbrela": "umbrella", "umberlla": "umbrella", "flwoer": "flower"},
+    **{"flowwer": "flower", "hosue": "house", "houuse": "house", "perosn": "person", "pesron": "person"},
+    **{"mountian": "mountain", "moutain": "mountain", "windwo": "window", "windoww": "window", "yelow": "yellow"},
+    **{"yelliw": "yellow", "oragne": "orange", "puprle": "purple", "purpel": "purple", "grene": "green"},
+    **{"whtie": "white", "smalll": "small", "bigest": "biggest", "largets": "largest", "trouesrs": "trousers"},
+    **{"girafe": "giraffe", "giraaffe": "giraffe", "elephent": "elephant", "elehpant": "elephant", "bannana": "banana"},
+    **{"bicylce": "bicycle", "skatebord": "skateboard", "keybaord": "keyboard", "lapptop": "laptop", "pizzza": "pizza"},
+    **{"brocoli": "broccoli", "carrrot": "carrot", "suitcsae": "suitcase", "toaaster": "toaster"},
+    "sufrboard": "surfboard",
+}
+
+
+def near(typed: str) -> list[frozenset[str]]:
+    """The bundled vocabularies with a word of which ``typed`` may be a slip."""
+    known = [frozenset(row.vocabulary) for row in list_models() if row.vocabulary]
+    return [words for words in known if typed not in words and any(_may_be_typing_error(typed, word) for word in words)]
+
+
+@pytest.mark.parametrize("typed", ENGLISH.split())
+def test_an_english_word_is_read_as_no_other_one(typed):
+    synonyms = {word for said in SYNONYMS.values() for word in said.split()}
+    for words in near(typed):
+        read = map_to_vocabulary(f"the {typed}", words)[1].get(typed)
+        assert read is None or read in _other_numbers(typed) or typed in synonyms
+
+
+@pytest.mark.parametrize(("typed", "meant"), MISSPELT.items())
+def test_a_misspelt_word_is_read_as_the_one_that_was_meant(typed, meant):
+    vocabularies = [words for words in near(typed) if meant in words]
+    assert vocabularies
+    for words in vocabularies:
+        assert map_to_vocabulary(typed, words) == (meant, {typed: meant})
+
+
+@pytest.mark.parametrize(
+    ("typed", "vocabulary_", "read"),
+    [
+        ("toes", {"to"}, "toes"),
+        ("cares", {"car"}, "cares"),
+        ("doges", {"dog"}, "doges"),
+        ("suites", {"suit"}, "suites"),
+        ("buss", {"bus"}, "buss"),
+        ("ones", {"on"}, "ones"),
+        ("the short man", {"the", "man", "shorts"}, "the short man"),
+        ("a glass", {"a", "glasses"}, "a glass"),
+        ("cloth", {"clothes"}, "cloth"),
+        ("buses", {"bus"}, "bus"),
+        ("benches", {"bench"}, "bench"),
+        ("knives", {"knife"}, "knife"),
+        ("wolf", {"wolves"}, "wolves"),
+        ("skies", {"sky"}, "sky"),
+        ("toys", {"toy"}, "toy"),
+        ("box", {"boxes"}, "boxes"),
+        ("potatoes", {"potato"}, "potato"),
+    ],
+)
+def test_a_plural_is_spelt_as_english_spells_it(typed, vocabulary_, read):
+    assert map_to_vocabulary(typed, vocabulary_)[0] == read
 
 
 @pytest.mark.parametrize(

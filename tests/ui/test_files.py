@@ -195,12 +195,6 @@ def test_an_upload_whose_client_goes_away_leaves_nothing(app):
     _wait_until(lambda: set(folder.iterdir()) == before)
 
 
-@pytest.mark.parametrize("route", ["process_recording", "deep_link?session_hash=x", "process_recording/"])
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_routes_without_a_use_are_closed(app, route, method):
-    assert httpx.request(method, f"{app.local_url}gradio_api/{route}").status_code == 404
-
-
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_nothing_stays_when_the_process_ends(tmp_path, end):
     """Ended while it follows an object, with files written and half-written."""

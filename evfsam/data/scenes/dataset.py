@@ -86,8 +86,10 @@ def _prompt(expression: Expression | ClipExpression, part_map: np.ndarray) -> Pr
 
 
 def open_scenes(split: str, root: Path | None = None) -> SceneDataset:
+    """The scenes of a split at their default size; ``root`` is not used."""
     return SceneDataset(SEEDS[split])
 
 
 def open_clips(split: str, root: Path | None = None) -> ClipDataset:
+    """The clips of a split at their default size; ``root`` is not used."""
     return ClipDataset(SEEDS[split])

@@ -26,6 +26,7 @@ class Style:
     glow: float = 0.0  # how much the sun's halo brightens it
 
     def as_tuple(self) -> tuple[float, ...]:
+        """The values in the order of the fields."""
         return (self.gradient, self.roundness, self.grain, self.streak, self.shadow, self.glow)
 
 
@@ -173,4 +174,5 @@ class Sketch:
         return part
 
     def body(self, pose: Pose | None = None, depth: float = 0.0, support: str = "", parallax: float = 1.0) -> Body:
+        """The finished body; arguments as the attributes of :class:`Body`."""
         return Body(self.kind, self.colour, tuple(self._parts), tuple(self._patches), pose, depth, support, parallax)

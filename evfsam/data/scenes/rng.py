@@ -21,6 +21,7 @@ class Rng:
         self._generator = np.random.Generator(np.random.PCG64([seed, stream]))
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
+        """A number in [low, high)."""
         return low + (high - low) * float(self._generator.random())
 
     def integer(self, low: int, high: int) -> int:
@@ -28,12 +29,15 @@ class Rng:
         return low + int(self._generator.random() * (high - low + 1))
 
     def chance(self, probability: float) -> bool:
+        """True with this probability, 0..1."""
         return float(self._generator.random()) < probability
 
     def sign(self) -> int:
+        """1 or -1."""
         return 1 if self.chance(0.5) else -1
 
     def pick(self, options: Sequence[T]) -> T:
+        """One of the options, all equally likely."""
         return options[self.integer(0, len(options) - 1)]
 
     def weighted(self, options: dict[T, float]) -> T:
@@ -46,6 +50,7 @@ class Rng:
         return next(reversed(options))
 
     def shuffled(self, options: Sequence[T]) -> list[T]:
+        """The options in random order."""
         rest = list(options)
         return [rest.pop(self.integer(0, len(rest) - 1)) for _ in range(len(rest))]
 

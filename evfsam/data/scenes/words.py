@@ -73,10 +73,12 @@ def part_names(kind: str) -> tuple[str, ...]:
 
 
 def stuff_names() -> tuple[str, ...]:
+    """All kinds of stuff."""
     return STUFF
 
 
 def colours() -> tuple[str, ...]:
+    """All colour words."""
     return tuple(SHADES)
 
 
@@ -96,4 +98,5 @@ def vocabulary() -> list[str]:
 
 
 def plural(kind: str) -> str:
+    """ "car" -> "cars"."""
     return {"person": "people", "bus": "buses"}.get(kind, kind + "s")

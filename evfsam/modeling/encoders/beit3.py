@@ -29,6 +29,7 @@ class Multiway(nn.Module):
         self.B = make_module()
 
     def forward(self, tokens: torch.Tensor, split: int) -> torch.Tensor:
+        """Tokens (B, T, width), of which the first ``split`` are the image's."""
         if split == 0:
             return self.B(tokens)
         if split == tokens.shape[1]:

@@ -74,6 +74,7 @@ class ImageEncoder(nn.Module):
         )
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels (B, 3, H, W), normalised -> features (B, C, H / patch_size, W / patch_size)."""
         patches = self.patch_embed["proj"](pixels)
         grid_hw = patches.shape[-2:]
         tokens = (patches + self._positions(grid_hw)).flatten(2).transpose(1, 2)
@@ -129,6 +130,7 @@ class PromptEncoder(nn.Module):
         return self.pe_layer((self.grid, self.grid)).unsqueeze(0)
 
     def forward(self, points, boxes) -> torch.Tensor:
+        """Sparse embeddings (P, N, C); arguments as in :meth:`EfficientSamSegmenter.embed_prompts`."""
         width = self.point_embeddings.weight.shape[1]
         if points is None and boxes is None:
             return self.point_embeddings.weight.new_zeros(1, 0, width)
@@ -207,6 +209,7 @@ class TwoWayTransformer(nn.Module):
         self.norm_final_attn = nn.LayerNorm(width)
 
     def forward(self, tokens, cells, cell_positions) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens (P, T, C) and cells (P, h * w, C), each after attending to the other."""
         token_positions = tokens
         for layer in self.layers:
             tokens, cells = layer(tokens, cells, token_positions, cell_positions)
@@ -230,6 +233,7 @@ class TwoWayLayer(nn.Module):
         self.cross_attn_image_to_token = Attention(width, heads, downsample_rate=2)
 
     def forward(self, tokens, cells, token_positions, cell_positions) -> tuple[torch.Tensor, torch.Tensor]:
+        """Shapes as in :meth:`TwoWayTransformer.forward`."""
         if not self.first:
             tokens = tokens + token_positions
         tokens = self.norm1(tokens + self.self_attn(q=tokens, k=tokens, v=tokens))

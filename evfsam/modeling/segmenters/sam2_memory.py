@@ -133,6 +133,7 @@ class Sam2Memory:
         self.segmenter = segmenter
 
     def new_bank(self) -> MemoryBank:
+        """An empty bank that keeps as many frames as the segmenter looks back."""
         # SAM2Base looks back num_maskmem - 1 frames for spatial memories, max_obj_ptrs_in_encoder - 1 for pointers.
         return MemoryBank(self.segmenter.num_maskmem - 1, self.segmenter.max_obj_ptrs_in_encoder - 1)
 

@@ -39,6 +39,7 @@ class InvertedResidual(nn.Module):
         self.adds = stride == 1 and width_in == width_out
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> (B, C', H / stride, W / stride)."""
         hidden = features if self.expand is None else F.relu6(self.expand(features))
         hidden = F.relu6(self.depthwise(pad_same(hidden, self.depthwise)))
         projected = self.project(hidden)

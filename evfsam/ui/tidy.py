@@ -1,0 +1,88 @@
+"""What a running app forgets, so that it needs no more memory and disk after a week than after an hour."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import time
+from pathlib import Path
+
+import gradio as gr
+from gradio.routes import file_upload_statuses
+
+from evfsam.ui.files import delete_old
+
+TIDY_EVERY_S = 60
+TRIM_EVERY_S = 2
+UNREAD_ANSWER_S = 600  # after which an answer that nobody has fetched is forgotten
+RECORDED_EVENTS = 100  # that Gradio keeps for a dashboard that this app does not offer
+
+
+async def keep_tidy(blocks: gr.Blocks, folder: Path) -> None:
+    """Forgets and deletes what nobody needs, until it is cancelled. ``folder``: of uploads and results."""
+    blocks._queue.ANALYTICS_MAX_EVENTS = RECORDED_EVENTS
+    requests, trimmed = Requests(blocks), 0
+    while True:
+        for _ in range(TIDY_EVERY_S // TRIM_EVERY_S):
+            await asyncio.sleep(TRIM_EVERY_S)
+            if (asked := blocks._queue.events_recorded) != trimmed or blocks._queue.event_ids_to_events:
+                trimmed = asked
+                await asyncio.to_thread(trim)
+        requests.forget()
+        await asyncio.to_thread(delete_old, folder)
+        await asyncio.to_thread(forget_files, blocks)
+
+
+class Requests:
+    """The tables in which Gradio keeps requests. It empties none of them by itself."""
+
+    def __init__(self, blocks: gr.Blocks):
+        self.blocks = blocks
+        self._unread: dict[str, float] = {}  # session -> since when nobody has fetched its answer
+
+    def waits(self, name: str) -> bool:
+        """Whether an answer is being made, or waits to be fetched, for an event or for a session of this name."""
+        queue = self.blocks._queue
+        events = queue.event_ids_to_events
+        return (
+            name in events
+            or bool(queue.pending_event_ids_session.get(name))
+            or any(name in ids for ids in queue.pending_event_ids_session.values())
+            or any(event.session_hash == name for event in list(events.values()))
+        )
+
+    def forget(self, now: float | None = None) -> None:
+        """Call this in the thread of the event loop. ``now``: as ``time.monotonic`` tells it."""
+        queue, now = self.blocks._queue, time.monotonic() if now is None else now
+        at_work = {event.session_hash for event in list(queue.event_ids_to_events.values())}
+        sessions = {*queue.pending_event_ids_session, *queue.pending_messages_per_session} - at_work
+        self._unread = {session: self._unread.get(session, now) for session in sessions}
+        for session, since in list(self._unread.items()):
+            if not queue.pending_event_ids_session.get(session) or now - since > UNREAD_ANSWER_S:
+                queue.pending_event_ids_session.pop(session, None)
+                queue.pending_messages_per_session.pop(session, None)
+        self.blocks.app.iterators_to_reset &= queue.event_ids_to_events.keys()
+        for upload in [name for name, found in file_upload_statuses._statuses.items() if found.is_done]:
+            file_upload_statuses.stop_tracking(upload)
+        for upload in file_upload_statuses._signals.keys() - file_upload_statuses._statuses.keys():
+            del file_upload_statuses._signals[upload]
+
+
+def forget_files(blocks: gr.Blocks) -> None:
+    """Takes files that are gone off Gradio's lists of uploads and results."""
+    for paths in blocks.temp_file_sets:
+        paths -= {path for path in list(paths) if not Path(path).exists()}
+
+
+def trim() -> None:
+    """Gives free memory back to the system.
+
+    The C library cuts activations and masks of a few megabytes from its heap, where small objects that live long come
+    to lie between them: after 500 requests half of the heap was free and still held.
+    """
+    if _LIBC is not None and hasattr(_LIBC, "malloc_trim"):  # glibc alone has it
+        _LIBC.malloc_trim(0)
+
+
+_LIBC = ctypes.CDLL(None) if os.name == "posix" else None
