@@ -199,7 +199,7 @@ def iou_html(sides: Sequence[Side]) -> str:
     for i, (name, values) in enumerate(zip(names, pairwise_iou(sides), strict=True)):
         cells = "".join(f"<td>{'' if i == j else f'{value:.2f}'}</td>" for j, value in enumerate(values))
         rows += f'<tr><th scope="row">{name}</th>{cells}</tr>'
-    caption = "<caption>Agreement (IoU of each pair of masks)</caption>"
+    caption = "<caption>Agreement (how much each pair of masks overlaps, 0 to 1)</caption>"
     return (
         f'<div class="evf-scroll"><table class="evf-table">{caption}'
         f"<thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"

@@ -68,7 +68,7 @@ function hint(text) {
 }
 function hintText() {
   const name = one(`button.chip[data-row="${chosen}"]`)?.innerText;
-  if (name) return `Clicks now correct “${name}”; a click on a mark removes it. Esc ends that.`;
+  if (name) return `Clicks now correct “${name}”; with Shift they take away. A click on a mark removes it, Esc ends this.`;
   if (one("button.chip")) return "Click a mask to choose it. A click or a drag elsewhere masks what is there.";
   return "Click on a thing to mask it, or drag a box round it.";
 }
