@@ -201,7 +201,7 @@ def iou_html(sides: Sequence[Side]) -> str:
         rows += f'<tr><th scope="row">{name}</th>{cells}</tr>'
     caption = "<caption>Agreement (how much each pair of masks overlaps, 0 to 1)</caption>"
     return (
-        f'<div class="evf-scroll"><table class="evf-table">{caption}'
+        f'<div class="evf-scroll" tabindex="0" role="region" aria-label="Agreement"><table class="evf-table">{caption}'
         f"<thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
