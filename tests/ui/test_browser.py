@@ -260,12 +260,19 @@ def test_the_result_is_looked_at_in_four_ways_zoomed_and_copied(page):
     page.wait_for_function("document.fullscreenElement?.contains(document.querySelector('#refer-view .evf-stage'))")
     page.locator("#refer-view [data-act=full]").click()
     page.wait_for_function("!document.fullscreenElement")
+    page.get_by_role("link", name="copy link").click()
+    page.get_by_role("link", name="copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+    page.locator("#refer-threshold input[type=range]").focus()
+    page.keyboard.press("Home")
+    page.wait_for_function("location.search.includes('threshold=0.05')")
     b.take_example(page, "refer", 1)  # another picture starts clean
     b.wait_for_rows(page, "refer", *EXAMPLES[1].refer)
     assert float(page.evaluate(zoom)) == 1
     pressed = [button.inner_text() for button in page.locator("#refer-view .evf-bar [aria-pressed=true]").all()]
     assert pressed == ["Belongs", "Overlay"]
     assert page.locator("#refer-view [data-act=undo]").is_disabled()
+    assert page.locator("#refer-threshold input[type=number]").input_value() == "0.5"
 
 
 def test_a_photograph_is_answered_by_a_checkpoint_that_has_seen_some_in_every_tab(page):

@@ -198,6 +198,12 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         cut = gr.update(value=DEFAULT, visible=False)
         return [answer, history, html, status, cut, "", None, hidden, hidden]
 
+    def looked(answer):
+        """The panel "Where the model looked", closed, with the answer's phrases to choose from."""
+        worded = list(filter(None, answer.phrases))
+        choices = gr.update(choices=worded, value=next(iter(worded), None))
+        return gr.update(visible=bool(worded), open=False), choices, WAIT
+
     def check(model, path, text, threshold, by_hand, history):
         typed = common.valid(lambda text: service.limits.check_prompts(len(phrases_of(text, by_hand))), text)
         return [common.ANY, common.valid(service.has_picture, path), typed, *[common.ANY] * 3]
@@ -205,11 +211,8 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     def on_ask(model, path, text, threshold, by_hand, history, progress=common.PROGRESS):
         threshold_of(threshold)
         answer = ask(service, model, path, text, by_hand)
-        worded = [phrase for phrase in answer.phrases if phrase]
-        asked = common.Question(path, model, tuple(worded))
-        folded = gr.update(visible=bool(worded), open=False)
-        choices = gr.update(choices=worded, value=worded[0] if worded else None)
-        return *now(Step(answer, threshold, text, asked), history), asked, visible, hidden, folded, choices, WAIT, ""
+        asked = common.Question(path, model, tuple(filter(None, answer.phrases)))
+        return *now(Step(answer, threshold, text, asked), history), asked, visible, hidden, *looked(answer), ""
 
     def on_threshold(answer, threshold, text, asked, history):
         return now(Step(answer, threshold_of(threshold), text, asked), history) if answer else [gr.skip()] * len(shown)
@@ -232,10 +235,10 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     def on_step(history):
         step = history.now
         if step is None:
-            return [gr.skip()] * (len(shown) + 3)
+            return [gr.skip()] * len(restored)
         html, status = show(service, step.answer, step.threshold, None, history.steps)
         cut = gr.update(value=step.threshold, visible=bool(step.answer.masks))
-        return step.answer, history, html, status, cut, step.text, step.asked
+        return step.answer, history, html, status, cut, step.text, step.asked, *looked(step.answer)
 
     def on_undo(history):
         return on_step(history.undo())
@@ -278,7 +281,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     done.append(w.view.delete(with_user_errors(on_delete), seen, shown, **quiet))
     done.append(w.view.clear(with_user_errors(on_clear), seen, shown, **quiet))
     common.cancel_on(w.cancel, done)
-    restored = [*shown, w.threshold, w.phrases, w.asked]
+    restored = [*shown, w.threshold, w.phrases, w.asked, w.looked, w.which, w.heat]
     redrawn = [
         w.view.undo(with_user_errors(on_undo), w.history, restored, **common.FREE),
         w.view.retry(with_user_errors(on_redo), w.history, restored, **common.FREE),
