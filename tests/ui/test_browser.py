@@ -102,9 +102,9 @@ def test_one_click_on_an_example_masks_it_as_its_scene_is_made(page, tmp_path):
 def test_keyboard_alone(page):
     page.locator("#model input").focus()
     page.keyboard.type("photo")
-    page.locator("ul.options").wait_for()
+    page.locator("#model .options").wait_for()
     page.keyboard.press("Tab")
-    page.locator("ul.options").wait_for(state="hidden")
+    page.locator("#model .options").wait_for(state="hidden")
     page.locator("#refer-examples [data-index='1']").focus()
     page.keyboard.press("Enter")
     b.wait_for_rows(page, "refer", *EXAMPLES[1].refer)
