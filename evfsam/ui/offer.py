@@ -19,6 +19,7 @@ from evfsam.ui.turns import Client, ClientGoneError
 LOOK_S = 0.4  # between two looks at a download
 _FREE = {"api_visibility": "private", "show_progress": "hidden"}
 _MANY = {"concurrency_limit": None, **_FREE}  # of those who wait for a download nobody waits for another
+PROPOSE_LOOKS = 100  # at a page that waits for the app to propose a checkpoint
 # Ask again in the tab that is shown, if it shows an answer. Only a link holds clicks; so then it is followed.
 ASK_AGAIN = """(name) => {
   const link = name && [...document.querySelectorAll("a.evf-link")].find((found) => found.offsetParent);
@@ -119,6 +120,12 @@ class Offer:
             await asyncio.sleep(LOOK_S)
             client.check()
         yield self._offered(chosen)
+        for _ in range(PROPOSE_LOOKS if self.checkpoints.runtime.device.type != "cpu" else 0):
+            if self.checkpoints.proposed:  # the app asks the Hub only after its start
+                yield self._offered(chosen)
+                break
+            await asyncio.sleep(LOOK_S)
+            client.check()
 
     def _offered(self, chosen: str) -> list:
         info = self.checkpoints.to_get(chosen)
