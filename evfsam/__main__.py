@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from evfsam import DEFAULT_MODEL, __version__
-from evfsam.cli import batch, evaluate, models, segment, track, train
+from evfsam.cli import batch, compare, evaluate, models, segment, track, train
 from evfsam.cli.options import Parser
 from evfsam.errors import EvfSamError
 
-VERBS = (segment, track, batch, evaluate, train, models)
+VERBS = (segment, track, compare, batch, evaluate, train, models)
 DONE, UNEXPECTED, REFUSED, STOPPED = 0, 1, 2, 130
 
 

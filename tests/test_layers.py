@@ -24,7 +24,7 @@ FLOORS = (
     ("video", "systems"),
     ("evfsam",),
     ("evaluation",),
-    ("training",),
+    ("training", "batch"),
     ("ui", "cli"),
     ("__main__", "app"),
 )
@@ -43,6 +43,7 @@ HOMES = {
     "sam2": {"modeling"},
     "accelerate": {"training"},
     "av": {"media"},
+    "ray": {"batch"},
     "pycocotools": {"media", "data"},
 }
 WITHOUT_TORCH = {"data", "media", "errors", "values", "words"}  # rendering and files serve processes that have no model

@@ -61,6 +61,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_MODEL,
         help="see the verb models (default: %(default)s)",
     )
+    add_runtime_options(group)
+
+
+def add_runtime_options(group: argparse._ActionsContainer) -> None:
+    """``--device`` and ``--precision``."""
     group.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     group.add_argument("--precision", metavar="NAME", default="auto", help="auto, fp32, fp16, bf16, 8bit or 4bit")
 

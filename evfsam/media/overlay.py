@@ -9,7 +9,7 @@ import numpy as np
 
 from evfsam.media.palette import RGB, colour_of, hex_of
 
-__all__ = ["colour_of", "draw", "hex_of", "layers", "outline_width", "overlay"]
+__all__ = ["colour_of", "difference", "draw", "hex_of", "layers", "outline_width", "overlay"]
 
 BAND_PIXELS = 2_000_000  # drawn at a time: a large image takes little more memory than a small one
 HALO_OPACITY = 0.35  # of the dark rim that keeps a light outline visible on a light image
@@ -40,6 +40,16 @@ def overlay(
     for mask, colour in zip(masks, colours, strict=True):
         draw(drawn, mask, colour, fill_opacity, outline_px)
     return drawn
+
+
+def difference(image: np.ndarray, masks: tuple[np.ndarray, np.ndarray], colours: tuple[RGB, RGB]) -> np.ndarray:
+    """The image in grey; pixels of only one of two masks have that mask's colour.
+
+    ``image`` is uint8 (H, W, 3), the masks are bool (H, W). Returns uint8 (H, W, 3).
+    """
+    a, b = masks
+    grey = np.repeat(image.mean(2, keepdims=True) * 0.6 + 60, 3, axis=2).clip(0, 255).astype(np.uint8)
+    return overlay(grey, [a & ~b, b & ~a], colours, fill_opacity=0.8, outline_px=0)
 
 
 def draw(

@@ -17,7 +17,7 @@ from PIL import Image
 from evfsam.errors import InputError
 from evfsam.geometry import mask_iou
 from evfsam.media.export import slug
-from evfsam.media.overlay import overlay
+from evfsam.media.overlay import difference, overlay
 from evfsam.media.palette import RGB, colour_of
 from evfsam.types import Segmentation
 from evfsam.ui.kept import KeptMask
@@ -89,11 +89,9 @@ def pairwise_iou(sides: Sequence[Side]) -> np.ndarray:
 
 
 def difference_map(image: np.ndarray, masks: tuple[np.ndarray, np.ndarray], colours: tuple[RGB, RGB]) -> np.ndarray:
-    """The image in grey; pixels of only one of two masks have that mask's colour: uint8 (h, w, 3)."""
-    view, (a, b) = to_view(image), masks
-    grey = np.repeat(view.mean(2, keepdims=True) * 0.6 + 60, 3, axis=2).clip(0, 255).astype(np.uint8)
-    only_a, only_b = (to_view(mask * np.uint8(255)) > 127 for mask in (a & ~b, b & ~a))
-    return overlay(grey, [only_a, only_b], colours, fill_opacity=0.8, outline_px=0)
+    """:func:`evfsam.media.overlay.difference` at the size of the screen: uint8 (h, w, 3)."""
+    a, b = (to_view(mask * np.uint8(255)) > 127 for mask in masks)
+    return difference(to_view(image), (a, b), colours)
 
 
 def pair_html(image: np.ndarray, sides: Sequence[Side], first: int, second: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gradio as gr
 import pytest
 import torch
 
@@ -69,8 +68,7 @@ def test_a_machine_with_a_gpu_and_a_network_proposes_it(monkeypatch):
     on_gpu = Checkpoints([], Runtime(torch.device("cuda"), torch.float16))
     on_gpu.propose()
     assert on_gpu.proposed.name == BEST and reached == [BEST]
-    with gr.Blocks():
-        needs = Offer(on_gpu, "evf-sam2-tiny")._needs(on_gpu.proposed)
+    needs = Offer(on_gpu, "evf-sam2-tiny")._needs(on_gpu.proposed)
     assert "This machine can run it" in needs and "needs 3.6 GB of disk, 1.8 GB of GPU memory" in needs
     on_cpu = Checkpoints([], ON_CPU)
     on_cpu.propose()
