@@ -44,7 +44,7 @@ def test_checkpoints_and_systems_are_compared(picture, tmp_path, random_checkpoi
     drawn = np.asarray(Image.open(out / "scene.difference.0.2.png"))
     same = found[0].mask == found[1].mask
     coloured = drawn.std(axis=2) > 0
-    assert coloured[~same].mean() > 0.9 and coloured[same].mean() < 0.2  # borders are antialiased
+    assert coloured[~same].mean() > 0.9 and coloured[same].mean() < 0.5  # borders are antialiased
 
 
 @pytest.mark.parametrize(
