@@ -36,14 +36,14 @@ def segment(
 ) -> tuple[dict[str, Any], list[str]]:
     """Masks of the things that phrases name, as (JSON, files)."""
     threshold = values.number(threshold, "threshold", LOWEST, HIGHEST, default=DEFAULT)
-    answer = referring.ask(service, model or service.default_model, picture, phrases, thresholds=(threshold,))
+    answer = referring.ask(service, _model(service, model), picture, phrases, thresholds=(threshold,))
     return _answered(service, answer, answer.at(threshold), answer.things_at(threshold))
 
 
 def label(service: ModelService, picture: str | None, categories: str, model: str) -> tuple[dict[str, Any], list[str]]:
     """One label map of categories, as (JSON, files)."""
     names = semantic.categories([], categories)
-    answer, settled = semantic.ask(service, model or service.default_model, picture, names)
+    answer, settled = semantic.ask(service, _model(service, model), picture, names)
     document, files = _answered(service, answer, answer.at(), answer.things_at(), settled.lost)
     return {**document, "labelled": round(settled.covered, 6)}, files
 
@@ -52,8 +52,8 @@ def take_apart(
     service: ModelService, picture: str | None, thing: str, names: str, model: str
 ) -> tuple[dict[str, Any], list[str]]:
     """Masks of the parts of a thing, as (JSON, files)."""
-    thing = values.prompt_text(thing or "")
-    answer = parts.ask(service, model or service.default_model, picture, thing, split_phrases(names))
+    thing = _text(thing)
+    answer = parts.ask(service, _model(service, model), picture, thing, split_phrases(names))
     return _answered(service, answer, answer.at(), answer.things_at())
 
 
@@ -61,9 +61,9 @@ def compare_(
     service: ModelService, picture: str | None, phrases: str, by: str, of: str, model: str
 ) -> tuple[dict[str, Any], list[str]]:
     """Several answers on one image compared, as (JSON, files)."""
-    by, of = values.choice(by, "by", WAYS), values.prompt_text(of or "")
+    by, of = values.choice(by, "by", WAYS), _text(of)
     named = split_phrases(of) if of.strip() else []
-    for found in compare.compare(service, by, picture, phrases, named, named, model or service.default_model):
+    for found in compare.compare(service, by, picture, phrases, named, named, _model(service, model)):
         compared = found
     sides = [
         {
@@ -97,7 +97,7 @@ def track(
     info = replace(clip, max_frames=service.limits.frames + 1).open().info
     service.limits.check_seconds(float(info.duration))
     service.limits.check_clip(info.frame_count, len(prompts))
-    job = Job(clip, model or service.default_model, prompts, direction, find_again)
+    job = Job(clip, _model(service, model), prompts, direction, find_again)
     for step in service.track(job):
         outcome = step  # the last one; no other is kept
     objects = [
@@ -127,6 +127,15 @@ def models(service: ModelService) -> list[dict[str, Any]]:
         }
         for name, info in service.models.items()
     ]
+
+
+def _model(service: ModelService, name: Any) -> str:
+    """The checkpoint that a request names: nothing means the default one. Raises CheckpointError for any other."""
+    return service.default_model if name is None or name == "" else service.info(name).name
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else values.prompt_text(value)
 
 
 def _answered(

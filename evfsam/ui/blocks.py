@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from evfsam.errors import InputError
-from evfsam.ui.errors import user_error
+from evfsam.ui.errors import UNKNOWN, user_error
 from evfsam.ui.files import uploaded_file
 
 LOG = logging.getLogger(__name__)
@@ -27,7 +27,13 @@ class CheckedBlocks(gr.Blocks):
 
     async def process_api(self, *arguments: Any, **named: Any) -> dict[str, Any]:
         """As Gradio's; whatever is raised becomes a ``gr.Error`` of one sentence."""
+        event = named.get("event_data")
+        if event is not None:
+            told = event._data if isinstance(event._data, dict) else {}
+            event._data = {"index": None, "value": None, **told}  # what handlers ask an event for
         try:
+            if getattr(named.get("block_fn"), "fn", ...) is None:  # an event that the browser alone handles
+                raise InputError(UNKNOWN)
             return await super().process_api(*arguments, **named)
         except Exception as error:
             raise user_error(error) from None
@@ -40,17 +46,15 @@ class CheckedBlocks(gr.Blocks):
     async def preprocess_data(self, block_fn: Any, inputs: list, state: Any, explicit_call: bool = False) -> list:
         """As Gradio's, of inputs whose files are uploads. Raises gr.Error or InputError."""
         try:
+            if len(inputs) > len(block_fn.inputs):  # Gradio would leave the rest out
+                raise ValueError(f"{len(inputs)} values for {len(block_fn.inputs)}")
             checked = [only_uploads(value, _takes_file(block_fn, i)) for i, value in enumerate(inputs)]
             return await super().preprocess_data(block_fn, checked, state, explicit_call)
-        except (gr.Error, InputError):
+        except InputError:
             raise
         except Exception as error:
             LOG.info("inputs that cannot be used: %s", error)
-            names = ", ".join(inspect.signature(block_fn.fn).parameters)
-            raise gr.Error(
-                f"The inputs cannot be used: give {names}, each as /gradio_api/info describes it.",
-                print_exception=False,
-            ) from None
+            raise gr.Error(_unusable(block_fn), print_exception=False) from None
 
 
 def only_uploads(value: Any, is_file: bool = False) -> Any:
@@ -67,6 +71,13 @@ def only_uploads(value: Any, is_file: bool = False) -> Any:
     if isinstance(value, dict):
         return {key: only_uploads(inner) for key, inner in value.items()}
     return [only_uploads(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _unusable(block_fn: Any) -> str:
+    if block_fn.api_visibility != "public":
+        return "The page sent values that it does not offer: reload it, and choose again."
+    names = ", ".join(inspect.signature(block_fn.fn).parameters)
+    return f"The inputs cannot be used: give {names}, each as /gradio_api/info describes it."
 
 
 def _takes_file(block_fn: Any, place: int) -> bool:

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 from pathlib import Path
+from typing import TypeVar
 
 import gradio as gr
 import numpy as np
 from PIL import Image
 
+from evfsam import values
 from evfsam.media.images import open_image
 from evfsam.media.video import VideoReader
 from evfsam.resources import ASSETS
 from evfsam.ui.viewer import picture_uri
 
+T = TypeVar("T")
 FOLDER = ASSETS / "examples"
 DRAWN = "Examples"
 PHOTOGRAPHS = "Photographs"
@@ -87,6 +90,11 @@ def read_clips(folder: Path = FOLDER) -> list[ExampleClip]:
         )
         for row in rows
     ]
+
+
+def picked(rows: Sequence[T], event: gr.EventData) -> T:
+    """The example that a click in the gallery names. Raises InputError for any other."""
+    return rows[values.number(event._data["index"], "example", 0, len(rows) - 1, whole=True)]
 
 
 def read_examples(folder: Path = FOLDER) -> list[Example]:

@@ -63,11 +63,13 @@ def with_clicks(service: ModelService, answer: Answer, row: int, clicks: Spatial
     return replace(again, masks=masks, clicks=all_clicks, key=answer.key)
 
 
-def without_mark(service: ModelService, answer: Answer, row: int, mark: str) -> Answer:
+def without_mark(service: ModelService, answer: Answer | None, row: int, mark: str) -> Answer:
     """The answer with one mark taken off one mask. A thing that was only clicked goes with its last mark.
 
     ``mark``: the index of a point, or "box". Raises InputError for a mark that is not there.
     """
+    if answer is None:
+        raise InputError("Ask for something first: then its marks can be taken off.")
     row = values.number(row, "row", 0, len(answer.masks) - 1, whole=True, text=True)
     left = without(answer.clicks[row], mark)
     if answer.phrases[row] or _names_a_thing(left):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from evfsam import values
 from evfsam.checkpoints.registry import CheckpointInfo
 from evfsam.ui.vocabulary import vocabulary_of
 
@@ -16,6 +17,8 @@ def words_html(info: CheckpointInfo) -> str:
 
 
 def with_word(info: CheckpointInfo, text: str, index: int) -> str:
-    """The phrases in ``text`` and one more: the thing that was chosen."""
-    typed, word = text.strip().rstrip(","), f"the {vocabulary_of(info).categories[index]}"
+    """The phrases in ``text`` and one more: the thing that was chosen. Raises InputError if there is no such one."""
+    known = vocabulary_of(info).categories
+    chosen = known[values.number(index, "word", 0, len(known) - 1, whole=True, text=True)]
+    typed, word = values.prompt_text(text or "").strip().rstrip(","), f"the {chosen}"
     return f"{typed}, {word}" if typed else word

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
+import random
+import re
 import time
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from gradio.routes import file_upload_statuses
 
 from evfsam.ui.guard import LONG_NAME, NO_EVENT, NOT_HERE, TOO_LONG
 from evfsam.ui.tidy import RECORDED_EVENTS, UNREAD_ANSWER_S, Requests, forget_files, trim
-from tests.corpus.doors import png
+from tests.corpus.doors import call, png
 
 TRIMS = platform.libc_ver()[0] == "glibc"
 JSON = {"Content-Type": "application/json"}
@@ -37,6 +40,12 @@ BODIES = {
     "no data": b'{"x": 1}',
     "data twice, the last one null": b'{"data": [], "data": null}',
 }
+
+
+@pytest.fixture
+def picture_data(app, image):
+    path = httpx.post(f"{app.local_url}gradio_api/upload", files={"files": ("a.png", png(image))}).json()[0]
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 
 def sentence(answer: httpx.Response) -> str:
@@ -135,10 +144,10 @@ def test_addresses_that_are_not_there(app, route):
 
 
 def test_what_is_kept_of_requests_is_bounded(app, image):
-    """300 requests of programs, some cancelled, some never fetched: nothing grows with their number."""
+    """40 requests of programs, some cancelled, some never fetched: nothing grows with their number."""
     url, queue, events, uploads = f"{app.local_url}gradio_api/", app._queue, [], []
     with httpx.Client(timeout=60) as client:
-        for i in range(300):
+        for i in range(40):
             if i % 10 == 0:
                 named, file = {"upload_id": f"u{i}"}, {"files": (f"{i}.png", png(image))}
                 uploads += client.post(f"{url}upload", params=named, files=file).json()
@@ -155,7 +164,7 @@ def test_what_is_kept_of_requests_is_bounded(app, image):
     requests = Requests(app)
     requests.forget()
     unread = [event for event in events if event in queue.pending_messages_per_session]
-    assert len(unread) == len(set(events) & queue.pending_event_ids_session.keys()) <= 60  # these may still be fetched
+    assert len(unread) == len(set(events) & queue.pending_event_ids_session.keys()) <= 8  # these may still be fetched
     requests.forget(now=time.monotonic() + 2 * UNREAD_ANSWER_S)
     assert not queue.pending_messages_per_session.keys() | queue.pending_event_ids_session.keys()
     assert not file_upload_statuses._statuses and not file_upload_statuses._signals
@@ -177,3 +186,69 @@ def test_free_memory_is_given_back():
 def resident() -> int:
     """Bytes of this process in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if TRIMS else 0
+
+
+@pytest.mark.parametrize("model", [0, False, [], {}, 5, " first", "FIRST", "first\0", "../first"])
+def test_a_model_that_is_not_offered(app, picture_data, model):
+    kind, told = call(app.local_url, "segment", [picture_data, "a dog", model, 0.5])
+    assert kind == "error" and told["error"].startswith("There is no checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("models", [1]),
+        ("segment", [None, "a dog", "", 0.5, 1, 2]),
+        ("segment", []),
+        ("parts", [None, ["car"], "wheel", ""]),
+        ("parts", [None, [], "wheel", ""]),
+        ("compare", [None, "a, b", "phrases", [], ""]),
+        ("compare", [None, "a, b", "phrases", 0, ""]),
+    ],
+)
+def test_values_that_do_not_fit(app, name, data):
+    kind, told = call(app.local_url, name, data)
+    assert kind == "error" and re.search("cannot be used|must be text", told["error"]), told
+
+
+JUNK = [
+    None,
+    0,
+    -1,
+    float("inf"),
+    float("nan"),
+    "",
+    "x" * 50,
+    "\ud800",
+    [],
+    [None],
+    [[1, 2]],
+    {},
+    {"a": 1},
+    True,
+    10**30,
+]
+JUNK += [{"path": "/etc/passwd"}, {"index": 5}, "<b>", {"__type__": "update"}, ["a"] * 30]
+
+
+@pytest.mark.parametrize(("every", "rounds"), [(4, 1), pytest.param(1, 20, marks=pytest.mark.slow)])
+def test_junk_for_handlers_is_told_in_one_sentence(app, every, rounds):
+    """Public or private: no wordless answer, none of Gradio's own, none that was not expected."""
+    rng, url = random.Random(0), f"{app.local_url}gradio_api/queue"
+    with httpx.Client(timeout=60) as client:
+        for fn, seed in itertools.product(list(app.fns.values())[::every], range(rounds)):
+            session, junk = f"{fn._id}-{seed}-{time.monotonic_ns()}", [rng.choice(JUNK) for _ in fn.inputs]
+            event = rng.choice([None, 5, {}, {"index": rng.choice(JUNK), "value": rng.choice(JUNK)}])
+            body = {"fn_index": fn._id, "data": junk, "event_data": event, "session_hash": session}
+            joined = client.post(f"{url}/join", content=json.dumps(body), headers=JSON)
+            if joined.status_code != 200:
+                assert joined.status_code == 422 or sentence(joined), (fn, body)
+                continue
+            with client.stream("GET", f"{url}/data", params={"session_hash": session}) as events:
+                done = next(line for line in events.iter_lines() if "process_completed" in line)
+            answer = json.loads(done.removeprefix("data: "))
+            told = answer["output"].get("error") if not answer["success"] else "."
+            assert told and told.endswith(".") and not re.search("unexpected|Traceback|list of choices", told), (
+                fn,
+                body,
+            )

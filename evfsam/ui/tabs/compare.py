@@ -20,7 +20,7 @@ from evfsam.ui import answers, comparison, downloads
 from evfsam.ui.comparison import CHECKPOINTS, PHRASES, PRECISIONS, WAYS, Candidate, Side
 from evfsam.ui.components import picture_input
 from evfsam.ui.errors import with_user_errors
-from evfsam.ui.examples import Example, example_gallery, read_examples
+from evfsam.ui.examples import Example, example_gallery, picked, read_examples
 from evfsam.ui.head import Head
 from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.phrases import split_phrases
@@ -230,7 +230,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         )
 
     def on_example(way, event: gr.EventData):
-        example = examples[int(event._data["index"])]
+        example = picked(examples, event)
         asked = example.compare if way == PHRASES else example.compare[:1]
         return str(example.file), ", ".join(asked)
 

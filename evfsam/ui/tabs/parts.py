@@ -14,7 +14,7 @@ from evfsam.ui import answers, downloads, viewer
 from evfsam.ui.components import picture_input
 from evfsam.ui.downloads import write_files
 from evfsam.ui.errors import with_user_errors
-from evfsam.ui.examples import Example, example_gallery, read_examples
+from evfsam.ui.examples import Example, example_gallery, picked, read_examples
 from evfsam.ui.head import Head
 from evfsam.ui.kept import Answer
 from evfsam.ui.links import link_to, linked_picture
@@ -190,7 +190,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         return path, thing, offer(model, thing, parts), ", ".join(part for part in parts if part not in offered)
 
     def on_example(model, own, event: gr.EventData):
-        example = examples[int(event._data["index"])]
+        example = picked(examples, event)
         routed = head.route(example.is_photograph, model, own)
         return *routed, *filled(routed[0], str(example.file), example.parts[0], example.parts[1:])
 

@@ -18,7 +18,7 @@ from evfsam.ui import answers, downloads, viewer
 from evfsam.ui.clicking import clicks_from_text, clicks_to_text
 from evfsam.ui.components import picture_input
 from evfsam.ui.errors import with_user_errors
-from evfsam.ui.examples import CHOOSE, Example, example_gallery, read_examples
+from evfsam.ui.examples import CHOOSE, Example, example_gallery, picked, read_examples
 from evfsam.ui.head import Head
 from evfsam.ui.heat import beside_html, heat_over
 from evfsam.ui.history import History, Step
@@ -250,12 +250,12 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         return attention(service, answer, phrase, threshold)
 
     def on_example(model, own, event: gr.EventData):
-        chosen = examples[int(event._data["index"])]
+        chosen = picked(examples, event)
         routed = head.route(chosen.is_photograph, model, own)
         return *routed, str(chosen.file), ", ".join(chosen.refer), DEFAULT, ""
 
     def on_word(model, text, event: gr.EventData):
-        return with_word(service.info(model), text, int(event._data["index"]))
+        return with_word(service.info(model), text, event._data["index"])
 
     def on_model(model):
         return words_html(service.info(model))

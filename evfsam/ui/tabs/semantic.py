@@ -16,7 +16,7 @@ from evfsam.ui import answers, viewer
 from evfsam.ui.components import picture_input
 from evfsam.ui.downloads import bare, picture_files
 from evfsam.ui.errors import with_user_errors
-from evfsam.ui.examples import Example, example_gallery, read_examples
+from evfsam.ui.examples import Example, example_gallery, picked, read_examples
 from evfsam.ui.head import Head
 from evfsam.ui.kept import Answer
 from evfsam.ui.label_map import UNLABELLED, LabelMap, labels_png
@@ -159,7 +159,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         return gr.update(choices=offered, value=[chip for chip in chosen or [] if chip in offered])
 
     def on_example(model, own, event: gr.EventData):
-        example = examples[int(event._data["index"])]
+        example = picked(examples, event)
         routed = head.route(example.is_photograph, model, own)
         return *routed, str(example.file), *_split(service, routed[0], example.semantic)
 

@@ -18,7 +18,7 @@ from evfsam.types import VideoPrompt
 from evfsam.ui import video_job, viewer
 from evfsam.ui.clicking import ADD, REMOVE, with_drag
 from evfsam.ui.errors import with_user_errors
-from evfsam.ui.examples import example_gallery, read_clips
+from evfsam.ui.examples import example_gallery, picked, read_clips
 from evfsam.ui.head import Head
 from evfsam.ui.limits import Limits
 from evfsam.ui.phrases import split_phrases
@@ -134,7 +134,9 @@ def step_html(step: Step) -> str | None:
 
 
 def track(service: ModelService, job: Job) -> Iterator[Step | Outcome]:
-    """Do the job. Raises EvfSamError if it cannot be done."""
+    """Do the job. Raises EvfSamError if it cannot be done, or if there is none."""
+    if not isinstance(job, Job):
+        raise VideoError("Choose a clip and say what to follow: then it can be followed.")
     yield from service.track(job)
 
 
@@ -291,7 +293,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         yield gr.skip(), notes, video, plotted, masks, panel, video_job.archive(outcome), list(outcome.files)
 
     def on_example(event: gr.EventData):
-        example = examples[int(event._data["index"])]
+        example = picked(examples, event)
         return str(example.file), ", ".join(example.follow)
 
     def on_model(model):
