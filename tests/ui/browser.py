@@ -127,7 +127,9 @@ def wait_for_rows(page: Page, tab: str, *labels: str) -> None:
 
 def point_on(page: Page, tab: str, x: float, y: float) -> tuple[float, float]:
     """Where a place of the stage, in shares of its width and height, lies on the screen."""
-    frame = page.locator(f"#{tab}-view .evf-stage").bounding_box()
+    stage = page.locator(f"#{tab}-view .evf-stage")
+    stage.scroll_into_view_if_needed()
+    frame = stage.bounding_box()
     return frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]
 
 

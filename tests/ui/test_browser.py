@@ -100,8 +100,7 @@ def test_one_click_on_an_example_masks_it_as_its_scene_is_made(page, tmp_path):
 
 
 def test_keyboard_alone(page):
-    page.locator("#model input").focus()
-    page.keyboard.type("photo")
+    page.locator("#model input").fill("photo")
     page.locator("#model .options").wait_for()
     page.keyboard.press("Tab")
     page.locator("#model .options").wait_for(state="hidden")
@@ -531,7 +530,8 @@ def test_two_users_at_once_do_not_meet(chromium, url):
 
 def test_a_phone_shows_all_of_it(chromium, url, tmp_path):
     page = b.open_page(chromium, url, 390, 844, touch=True)
-    widest = "Math.max(...[...document.querySelectorAll('.evf-answer *')].map((e) => e.getBoundingClientRect().right))"
+    shown = "[...document.querySelectorAll('.evf-answer :not(.evf-scroll *)')]"
+    widest = f"Math.max(...{shown}.map((e) => e.getBoundingClientRect().right))"
     for tab, title in b.TITLES.items():
         b.open_tab(page, title)
         page.wait_for_selector(f"#{tab}-ask")
@@ -544,11 +544,9 @@ def test_a_phone_shows_all_of_it(chromium, url, tmp_path):
     b.wait_for_rows(page, "refer", *EXAMPLES[0].refer)
     cut = "[...document.querySelectorAll('#refer-view .chip, #refer-view .area, .evf-examples span')]"
     assert page.evaluate(f"{cut}.filter((e) => e.scrollWidth > e.clientWidth + 1).length") == 0
-    page.locator("#refer-view .evf-stage").scroll_into_view_if_needed()
     page.touchscreen.tap(*b.point_on(page, "refer", 0.02, 0.98))
     wait_for_marks(page, "plus")
     page.locator("#refer-view button[data-tool=box]").tap()
-    page.locator("#refer-view .evf-stage").scroll_into_view_if_needed()
     b.touch_drag(page, b.point_on(page, "refer", 0.3, 0.2), b.point_on(page, "refer", 0.5, 0.7))
     wait_for_marks(page, "close", "plus")
     page.locator("#refer-view .plus").tap()
