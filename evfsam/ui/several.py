@@ -136,6 +136,7 @@ class Several:
             self.shown = gr.Gallery(
                 label="Several pictures",
                 columns=3,
+                height="auto",
                 object_fit="contain",
                 interactive=False,
                 buttons=["fullscreen"],
@@ -162,7 +163,11 @@ class Several:
 
         outputs = [self.panel, self.shown, self.line, self.cancel, self.archive]
         asked = self.button.click(
-            with_user_errors(on_ask), [self.pictures, self.format, *inputs], outputs, **ON_SEVERAL
+            with_user_errors(on_ask),
+            [self.pictures, self.format, *inputs],
+            outputs,
+            scroll_to_output=True,
+            **ON_SEVERAL,
         )
         self.cancel.click(
             lambda: gr.update(visible=False), None, self.cancel, cancels=[asked], queue=False, **common.FREE

@@ -41,7 +41,7 @@ def test_every_balloon_unfolds_and_a_click_chooses_one(page, tmp_path):
     page.locator("#refer-phrases textarea").press("Enter")
     b.wait_for_rows(page, "refer", "every balloon")
     assert shown(page) == ["0.0", "0.1"]
-    assert [n.inner_text() for n in page.locator("#refer-view .number .sign").all()] == ["1", "2"]
+    assert [n.text_content() for n in page.locator("#refer-view .number .sign").all()] == ["1", "2"]
     for number in ("1", "0"):
         box = page.locator(f"#refer-view .fill[data-row='0.{number}']").bounding_box()
         page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 3)

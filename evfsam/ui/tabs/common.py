@@ -214,9 +214,8 @@ def downloads_panel(
         things: whether the user may ask for each thing as a file of its own.
     """
     with gr.Accordion("Downloads", open=False, visible=False) as panel:
-        with gr.Row(visible=formats):
-            chosen = gr.Radio(FORMAT_NAMES, value=COCO, label="Annotations", elem_id=f"{tab}-format")
-            each = gr.Checkbox(False, label="Each thing as a file of its own", visible=things, elem_id=f"{tab}-each")
+        chosen = gr.Radio(FORMAT_NAMES, value=COCO, label="Annotations", visible=formats, elem_id=f"{tab}-format")
+        each = gr.Checkbox(False, label="Each thing as a file of its own", visible=things, elem_id=f"{tab}-each")
         archive = gr.DownloadButton("Everything as one zip", elem_id=f"{tab}-zip")
         single = gr.Files(label=label, elem_id=f"{tab}-files", elem_classes=["evf-files"], interactive=False)
     return Kept(panel, archive, single, (chosen, each) if formats else ())
