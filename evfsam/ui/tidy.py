@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import os
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ from gradio.routes import file_upload_statuses
 
 from evfsam.ui.files import delete_old
 
+LOG = logging.getLogger(__name__)
+
 TIDY_EVERY_S = 60
 TRIM_EVERY_S = 2
 UNREAD_ANSWER_S = 600  # after which an answer that nobody has fetched is forgotten
@@ -21,17 +24,23 @@ RECORDED_EVENTS = 100  # that Gradio keeps for a dashboard that this app does no
 
 async def keep_tidy(blocks: gr.Blocks, folder: Path) -> None:
     """Forgets and deletes what nobody needs, until it is cancelled. ``folder``: of uploads and results."""
-    blocks._queue.ANALYTICS_MAX_EVENTS = RECORDED_EVENTS
-    requests, trimmed = Requests(blocks), 0
+    queue, requests = blocks._queue, Requests(blocks)
+    queue.ANALYTICS_MAX_EVENTS = RECORDED_EVENTS
+    recorded, was_busy, tidied = 0, False, time.monotonic()
     while True:
-        for _ in range(TIDY_EVERY_S // TRIM_EVERY_S):
-            await asyncio.sleep(TRIM_EVERY_S)
-            if (asked := blocks._queue.events_recorded) != trimmed or blocks._queue.event_ids_to_events:
-                trimmed = asked
+        await asyncio.sleep(TRIM_EVERY_S)
+        try:
+            busy = queue.events_recorded != recorded or bool(queue.event_ids_to_events)
+            if busy or was_busy:
                 await asyncio.to_thread(trim)
-        requests.forget()
-        await asyncio.to_thread(delete_old, folder)
-        await asyncio.to_thread(forget_files, blocks)
+            recorded, was_busy = queue.events_recorded, busy
+            if time.monotonic() - tidied >= TIDY_EVERY_S:
+                tidied = time.monotonic()
+                requests.forget()
+                await asyncio.to_thread(forget_files, blocks)
+                await asyncio.to_thread(delete_old, folder)
+        except Exception:  # a file that went away meanwhile, a full disk: the next round may do better
+            LOG.exception("not all could be tidied")
 
 
 class Requests:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import os
@@ -15,6 +16,7 @@ import httpx
 import pytest
 from gradio.routes import file_upload_statuses
 
+from evfsam.ui import tidy
 from evfsam.ui.guard import LONG_NAME, NO_EVENT, NOT_HERE, TOO_LONG
 from evfsam.ui.tidy import RECORDED_EVENTS, UNREAD_ANSWER_S, Requests, forget_files, trim
 from tests.corpus.doors import call, png
@@ -172,6 +174,26 @@ def test_what_is_kept_of_requests_is_bounded(app, image):
         Path(path).unlink()
     forget_files(app)
     assert not app.upload_file_set & set(uploads)
+
+
+def test_tidying_goes_on_after_an_error(app, tmp_path, monkeypatch):
+    rounds = []
+
+    def fail(folder):
+        rounds.append(folder)
+        raise OSError("the disk is full")
+
+    for name, value in {"TRIM_EVERY_S": 0.01, "TIDY_EVERY_S": 0.0, "delete_old": fail}.items():
+        monkeypatch.setattr(tidy, name, value)
+
+    async def some_rounds():
+        task = asyncio.create_task(tidy.keep_tidy(app, tmp_path))
+        while len(rounds) < 3:
+            await asyncio.sleep(0.01)
+            assert not task.done()
+        task.cancel()
+
+    asyncio.run(asyncio.wait_for(some_rounds(), 30))
 
 
 def test_free_memory_is_given_back():
