@@ -36,7 +36,7 @@ class _WithoutWeights(TorchFunctionMode):
         if isinstance(changed, torch.Tensor) and changed.is_meta and (in_place or func in self.SCALES):
             return changed
         if func in self.FACTORIES:
-            kwargs["device"] = "meta"
+            func, kwargs["device"] = torch.empty, "meta"
         return func(*args, **kwargs)
 
 

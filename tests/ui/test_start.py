@@ -1,0 +1,37 @@
+"""What the start leaves out, so that page and first mask come soon."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+STUBS = """
+import sys
+from evfsam.ui.start import _WithoutStubs
+sys.meta_path.insert(0, _WithoutStubs())
+import gradio
+print(gradio.component_meta.create_or_modify_pyi("no class", "", []), gradio.Row.__name__)
+"""
+LOAD = """
+import sys
+import numpy as np
+import evfsam
+evfsam.Predictor.from_pretrained("evf-sam2-tiny", "cpu").segment(np.zeros((32, 32, 3), np.uint8), ["the sky"])
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+
+
+def last_line(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def test_gradio_writes_no_type_stubs():
+    assert last_line(STUBS) == "None Row"
+
+
+def test_a_first_mask_needs_no_compiler():
+    assert last_line(LOAD) == "[]"
