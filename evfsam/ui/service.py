@@ -18,7 +18,6 @@ from evfsam.media.images import open_image
 from evfsam.predictor import Predictor
 from evfsam.runtime import Runtime, choose_runtime, weight_budget_bytes
 from evfsam.systems.base import System
-from evfsam.systems.load import load_system
 from evfsam.systems.registry import SystemInfo, find_system, is_here, list_systems
 from evfsam.things import read
 from evfsam.types import SpatialPrompt, TrackedFrame, VideoPrompt
@@ -135,6 +134,8 @@ class ModelService:
 
     def system(self, name: str, precision: str = "auto") -> System:
         """Another system that can be compared, loaded if need be."""
+        from evfsam.systems.load import load_system  # brings transformers, which would delay the page
+
         info = self.systems[name]
         runtime = self.runtime if precision == "auto" else choose_runtime(self.runtime.device.type, precision)
         expected = info.memory_bytes(4) or 0

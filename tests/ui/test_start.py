@@ -23,6 +23,13 @@ print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
 """
 
 
+PAGE = """
+import sys
+import evfsam.ui.app
+print([name for name in ("transformers", "torch._dynamo", "sympy", "torchvision") if name in sys.modules])
+"""
+
+
 def last_line(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -35,3 +42,7 @@ def test_gradio_writes_no_type_stubs():
 
 def test_a_first_mask_needs_no_compiler():
     assert last_line(LOAD) == "[]"
+
+
+def test_the_page_comes_before_what_only_a_model_needs():
+    assert last_line(PAGE) == "[]"
