@@ -9,7 +9,7 @@ from torch import nn
 
 from evfsam.modeling.config import EvfConfig
 from evfsam.modeling.encoders.beit3 import Beit3Encoder, TrunkEmbedding
-from evfsam.types import ImageFeatures, MaskLogits
+from evfsam.types import ImageFeatures, MaskLogits, join
 
 if TYPE_CHECKING:  # each of their packages takes a second to import, and a checkpoint needs one of them
     from evfsam.modeling.segmenters.efficient_sam import EfficientSamSegmenter
@@ -17,6 +17,14 @@ if TYPE_CHECKING:  # each of their packages takes a second to import, and a chec
     from evfsam.modeling.segmenters.sam2 import Sam2Segmenter
 
     Segmenter = SamSegmenter | Sam2Segmenter | EfficientSamSegmenter
+
+PROMPTS_AT_ONCE = 16  # in one batch of encoder and decoder, so that memory does not grow with the number of prompts
+
+
+def _slices(count: int) -> list[slice]:
+    """The batches of ``count`` prompts. With gradients there is one: its intermediate values are kept anyway."""
+    size = count if torch.is_grad_enabled() else PROMPTS_AT_ONCE
+    return [slice(first, first + size) for first in range(0, count, max(size, 1))]
 
 
 class EvfSam(nn.Module):
@@ -79,8 +87,12 @@ class EvfSam(nn.Module):
 
         Returns the prompt tokens, (P, 1, out_dim).
         """
-        encoder_tokens = self.mm_extractor(encoder_pixels, token_ids, padding_mask)
-        return self.text_hidden_fcs[0](encoder_tokens[:, :1])  # [CLS] through the MLP
+        shared, done = len(encoder_pixels) == 1, []
+        for rows in _slices(len(token_ids)):
+            pixels = encoder_pixels if shared else encoder_pixels[rows]
+            padding = None if padding_mask is None else padding_mask[rows]
+            done.append(self.project(self.mm_extractor.beit3.cls(pixels, token_ids[rows], padding)))
+        return torch.cat(done)
 
     def project(self, encoder_tokens: torch.Tensor) -> torch.Tensor:
         """Encoder tokens (P, T, hidden_size) -> prompt tokens (P, 1, out_dim): [CLS] through the MLP."""
@@ -119,7 +131,13 @@ class EvfSam(nn.Module):
             sparse = sparse.expand(len(prompt_tokens), -1, -1)
             sparse = torch.cat([sparse, prompt_tokens], dim=1)
         multimask = self.config.multimask if multimask is None else multimask
-        return self.visual_model.decode(features, sparse, dense, multimask)
+        if len(features) > 1:
+            return self.visual_model.decode(features, sparse, dense, multimask)
+        batches = []
+        for rows in _slices(len(sparse)):
+            own_dense = dense if dense is None or len(dense) == 1 else dense[rows]
+            batches.append(self.visual_model.decode(features, sparse[rows], own_dense, multimask))
+        return batches[0] if len(batches) == 1 else join(batches)
 
     def forward(
         self,

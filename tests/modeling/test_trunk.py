@@ -11,6 +11,7 @@ from safetensors import safe_open
 from evfsam.checkpoints.load import build_and_fill
 from evfsam.modeling.build import build_model
 from evfsam.modeling.config import EvfConfig
+from evfsam.modeling.encoders.beit3 import join
 from evfsam.modeling.trunks.efficientnet_lite import WIDTHS, EfficientNetLite0, pad_same
 from tests.checkpoints.small import BEIT3, SAM2, write_checkpoint
 
@@ -53,7 +54,7 @@ def test_words_and_image_meet_in_the_first_layer():
     model = small_model()
     first_layer = model.mm_extractor.beit3.encoder.layers[0]
     seen = []
-    first_layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[1]))
+    first_layer.register_forward_pre_hook(lambda _, inputs: seen.append(join(inputs[0]).shape[1]))
     with torch.no_grad():
         one, other = (model.encode_prompt(torch.full((1, 3, 64, 64), value), PHRASES) for value in (-0.5, 0.5))
     assert seen == [1 + 4 + 3] * 2  # [CLS], 2 x 2 image tokens, three words

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from evfsam.modeling.config import Beit3Config
+from evfsam.modeling.linear import feed_forward, linear
 from evfsam.modeling.pixels import PixelConv2d
 from evfsam.modeling.trunks.efficientnet_lite import WIDTHS as TRUNK_WIDTHS
 from evfsam.types import PixelSpec
@@ -19,22 +20,28 @@ from evfsam.types import PixelSpec
 LAYER_NORM_EPS = 1e-5  # torchscale's EncoderConfig
 FIRST_POSITION = 2  # positions 0 and 1 are unused, as in fairseq; the published weights contain them
 
+# Tokens of the image, "A", and of the text, "B", each (B, T, width). One image may serve all texts: it has B = 1 until
+# a text has reached it, so the first layer projects it once.
+Parts = dict[str, torch.Tensor]
+
+
+def join(parts: Parts) -> torch.Tensor:
+    """All tokens, (B, T, width), those of the image first."""
+    rows = max(map(len, parts.values()))
+    return torch.cat([tokens.expand(rows, -1, -1) for tokens in parts.values()], dim=1)
+
 
 class Multiway(nn.Module):
-    """Two modules of one shape: ``A`` for the first ``split`` tokens, the image; ``B`` for the others, the text."""
+    """Two modules of one shape: ``A`` for image tokens, ``B`` for text tokens."""
 
     def __init__(self, make_module):
         super().__init__()
         self.A = make_module()
         self.B = make_module()
 
-    def forward(self, tokens: torch.Tensor, split: int) -> torch.Tensor:
-        """Tokens (B, T, width), of which the first ``split`` are the image's."""
-        if split == 0:
-            return self.B(tokens)
-        if split == tokens.shape[1]:
-            return self.A(tokens)
-        return torch.cat([self.A(tokens[:, :split]), self.B(tokens[:, split:])], dim=1)
+    def forward(self, parts: Parts) -> Parts:
+        """Each part through its own module."""
+        return {way: self.get_submodule(way)(tokens) for way, tokens in parts.items()}
 
 
 class SelfAttention(nn.Module):
@@ -49,22 +56,32 @@ class SelfAttention(nn.Module):
         self.out_proj = Multiway(lambda: nn.Linear(width, width))
         self.inner_attn_ln = Multiway(lambda: nn.LayerNorm(width, eps=LAYER_NORM_EPS))
 
-    def _heads(self, projection: Multiway, tokens: torch.Tensor, split: int) -> torch.Tensor:
-        return projection(tokens, split).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+    def _heads(self, projection: Multiway, parts: Parts) -> torch.Tensor:
+        projected = {way: linear(projection.get_submodule(way), tokens) for way, tokens in parts.items()}
+        return join(projected).unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def forward(self, tokens: torch.Tensor, split: int, attendable: torch.Tensor | None) -> torch.Tensor:
-        """Tokens (B, T, width) -> (B, T, width).
+    def forward(self, parts: Parts, residual: Parts, attendable: torch.Tensor | None) -> Parts:
+        """``residual`` plus the attention of its tokens to those of ``parts``.
 
-        ``attendable``: bool (B, 1, 1, T), False where a key is padding; None if there is no padding.
+        Args:
+            parts: all tokens, normalised.
+            residual: the tokens that ask, before the norm: all, or the first ones of the image.
+            attendable: bool (B, 1, 1, T), False where a key is padding; None if there is no padding.
         """
-        q, k, v = (self._heads(p, tokens, split) for p in (self.q_proj, self.k_proj, self.v_proj))
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=attendable)
-        attended = attended.transpose(1, 2).flatten(2)
-        return self.out_proj(self.inner_attn_ln(attended, split), split)
+        k, v = self._heads(self.k_proj, parts), self._heads(self.v_proj, parts)
+        attended = {}
+        for way, tokens in residual.items():
+            q = self._heads(self.q_proj, {way: parts[way][:, : tokens.shape[1]]}).expand(len(k), -1, -1, -1)
+            attended[way] = F.scaled_dot_product_attention(q, k, v, attn_mask=attendable).transpose(1, 2).flatten(2)
+        attended = self.inner_attn_ln(attended)
+        return {
+            way: linear(self.out_proj.get_submodule(way), tokens, add=residual[way].expand_as(tokens))
+            for way, tokens in attended.items()
+        }
 
-    def weights(self, tokens: torch.Tensor, split: int, attendable: torch.Tensor | None) -> torch.Tensor:
+    def weights(self, parts: Parts, attendable: torch.Tensor | None) -> torch.Tensor:
         """The attention weights, float32 (B, heads, T, T), which the fused kernel does not return."""
-        q, k = (self._heads(p, tokens, split) for p in (self.q_proj, self.k_proj))
+        q, k = self._heads(self.q_proj, parts), self._heads(self.k_proj, parts)
         logits = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
         if attendable is not None:
             logits = logits.masked_fill(~attendable, float("-inf"))
@@ -80,8 +97,8 @@ class FeedForward(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
         self.ffn_layernorm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        return self.fc2(self.ffn_layernorm(F.gelu(self.fc1(tokens))))
+    def forward(self, tokens: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+        return feed_forward(self.fc1, self.fc2, tokens, self.ffn_layernorm, residual)
 
 
 class Layer(nn.Module):
@@ -95,9 +112,12 @@ class Layer(nn.Module):
         self.ffn = Multiway(lambda: FeedForward(config.width, config.feed_forward))
         self.final_layer_norm = Multiway(norm)
 
-    def forward(self, tokens: torch.Tensor, split: int, attendable: torch.Tensor | None) -> torch.Tensor:
-        tokens = tokens + self.self_attn(self.self_attn_layer_norm(tokens, split), split, attendable)
-        return tokens + self.ffn(self.final_layer_norm(tokens, split), split)
+    def forward(self, parts: Parts, attendable: torch.Tensor | None, only_cls: bool = False) -> Parts:
+        """``only_cls``: returns [CLS] alone; it still attends to all tokens."""
+        residual = {"A": parts["A"][:, :1]} if only_cls else parts
+        residual = self.self_attn(self.self_attn_layer_norm(parts), residual, attendable)
+        normalised = self.final_layer_norm(residual)
+        return {way: self.ffn.get_submodule(way)(normalised[way], residual[way]) for way in residual}
 
 
 class VisionEmbedding(nn.Module):
@@ -172,28 +192,22 @@ class Beit3(nn.Module):
         self.vision_embed = (VisionEmbedding if config.stem == "patches" else TrunkEmbedding)(config)
         self.encoder = Encoder(config)
 
-    def _embed(self, pixels, token_ids, padding_mask, image_of_row=None):
-        """Tokens (B, T, width), the number of image tokens among them, and ``attendable``."""
+    def _embed(self, pixels, token_ids, padding_mask, image_of_row=None) -> tuple[Parts, torch.Tensor | None]:
+        """The tokens of image and text, and ``attendable``."""
         positions = self.encoder.embed_positions
-        parts, split = [], 0
+        parts: Parts = {}
         if pixels is not None:
             image = self.vision_embed(pixels)
-            if image_of_row is not None:
-                image = image[image_of_row]
-            elif token_ids is not None and len(image) != len(token_ids):
-                image = image.expand(len(token_ids), -1, -1)
-            split = image.shape[1]
-            parts.append(image + positions.A.weight[FIRST_POSITION : FIRST_POSITION + split])
+            image = image if image_of_row is None else image[image_of_row]
+            parts["A"] = image + positions.A.weight[FIRST_POSITION : FIRST_POSITION + image.shape[1]]
         if token_ids is not None:
             text = self.text_embed(token_ids)
             text = text + positions.B.weight[FIRST_POSITION : FIRST_POSITION + text.shape[1]]
-            if padding_mask is not None:
-                text = text.masked_fill(padding_mask.unsqueeze(-1), 0)
-            parts.append(text)
-        attendable = None
-        if padding_mask is not None:
-            attendable = F.pad(~padding_mask, (split, 0), value=True)[:, None, None, :]
-        return torch.cat(parts, dim=1), split, attendable
+            parts["B"] = text if padding_mask is None else text.masked_fill(padding_mask.unsqueeze(-1), 0)
+        if padding_mask is None:
+            return parts, None
+        before = parts["A"].shape[1] if "A" in parts else 0
+        return parts, F.pad(~padding_mask, (before, 0), value=True)[:, None, None, :]
 
     def forward(
         self,
@@ -214,10 +228,20 @@ class Beit3(nn.Module):
 
         Returns (B, T, width), normalised: [CLS], the image tokens row by row, then the text tokens.
         """
-        tokens, split, attendable = self._embed(pixels, token_ids, padding_mask, image_of_row)
+        parts, attendable = self._embed(pixels, token_ids, padding_mask, image_of_row)
         for layer in self.encoder.layers:
-            tokens = layer(tokens, split, attendable)
-        return self.encoder.layer_norm(tokens, split)
+            parts = layer(parts, attendable)
+        return join(self.encoder.layer_norm(parts))
+
+    def cls(
+        self, pixels: torch.Tensor, token_ids: torch.Tensor, padding_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The first token of :meth:`forward`, (B, 1, width). The last layer computes no other."""
+        parts, attendable = self._embed(pixels, token_ids, padding_mask)
+        *layers, last = self.encoder.layers
+        for layer in layers:
+            parts = layer(parts, attendable)
+        return self.encoder.layer_norm(last(parts, attendable, only_cls=True))["A"]
 
     def cls_attention(
         self, pixels: torch.Tensor, token_ids: torch.Tensor, padding_mask: torch.Tensor | None = None
@@ -226,12 +250,13 @@ class Beit3(nn.Module):
 
         Arguments as in :meth:`forward`. Returns float32 (B, n, n) for n x n patches, summed over heads.
         """
-        tokens, split, attendable = self._embed(pixels, token_ids, padding_mask)
+        parts, attendable = self._embed(pixels, token_ids, padding_mask)
         for layer in self.encoder.layers[:-1]:
-            tokens = layer(tokens, split, attendable)
+            parts = layer(parts, attendable)
         last = self.encoder.layers[-1]
         assert isinstance(last, Layer)  # a ModuleList does not tell
-        weights = last.self_attn.weights(last.self_attn_layer_norm(tokens, split), split, attendable)
+        weights = last.self_attn.weights(last.self_attn_layer_norm(parts), attendable)
+        split = parts["A"].shape[1]
         side = round((split - 1) ** 0.5)
         return weights[:, :, 0, 1:split].sum(1).unflatten(-1, (side, side))
 

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from evfsam.modeling.config import EfficientSamConfig
+from evfsam.modeling.linear import feed_forward, linear
 from evfsam.modeling.pixels import PixelConv2d
 from evfsam.types import ImageFeatures, MaskLogits
 
@@ -104,11 +105,11 @@ class Block(nn.Module):
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)})
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        qkv = self.attn["qkv"](self.norm1(tokens)).unflatten(-1, (3, self.heads, -1))
+        qkv = linear(self.attn["qkv"], self.norm1(tokens)).unflatten(-1, (3, self.heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        tokens = tokens + self.attn["proj"](attended)
-        return tokens + self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(tokens))))
+        tokens = linear(self.attn["proj"], attended, add=tokens)
+        return feed_forward(self.mlp["fc1"], self.mlp["fc2"], self.norm2(tokens), add=tokens)
 
 
 class PromptEncoder(nn.Module):

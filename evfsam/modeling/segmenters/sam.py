@@ -1,15 +1,16 @@
-"""SAM (arXiv 2304.02643) as EVF-SAM's segmenter, over the unmodified segment-anything package."""
+"""SAM (arXiv 2304.02643) as EVF-SAM's segmenter, over the modules of the segment-anything package."""
 
 from __future__ import annotations
 
 from functools import partial
 
 import torch
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import nn
 
 from evfsam.modeling.config import SamConfig
 from evfsam.modeling.pixels import PixelConv2d
+from evfsam.modeling.trunks.sam_vit import SamViT
 from evfsam.types import ImageFeatures, MaskLogits
 
 
@@ -19,7 +20,7 @@ class SamSegmenter(Sam):
     def __init__(self, config: SamConfig):
         grid = config.image_size // config.patch_size
         super().__init__(
-            image_encoder=ImageEncoderViT(
+            image_encoder=SamViT(
                 img_size=config.image_size,
                 patch_size=config.patch_size,
                 embed_dim=config.width,

@@ -1,9 +1,8 @@
-"""SAM-2 (arXiv 2408.00714) as EVF-SAM's segmenter, over the unmodified sam2 package."""
+"""SAM-2 (arXiv 2408.00714) as EVF-SAM's segmenter, over the modules of the sam2 package."""
 
 from __future__ import annotations
 
 import torch
-from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
@@ -14,6 +13,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from evfsam.modeling.config import Sam2Config
 from evfsam.modeling.pixels import PixelConv2d
 from evfsam.modeling.trunks.efficientnet_lite import EfficientNetLite0
+from evfsam.modeling.trunks.hiera import FusedHiera
 from evfsam.types import ImageFeatures, MaskLogits
 
 
@@ -122,8 +122,8 @@ def _image_encoder(config: Sam2Config) -> ImageEncoder:
     return ImageEncoder(trunk=trunk, neck=neck, scalp=1)
 
 
-def _hiera(config: Sam2Config) -> Hiera:
-    trunk = Hiera(
+def _hiera(config: Sam2Config) -> FusedHiera:
+    trunk = FusedHiera(
         embed_dim=config.width,
         num_heads=config.heads,
         stages=config.stages,
