@@ -12,6 +12,9 @@ from evfsam.checkpoints.registry import CheckpointInfo, default_model, find, lis
 from evfsam.errors import CheckpointError
 from evfsam.runtime import Runtime, free_bytes
 
+# What an answer of a published checkpoint takes beside the weights: tests/ui/test_offer_full_size.py, on a CPU.
+ANSWER_BYTES = 1_300_000_000
+
 
 class Checkpoints:
     """One for the whole process; threads may share it.
@@ -66,14 +69,18 @@ class Checkpoints:
         needed, free = self.memory_needed(info), free_bytes(self.runtime.device)
         if free is not None and needed > free:
             raise CheckpointError(
-                f"{name} needs {size_text(needed)} of memory for its weights, but {size_text(free)} are free; "
+                f"{name} needs {size_text(needed)} of memory, but {size_text(free)} are free; "
                 "close other programs, or use a machine with more."
             )
         return self.downloads.start(info, who)
 
-    def memory_needed(self, info: CheckpointInfo) -> int:
-        """Bytes for a checkpoint's weights as this app runs it; 0 if its size is not known."""
+    def weight_bytes(self, info: CheckpointInfo) -> int:
+        """Memory for a checkpoint's weights as this app runs it; 0 if its size is not known."""
         return info.memory_bytes(self.runtime.dtype.itemsize) or 0
+
+    def memory_needed(self, info: CheckpointInfo) -> int:
+        """Memory to answer with a published checkpoint, in bytes."""
+        return self.weight_bytes(info) + ANSWER_BYTES
 
     def why_missing(self, info: CheckpointInfo) -> str:
         """Why a checkpoint that is not on this disk cannot answer, and what to do."""

@@ -50,8 +50,8 @@ def test_where_the_operator_forbids_downloads_what_is_not_here_is_not_offered():
 @pytest.mark.parametrize(
     ("dtype", "free", "sentence"),
     [
-        (torch.float32, 3 * 10**9, f"{BEST} needs 3.6 GB of memory for its weights, but 3.0 GB are free"),
-        (torch.float16, 10**9, f"{BEST} needs 1.8 GB of memory for its weights, but 1.0 GB are free"),
+        (torch.float32, 3 * 10**9, f"{BEST} needs 4.9 GB of memory, but 3.0 GB are free"),
+        (torch.float16, 10**9, f"{BEST} needs 3.1 GB of memory, but 1.0 GB are free"),
     ],
 )
 def test_too_little_memory_is_told_before_the_download(monkeypatch, dtype, free, sentence):
@@ -69,7 +69,7 @@ def test_a_machine_with_a_gpu_and_a_network_proposes_it(monkeypatch):
     on_gpu.propose()
     assert on_gpu.proposed.name == BEST and reached == [BEST]
     needs = Offer(on_gpu, "evf-sam2-tiny")._needs(on_gpu.proposed)
-    assert "This machine can run it" in needs and "needs 3.6 GB of disk, 1.8 GB of GPU memory" in needs
+    assert "This machine can run it" in needs and "needs 3.6 GB of disk, 3.1 GB of GPU memory" in needs
     on_cpu = Checkpoints([], ON_CPU)
     on_cpu.propose()
     assert on_cpu.proposed is None and reached == [BEST], "the Hub was asked without need"

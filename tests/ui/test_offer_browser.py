@@ -50,7 +50,7 @@ def test_the_button_downloads_with_progress_and_answers_the_same_question(chromi
     weights = (hub.folders[f"YxZhang/{NAME}"] / WEIGHTS).stat().st_size
     hub.bytes_per_second = weights / 4
     page = b.open_page(chromium, url)
-    assert re.search(r"needs 3\.6 GB of disk, 3\.6 GB of memory", offered(page))
+    assert re.search(r"needs 3\.6 GB of disk, 4\.9 GB of memory", offered(page))
     b.take_example(page, "refer", 0)
     b.wait_for_downloads(page)
     rows = page.locator("#refer-view .evf-rows .chip").all_inner_texts()
