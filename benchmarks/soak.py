@@ -195,8 +195,9 @@ def start_app(folder: Path) -> tuple[subprocess.Popen, str]:
 
 
 def resident_mib(process: subprocess.Popen) -> float:
-    """Resident memory of a process; Linux alone says it."""
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())[1]) / 1024
+    """Resident memory of a process; Linux alone says it. NaN if the process has ended."""
+    told = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
+    return int(told[1]) / 1024 if told else float("nan")
 
 
 def files_in(folder: Path) -> set[str]:
