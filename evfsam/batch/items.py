@@ -87,7 +87,8 @@ def find_items(source: str) -> list[Item]:
 
 
 def _of_folder(folder: Path) -> Iterator[Item]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    shown_ones = (path for path in folder.rglob("*") if "/." not in f"/{path.relative_to(folder).as_posix()}")
+    files = sorted(path for path in shown_ones if path.is_file())
     shards = [path for path in files if path.suffix == ".tar"]
     if shards:
         for shard in shards:

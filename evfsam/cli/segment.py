@@ -206,7 +206,8 @@ def find_images(names: Sequence[str]) -> list[Path]:
 
 def _images_in(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+        inside = [path for path in folder.iterdir() if not path.name.startswith(".")]  # such as macOS's ._photo.jpg
+        return sorted(path for path in inside if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     except OSError as error:
         raise InputError(f"The folder '{folder}' cannot be read ({error.strerror}): check its permissions.") from None
 

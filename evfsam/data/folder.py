@@ -80,7 +80,7 @@ def open_folder(split: str, root: Path) -> Dataset:
         places = [root / split, root / f"{split}.jsonl", root / f"{split}.json"]
         place = next((path for path in places if path.exists()), places[0])
     if place.is_dir():
-        lists = sorted(path for path in place.iterdir() if path.suffix in (".jsonl", ".json"))
+        lists = sorted(p for p in place.iterdir() if p.suffix in (".jsonl", ".json") and not p.name.startswith("."))
         if len(lists) > 1:
             names = ", ".join(path.name for path in lists)
             raise InputError(f"{place} holds several lists ({names}): name one of them with --root.")
@@ -97,7 +97,7 @@ def open_folder(split: str, root: Path) -> Dataset:
 
 def _masks_beside(folder: Path) -> dict[Path, list[Row]]:
     """The images of a folder with the PNGs whose names begin with theirs: "cat.jpg" and "cat.the left ear.png"."""
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
     stems = {path.stem: path for path in files}
     rows: dict[Path, list[Row]] = {}
     for path in files:

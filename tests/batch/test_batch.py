@@ -57,6 +57,9 @@ def photos(tmp_path):
         (folder / ("more" if i == 3 else "") / f"{i}.png").write_bytes(png(i))
     (folder / "broken.jpg").write_bytes(b"no image")
     (folder / "notes.md").write_text("not asked for")
+    (folder / ".cache").mkdir()
+    for hidden in (folder / "._0.png", folder / ".cache" / "0.png"):
+        hidden.write_bytes(b"not looked at")
     return folder
 
 

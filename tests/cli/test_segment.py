@@ -68,12 +68,14 @@ def test_a_folder_with_a_broken_picture(picture, tmp_path, random_checkpoint, ca
     Image.open(picture).save(tmp_path / "my-picture.bmp")
     (tmp_path / "a broken one.jpg").write_bytes(b"no picture")
     (tmp_path / "notes.txt").write_text("not looked at")
+    (tmp_path / "._My Picture.png").write_bytes(b"not looked at, as all hidden files")
     out = tmp_path / "out"
     assert main(["segment", str(tmp_path), "the car", "--model", str(random_checkpoint), "-o", str(out)]) == 2
     entries = json.loads((out / "result.json").read_text())["pictures"]
     assert [entry["picture"].rsplit("/")[-1] for entry in entries] == ["My Picture.png", "my-picture.bmp"]
     assert len({entry["overlay"] for entry in entries} | {e["results"][0]["mask"] for e in entries}) == 4
-    assert "'a broken one.jpg' is not an image" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "'a broken one.jpg' is not an image" in told and "._My" not in told
 
 
 @pytest.mark.parametrize(
