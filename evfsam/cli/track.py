@@ -101,7 +101,7 @@ def check_outputs(args: argparse.Namespace) -> None:
 def open_clip(args: argparse.Namespace, stack: ExitStack) -> VideoReader | PipedVideo:
     """The video. Notes about its limits go to standard error."""
     from evfsam.media.pipe import PipedVideo
-    from evfsam.media.video import VideoReader
+    from evfsam.media.video_threads import ReadAhead
 
     if args.video == "-":
         if args.start or args.end or args.at is not None or args.scan or args.direction != "forward":
@@ -110,7 +110,7 @@ def open_clip(args: argparse.Namespace, stack: ExitStack) -> VideoReader | Piped
     else:
         if args.end is not None and args.end <= args.start:
             raise InputError(f"--end {args.end:g} is not after --start {args.start:g}: give a later second.")
-        clip = VideoReader(args.video, args.start, args.end, args.max_side)
+        clip = ReadAhead(args.video, args.start, args.end, args.max_side)
     for note in clip.info.notes:
         print(f"evfsam: {note}", file=sys.stderr)
     return clip
@@ -168,9 +168,11 @@ def write(steps, clip: VideoReader | PipedVideo, sinks: Sequence[VideoSink], qui
     """Follow and write. Returns object id -> [frames on which it is visible, frames]."""
     from tqdm import tqdm
 
+    from evfsam.media.video_threads import write_behind
+
     counts: dict[int, list[int]] = {}
     met = False
-    with tqdm(unit="frame", disable=quiet or None, file=sys.stderr) as bar:
+    with tqdm(unit="frame", disable=quiet or None, file=sys.stderr) as bar, write_behind(sinks) as write_frame:
         for step in steps:
             bar.total = step.total
             bar.update()
@@ -179,9 +181,7 @@ def write(steps, clip: VideoReader | PipedVideo, sinks: Sequence[VideoSink], qui
                 check_found(step.frame)
             if step.in_order:
                 warn(step.frame)
-                time, duration = clip.time_of(step.frame.index)
-                for sink in sinks:
-                    sink.add(step.frame, time, duration)
+                write_frame(step.frame, *clip.time_of(step.frame.index))
                 for o in step.frame.objects:
                     count = counts.setdefault(o.object_id, [0, 0])
                     count[0] += o.visible

@@ -22,6 +22,7 @@ SOUND_OF: dict[str, tuple[frozenset[str], str]] = {
     "webm": (frozenset({"opus", "vorbis"}), "libopus"),
 }
 GAP_S = 0.1
+ROUNDING_S = Fraction(1, 100)  # of times in files
 SEEK_MARGIN_S = 1
 ENCODER_RATES = {"aac": (44100, 48000, 32000, 24000, 22050, 16000), "libopus": (48000,)}
 
@@ -69,9 +70,9 @@ class AudioCopy:
             self.container.mux(self._next[1])
             self._next = next(self._packets, None)
 
-    def finish(self) -> None:
-        """Write what is left."""
-        self.pump(self.source.end - self.source.start)
+    def finish(self, end: Fraction) -> None:
+        """Write what is left, up to the end of the last frame in seconds of the clip."""
+        self.pump(min(self.source.end - self.source.start, end + ROUNDING_S))
 
     def close(self) -> None:
         """Close the file that the sound comes from."""

@@ -128,6 +128,12 @@ class VideoReader:
         index = self._checked(index)
         return next(self._read(index, index + 1))
 
+    def between(self, first: int, stop: int) -> Iterator[np.ndarray]:
+        """Frames first <= index < stop. Raises VideoError if the clip does not have them."""
+        if first < stop:
+            self._checked(first), self._checked(stop - 1)
+        return self._read(first, stop)
+
     def backwards(self, first: int) -> Iterator[np.ndarray]:
         """Frames first, first - 1, ... 0, read in chunks of at most ``BACKWARD_BUFFER_BYTES``."""
         return self._backwards(self._checked(first))

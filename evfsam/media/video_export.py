@@ -53,7 +53,7 @@ def overlay_video(target: str | PathLike | BinaryIO, clip: Clip, object_ids: Seq
     """The clip with its objects drawn over it: same rate, length and sound. See :func:`open_writer`."""
     time_base = clip.time_base if clip.info.variable_rate else None
     with open_writer(target, clip.info.fps, time_base, clip.audio) as writer:
-        yield _Frames(writer, lambda frame: draw(frame, object_ids))
+        yield Drawn(writer, lambda frame: draw(frame, object_ids))
 
 
 @contextmanager
@@ -61,10 +61,12 @@ def cutout_video(target: str | PathLike, clip: Clip) -> Iterator[VideoSink]:
     """All objects without their surroundings, on a transparent ground: VP9 WebM or ProRes 4444 MOV."""
     time_base = clip.time_base if clip.info.variable_rate else None
     with open_writer(target, clip.info.fps, time_base, clip.audio, transparent=True) as writer:
-        yield _Frames(writer, lambda frame: cutout(frame.image, _union(frame)))
+        yield Drawn(writer, lambda frame: cutout(frame.image, union(frame)))
 
 
-class _Frames:
+class Drawn:
+    """A video of what a function draws of each frame."""
+
     def __init__(self, writer: VideoWriter, draw):
         self._writer, self._draw = writer, draw
 
@@ -72,7 +74,8 @@ class _Frames:
         self._writer.write(self._draw(frame), time, duration)
 
 
-def _union(frame: TrackedFrame) -> np.ndarray:
+def union(frame: TrackedFrame) -> np.ndarray:
+    """The pixels of any of its objects, bool (H, W)."""
     mask = np.zeros(frame.image.shape[:2], bool)
     for o in frame.objects:
         mask |= o.mask

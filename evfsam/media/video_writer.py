@@ -130,6 +130,7 @@ class VideoWriter:
         self._varies = time_base is not None
         self._audio_source, self._audio = audio, None
         self._stream: VideoStream | None = None
+        self._end = Fraction(0)
 
     def write(self, image: np.ndarray, time: Fraction, duration: Fraction) -> None:
         """Add a frame.
@@ -147,8 +148,9 @@ class VideoWriter:
         frame.time_base = self._time_base
         frame.pts, frame.duration = round(time / self._time_base), round(duration / self._time_base)
         self._container.mux(self._stream.encode(frame))
+        self._end = time + duration
         if self._audio:
-            self._audio.pump(time + duration)
+            self._audio.pump(self._end)
 
     def finish(self) -> None:
         """Write what the encoders hold back. Raises VideoError if there was no frame."""
@@ -156,7 +158,7 @@ class VideoWriter:
             raise VideoError("There are no frames to write: choose a longer part of the video.")
         self._container.mux(self._stream.encode(None))
         if self._audio:
-            self._audio.finish()
+            self._audio.finish(self._end)
             self.warnings += [self._audio.warning] if self._audio.warning else []
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.components import Component
 
 from evfsam import values
+from evfsam.errors import VideoError
 from evfsam.media.bundle import bundle
 from evfsam.media.export import encode_rle
 from evfsam.types import Segmentation
@@ -19,15 +20,20 @@ from evfsam.ui.comparison import WAYS, figures, pairwise_iou
 from evfsam.ui.components import picture_input
 from evfsam.ui.downloads import bare, write_files
 from evfsam.ui.errors import with_user_errors
+from evfsam.ui.followed import Question
 from evfsam.ui.kept import DEFAULT, HIGHEST, LOWEST, STEP, Answer
 from evfsam.ui.phrases import split_phrases
 from evfsam.ui.service import ModelService
-from evfsam.ui.tabs import compare, parts, referring, semantic, video
+from evfsam.ui.tabs import compare, parts, referring, semantic
 from evfsam.ui.tabs.common import ON_CLIP, ON_GPU
 from evfsam.ui.turns import Client
-from evfsam.ui.video_job import Job
+from evfsam.ui.video_files import masks_files
+from evfsam.ui.video_job import FULL, Job
+from evfsam.ui.video_prompts import name_objects
+from evfsam.ui.video_work import SIDES, clip_of, times_of
 from evfsam.video.tracker import DIRECTIONS
 
+MASK_BYTES = 2**28  # of a clip, as run lengths
 PUBLIC, PUBLIC_CLIP = ({**how, "api_visibility": "public"} for how in (ON_GPU, ON_CLIP))
 
 
@@ -91,26 +97,35 @@ def track(
     frame = values.number(frame, "frame", 0, service.limits.frames - 1, whole=True, default=0)
     direction = values.choice(direction, "direction", DIRECTIONS)
     find_again = values.flag(True if find_again is None else find_again, "find_again")
-    clip = video.clip_of(path, start_s, end_s, max(video.SIDES), service.limits)
-    prompts = video.name_objects(phrases, frame)
+    clip = clip_of(path, start_s, end_s, max(SIDES), service.limits)
+    prompts = name_objects(phrases, frame)
     # A program is told about a clip that is too long: it does not see that one was cut.
     info = replace(clip, max_frames=service.limits.frames + 1).open().info
     service.limits.check_seconds(float(info.duration))
     service.limits.check_clip(info.frame_count, len(prompts))
-    job = Job(clip, _model(service, model), prompts, direction, find_again)
-    for step in service.track(job):
+    job = Job.of(Question(clip, _model(service, model), direction, find_again), prompts)
+    for step in service.track(job, MASK_BYTES):
         outcome = step  # the last one; no other is kept
+    followed = outcome.followed
+    if followed.left:
+        raise VideoError(FULL)
+    scores, warnings = followed.scores(), followed.warnings()
     objects = [
         {
             "object_id": i,
             "phrase": name,
-            "scores": [_finite(score) for score in outcome.scores[i]],
-            "warnings": list(outcome.warnings[i]),
+            "scores": [_finite(score) for score in scores[i]],
+            "warnings": list(warnings[i]),
         }
         for i, name in job.names.items()
     ]
-    document = {"model": job.model, "times_s": list(outcome.times_s), "objects": objects, "warnings": list(info.notes)}
-    return document, list(outcome.files)
+    document = {
+        "model": job.question.model,
+        "times_s": list(times_of(followed)),
+        "objects": objects,
+        "warnings": list(info.notes),
+    }
+    return document, [followed.video_path, *masks_files(followed)]
 
 
 def models(service: ModelService) -> list[dict[str, Any]]:

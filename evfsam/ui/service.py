@@ -13,30 +13,30 @@ from evfsam.checkpoints.fetch import local_folder
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.checkpoints.pool import ModelPool
 from evfsam.checkpoints.registry import CheckpointInfo
-from evfsam.errors import CheckpointError, EvfSamError, InputError, VideoError
+from evfsam.errors import CheckpointError, EvfSamError, InputError
 from evfsam.media.images import open_image
 from evfsam.predictor import Predictor
 from evfsam.runtime import Runtime, choose_runtime, weight_budget_bytes
 from evfsam.systems.base import System
 from evfsam.systems.registry import SystemInfo, find_system, is_here, list_systems
 from evfsam.things import read
-from evfsam.types import SpatialPrompt, TrackedFrame, VideoPrompt
+from evfsam.types import SpatialPrompt
 from evfsam.ui import asking, video_job
 from evfsam.ui.checkpoints import Checkpoints
 from evfsam.ui.comparison import Candidate, Side
+from evfsam.ui.followed import Clip, KeptObject
 from evfsam.ui.kept import THRESHOLDS, Answer, KeptMask
 from evfsam.ui.label_map import LabelMap
 from evfsam.ui.settings import Settings
 from evfsam.ui.turns import Client, Line
-from evfsam.ui.video_job import Clip, Job, Outcome, Step
+from evfsam.ui.video_job import Found, Job, Outcome, Step
 from evfsam.ui.zero import ON_ZERO_GPU, on_gpu
 from evfsam.video.tracker import VideoTracker
 
 LOG = logging.getLogger(__name__)
 
 WEIGHT_BYTES = 12 * 10**9  # of all models held, at most: two of the largest in float32, four in half precision
-PREVIEW_SECONDS, SCAN_SECONDS = 20, 60
-FRAMES_PER_SECOND = 8  # that a published SAM-2 follows one object at least, files written
+LOOK_SECONDS, SCAN_SECONDS = 20, 60
 ANSWER_SECONDS = 20  # booked on ZeroGPU: a SAM ViT-H image and a dozen prompts, with room for a cold start
 
 
@@ -44,8 +44,8 @@ class ModelService:
     """The checkpoints that this app offers, those of them in memory, and the work that needs the model.
 
     One for the whole process; safe to share between sessions. Only one thread uses the model at a time. A question
-    about an image keeps its turn until it is answered; a clip gives its turn back after every frame. Work stops
-    before its next step once nobody waits for it.
+    about an image keeps its turn until it is answered; a clip gives its turn back after every frame, and questions
+    about images go first. Work stops before its next step once nobody waits for it.
 
     Attributes:
         checkpoints: what is on offer, and what of it is here.
@@ -62,15 +62,16 @@ class ModelService:
         self.models = self.checkpoints.models
         self.default_model = next(iter(self.models))
         self._predictors: ModelPool[Predictor | System] = ModelPool(_weight_budget(self.runtime))
-        self._loading, self._model, self._clips = Line(), Line(), Line()
+        self._loading, self._model = Line(), Line()
+        self._stopped: set[str] = set()  # keys of jobs
         # On ZeroGPU each of these is a forked process of its own.
         self._asked = on_gpu(self._ask, ANSWER_SECONDS)
         self._labelled = on_gpu(self._label, ANSWER_SECONDS)
         self._measured = on_gpu(self._measure, ANSWER_SECONDS)
         self._attended = on_gpu(self._attend, ANSWER_SECONDS)
-        self._previewed = on_gpu(self._preview, PREVIEW_SECONDS)
+        self._looked = on_gpu(self._look, LOOK_SECONDS)
         self._scanned = on_gpu(self._scan, SCAN_SECONDS)
-        self._tracked = on_gpu(self._track, _tracking_seconds)
+        self._tracked = on_gpu(self._track, video_job.booked_seconds)
         if ON_ZERO_GPU:  # weights must be placed before the first fork
             for name in list(self.models)[: max(1, len(settings.models))]:
                 self._try_to_load(name)
@@ -150,7 +151,7 @@ class ModelService:
         self.info(model)
         client = Client.current()
         self._load(model, client, precision)
-        with self._model.turn(client):
+        with self._model.turn(client, first=True):  # before clips, which have other turns
             yield client
 
     def _load(self, model: str, client: Client, precision: str = "auto") -> None:
@@ -221,30 +222,36 @@ class ModelService:
         with self.turn(model):
             return self._attended(model, self.open(picture_path), phrase)
 
-    def preview(self, model: str, image: np.ndarray, prompts: Sequence[VideoPrompt]) -> TrackedFrame:
-        """One frame with what its prompts find there."""
-        with self.turn(model):
-            return self._previewed(model, image, prompts)
+    def first_frame(self, job: Job) -> dict[int, KeptObject]:
+        """Object id -> what a job finds on its first frame."""
+        self.limits.check_clip(0, len(job.names))
+        with self.turn(job.question.model):
+            return self._looked(job)
 
     def scan(self, model: str, clip: Clip, phrase: str, every: int) -> Iterator[tuple[int, bool]]:
         """(frame index, found) of each frame that was looked at; the search ends with the first hit."""
         yield from self._frame_by_frame(model, self._scanned(model, clip, phrase, every))
 
-    def track(self, job: Job) -> Iterator[Step | Outcome]:
-        """Follow objects through a clip; the Outcome comes last."""
-        frames = len(job.clip.open())
-        self.limits.check_clip(frames, len(job.names))
-        if (last := max(prompt.frame_index for prompt in job.prompts)) >= frames:
-            raise VideoError(f"The clip ends before frame {last}: name objects on a frame from 0 to {frames - 1}.")
-        yield from self._frame_by_frame(job.model, self._tracked(job))
+    def track(self, job: Job, most_bytes: int | None = None) -> Iterator[Step | Outcome]:
+        """Follow objects; the Outcome comes last. ``most_bytes`` of masks: None for half of what a session keeps."""
+        job.check(self.limits)
+        found = self._frame_by_frame(job.question.model, self._tracked(job))
+        most = self.limits.kept_bytes // 2 if most_bytes is None else most_bytes
+        try:
+            yield from video_job.run(job, found, lambda: job.key in self._stopped, most)
+        finally:
+            self._stopped.discard(job.key)
+
+    def stop(self, job: Job) -> None:
+        """End a job after the frame at work; what was done is kept."""
+        self._stopped.add(job.key)
 
     def _frame_by_frame(self, model: str, work: Iterator) -> Iterator:
-        """One clip at a time, which gives the model back after every frame."""
+        """Work on a clip, which gives the model back after every frame."""
         self.info(model)
         client = Client.current()
-        with self._clips.turn(client):
-            self._load(model, client)
-            yield from self._model.one_by_one(work, client)
+        self._load(model, client)
+        yield from self._model.one_by_one(work, client)
 
     def _ask(
         self,
@@ -286,15 +293,15 @@ class ModelService:
         predictor = self.predictor(model)
         return predictor.cls_attention(image, read(phrase, predictor.info).text)
 
-    def _preview(self, model: str, image: np.ndarray, prompts: Sequence[VideoPrompt]) -> TrackedFrame:
-        return VideoTracker(self.predictor(model)).preview(image, prompts)
+    def _look(self, job: Job) -> dict[int, KeptObject]:
+        return video_job.look(VideoTracker(self.predictor(job.question.model)), job)
 
     def _scan(self, model: str, clip: Clip, phrase: str, every: int) -> Iterator[tuple[int, bool]]:
         for frame in VideoTracker(self.predictor(model)).scan(clip.open(), phrase, every):
             yield frame.index, frame.objects[0].visible
 
-    def _track(self, job: Job) -> Iterator[Step | Outcome]:
-        yield from video_job.run(VideoTracker(self.predictor(job.model)), job)
+    def _track(self, job: Job) -> Iterator[Found]:
+        yield from video_job.work(VideoTracker(self.predictor(job.question.model)), job)
 
 
 def _gather(work: Iterator, client: Client) -> tuple[list, list[float]]:
@@ -312,11 +319,6 @@ def _gather(work: Iterator, client: Client) -> tuple[list, list[float]]:
 def _weight_budget(runtime: Runtime) -> int:
     # On ZeroGPU there is no device to ask before the first task.
     return WEIGHT_BYTES if ON_ZERO_GPU else min(WEIGHT_BYTES, weight_budget_bytes(runtime.device))
-
-
-def _tracking_seconds(job: Job) -> int:
-    """What to book for a clip: booked too short it is cut off, too long it waits for nothing."""
-    return 10 + len(job.clip.open()) * max(1, len(job.names)) // FRAMES_PER_SECOND
 
 
 def _offered_systems(names: Sequence[str]) -> dict[str, SystemInfo]:

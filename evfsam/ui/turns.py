@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gradio.context import LocalContext
@@ -74,19 +75,27 @@ class Client:
         return self._unread is not None and now - self._unread[1] > UNREAD_S
 
 
+@dataclass(eq=False)
+class _Ticket:
+    first: bool
+
+
 class Line:
     """Lets one thread work at a time, in the order in which they came. Who no longer waits leaves the line."""
 
     def __init__(self):
-        self._waiting: deque[object] = deque()
+        self._waiting: deque[_Ticket] = deque()  # the first one is at work
         self._moved = threading.Condition()
 
     @contextmanager
-    def turn(self, client: Client) -> Iterator[None]:
-        """Wait for a turn and hold it. Raises ClientGoneError if the client is gone before the turn comes."""
-        ticket = object()
+    def turn(self, client: Client, first: bool = False) -> Iterator[None]:
+        """Wait for a turn and hold it. Raises ClientGoneError if the client is gone before the turn comes.
+
+        ``first``: wait only for those that came with ``first``, and for whoever is at work.
+        """
+        ticket = _Ticket(first)
         with self._moved:
-            self._waiting.append(ticket)
+            self._waiting.insert(self._place(first), ticket)
         try:
             while True:
                 client.check()
@@ -101,6 +110,10 @@ class Line:
             with self._moved:
                 self._waiting.remove(ticket)
                 self._moved.notify_all()
+
+    def _place(self, first: bool) -> int:
+        places = [i for i, other in enumerate(self._waiting) if i and first and not other.first]
+        return places[0] if places else len(self._waiting)
 
     def one_by_one(self, items: Iterator[T], client: Client) -> Iterator[T]:
         """The items, each made in a turn of its own; between two of them it is somebody else's turn."""

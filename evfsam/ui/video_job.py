@@ -1,74 +1,130 @@
-"""Following objects through a clip, step by step, and writing the files on the way.
+"""Following objects through a clip, step by step, and drawing them over it on the way.
 
-Steps are small: on ZeroGPU they come from another process. Read them one at a time and keep none.
+What needs the model (:func:`work`) hands over small items: on ZeroGPU they come from another process.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 import uuid
-import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from gradio.utils import get_upload_folder
 
-from evfsam.errors import InputError
-from evfsam.media.export import decode_rle, slug
+from evfsam.errors import VideoError
+from evfsam.media.export import slug
 from evfsam.media.palette import colour_of
 from evfsam.media.video import VideoReader
-from evfsam.media.video_export import VideoSink, cutout_video, masks_zip, overlay_video, rle_json
-from evfsam.types import SpatialPrompt, TrackedFrame, TrackedObject, VideoPrompt
+from evfsam.media.video_export import overlay_video
+from evfsam.media.video_threads import ReadAhead, WriterThread, write_beside
+from evfsam.types import VideoPrompt
+from evfsam.ui.followed import Followed, KeptObject, Question
+from evfsam.ui.limits import Limits
+from evfsam.ui.video_files import fresh_folder
+from evfsam.ui.video_prompts import names_of
 from evfsam.ui.viewer import Row
-from evfsam.video.bidirectional import track_in_order
-from evfsam.video.tracker import Direction, VideoTracker
+from evfsam.video.follow import Leg, follow, legs_after
+from evfsam.video.tracker import VideoTracker
 
+FRAMES_PER_SECOND = 8  # that a published SAM-2 follows one object at least, files written
 PREVIEW_PIXELS = 720
 PREVIEW_SECONDS = 0.4  # between two previews
-JSON_PLACE = 2  # of the COCO JSON among the files of an outcome
-NOT_FOUND = "Nothing was found for {!r} on any frame: use other words, another frame or another clip."
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A part of a video, and its size.
-
-    ``start_s`` and ``end_s`` are in seconds of the file; an ``end_s`` of None is its end. A clip longer than
-    ``max_frames`` is cut, and frames larger than ``max_long_side`` are scaled down. Both are said before work starts.
-    """
-
-    path: str
-    start_s: float = 0.0
-    end_s: float | None = None
-    max_long_side: int = 720
-    max_frames: int = 1800
-
-    def open(self) -> VideoReader:
-        """Raises VideoError if it cannot be read."""
-        return VideoReader(self.path, self.start_s, self.end_s, self.max_long_side, self.max_frames)
+FULL = "The masks of more frames cannot be kept at once: choose a shorter part of the clip, or a smaller size."
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to do: the clip, the objects and the checkpoint."""
+    """What to do.
 
-    clip: Clip
-    model: str
+    Attributes:
+        question, prompts: what is asked.
+        legs: what has to be made.
+        before: the masks that stay; None if all are new.
+        key: names the job, to stop it.
+    """
+
+    question: Question
     prompts: tuple[VideoPrompt, ...]
-    direction: Direction = "forward"
-    find_again: bool = True
-    transparent: bool = False
+    legs: tuple[Leg, ...]
+    before: Followed | None = None
+    key: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
+
+    @classmethod
+    def of(cls, question: Question, prompts: tuple[VideoPrompt, ...], before: Followed | None = None) -> Job:
+        """All of it; or what a correction changes and a cancelled run left, if ``before`` answers this question."""
+        same = before is not None and before.question == question
+        legs = _joined(before.left, legs_after(before.prompts, prompts, question.direction), prompts) if same else ()
+        if not legs:
+            return cls(question, prompts, legs_after((), prompts, question.direction))
+        return cls(question, prompts, legs, before)
+
+    @property
+    def first(self) -> int:
+        """The frame from which something is made anew."""
+        return self.legs[-1].first
+
+    def on(self, frame_index: int) -> Job:
+        """The part of the job that tells what the prompts of a frame find there."""
+        here = {p.object_id for p in self.prompts if p.frame_index == frame_index}
+        forth = {i for leg in self.legs for i in leg.starts if not leg.reverse}
+        back, forth = here - forth, here & forth
+        legs = [Leg(dict.fromkeys(back, frame_index), reverse=True)] if back else []
+        legs += [Leg(dict.fromkeys(forth, frame_index))] if forth else []
+        return replace(self, legs=tuple(legs))
+
+    def check(self, limits: Limits) -> None:
+        """Raises VideoError for more than the limits allow, and for a prompt after the end of the clip."""
+        frames = len(self.question.clip.open())
+        limits.check_clip(frames, len(self.names))
+        if (last := max(prompt.frame_index for prompt in self.prompts)) >= frames:
+            raise VideoError(f"The clip ends before frame {last}: name objects on a frame from 0 to {frames - 1}.")
 
     @property
     def names(self) -> dict[int, str]:
-        """Object id -> phrase."""
-        return {p.object_id: p.text for p in self.prompts if p.text}
+        return names_of(self.prompts)
+
+    def known(self, object_id: int, index: int) -> np.ndarray | None:
+        return self.before.known(object_id, index) if self.before else None
+
+
+def booked_seconds(job: Job) -> int:
+    """What to book of ZeroGPU: booked too short a clip is cut off, too long it waits for nothing."""
+    frames = sum(leg.length(len(job.question.clip.open())) for leg in job.legs)
+    return 10 + frames * max(1, len(job.names)) // FRAMES_PER_SECOND
+
+
+def _joined(left: Sequence[Leg], changed: Sequence[Leg], prompts: tuple[VideoPrompt, ...]) -> tuple[Leg, ...]:
+    """What a cancelled run left and what is changed, as one leg per direction."""
+    legs, names = [], names_of(prompts)
+    for reverse in (True, False):
+        starts: dict[int, int] = {}
+        for leg in (*left, *changed):
+            for object_id, start in leg.starts.items() if leg.reverse == reverse else ():
+                if object_id in names:
+                    nearer = max if reverse else min
+                    starts[object_id] = nearer(start, starts.get(object_id, start))
+        legs += [Leg(starts, reverse)] if starts else []
+    return tuple(legs)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One frame that was followed.
+
+    Attributes:
+        leg: the place of its leg among those of the job.
+        objects: object id -> what was found.
+        image: for some frames, uint8 (H, W, 3), made small.
+    """
+
+    leg: int
+    index: int
+    objects: dict[int, KeptObject]
+    image: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -92,146 +148,154 @@ class Outcome:
     """The result of a job.
 
     Attributes:
-        video_path: the clip with its objects drawn over it.
-        files: everything to keep, the video included.
-        times_s: of each frame.
-        scores: object id -> one value per frame: predicted IoU, None where the object is not visible.
-        warnings: object id -> sentences for the user.
+        followed: the masks, and the clip with its objects drawn over it.
+        notices: sentences for the user.
     """
 
-    video_path: str
-    files: tuple[str, ...]
-    times_s: tuple[float, ...]
-    scores: dict[int, tuple[float | None, ...]]
-    warnings: dict[int, tuple[str, ...]]
+    followed: Followed
+    notices: tuple[str, ...]
 
 
-def run(tracker: VideoTracker, job: Job) -> Iterator[Step | Outcome]:
-    """Do the job. The Outcome comes last. Close the iterator to stop: then no file is left.
-
-    Raises EvfSamError if the clip cannot be read or the prompts cannot be used.
-    """
-    reader = job.clip.open()
-    folder = Path(get_upload_folder()) / uuid.uuid4().hex
-    folder.mkdir(parents=True)
-    outcome = None
-    try:
-        for step in _follow(tracker, reader, job, folder):
-            outcome = step if isinstance(step, Outcome) else None
-            yield step
-    finally:
-        if outcome is None:  # cancelled or failed, or the client is gone
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _follow(tracker: VideoTracker, reader: VideoReader, job: Job, folder: Path) -> Iterator[Step | Outcome]:
-    start, shown, names = time.perf_counter(), None, job.names
-    scores: dict[int, list[float | None]] = {object_id: [] for object_id in names}
-    warnings: dict[int, list[str]] = {object_id: [] for object_id in names}
-    with ExitStack() as stack:
-        paths, sinks = _open_sinks(stack, reader, job, folder)
-        for step in track_in_order(tracker, reader, job.prompts, job.direction, redetect=job.find_again):
-            if step.in_order:
-                for sink in sinks:
-                    sink.add(step.frame, *reader.time_of(step.frame.index))
-                _note(scores, warnings, step.frame.objects)
-            elapsed = time.perf_counter() - start
-            told = Step(step.done, max(step.total or 0, step.done), elapsed)
-            if step.frame.objects and (shown is None or elapsed - shown > PREVIEW_SECONDS):
-                shown = elapsed
-                told = replace(told, image=_small(step.frame.image), rows=_rows(step.frame, names))
-            yield told
-    times = tuple(float(reader.time_of(i)[0]) for i in range(len(reader)))
-    for object_id, values in scores.items():
-        if all(value is None for value in values):
-            warnings[object_id].append(NOT_FOUND.format(names[object_id]))
-    yield Outcome(
-        str(paths[0]),
-        tuple(map(str, paths)),
-        times,
-        {i: tuple(values) for i, values in scores.items()},
-        {i: tuple(sentences) for i, sentences in warnings.items()},
-    )
-
-
-def archive(outcome: Outcome) -> str:
-    """All files of a job as one zip beside them; its path."""
-    video = Path(outcome.video_path)
-    path = video.with_name(f"{video.name.partition('.')[0]}.zip")
-    with zipfile.ZipFile(path, "w") as bundle:  # stored: large files are compressed already
-        for file in outcome.files:
-            bundle.write(file, Path(file).name)
-    return str(path)
-
-
-def read_frame(coco_json: str, index: int) -> dict[int, tuple[np.ndarray, float | None]]:
-    """Object id -> mask, bool (H, W), and score on one frame of a clip that was followed; hidden ones are empty."""
-    document = json.loads(Path(coco_json).read_text(encoding="utf-8"))
-    found = {}
-    for row in document["annotations"]:
-        if index < row["length"]:
-            runs = row["segmentations"][index]
-            mask = np.zeros((row["height"], row["width"]), bool) if runs is None else decode_rle(runs)
-            found[row["object_id"]] = mask, row["scores"][index]
+def look(tracker: VideoTracker, job: Job) -> dict[int, KeptObject]:
+    """Object id -> what is found on the first frame of the job's legs, exactly as :func:`work` will find it."""
+    reader, found = job.question.clip.open(), {}
+    for leg in job.legs:
+        with closing(work(tracker, replace(job, legs=(leg,)), reader)) as frames:
+            found |= next(frames).objects
     return found
 
 
-def _open_sinks(stack: ExitStack, reader: VideoReader, job: Job, folder: Path) -> tuple[list[Path], list[VideoSink]]:
-    stem, names = slug(Path(job.clip.path).stem, "video"), job.names
-    opened = [
-        (folder / f"{stem}.overlay.mp4", lambda path: overlay_video(path, reader, list(names))),
-        (folder / f"{stem}.masks.zip", lambda path: masks_zip(path, names)),
-        (folder / f"{stem}.coco.json", lambda path: rle_json(path, reader, names)),
-    ]
-    if job.transparent:
-        opened.append((folder / f"{stem}.cutout.webm", lambda path: cutout_video(path, reader)))
-    return [path for path, _ in opened], [stack.enter_context(open_(path)) for path, open_ in opened]
+def work(tracker: VideoTracker, job: Job, reader: VideoReader | None = None) -> Iterator[Found]:
+    """The frames of the job's legs, each when it is done. Raises EvfSamError as :func:`evfsam.video.follow.follow`."""
+    reader = ReadAhead(*astuple(job.question.clip)) if reader is None else reader
+    made: dict[tuple[int, int], KeptObject] = {}
+    size_hw, find_again, shown = reader.info.size_hw, job.question.find_again, float("-inf")
+
+    def known(object_id: int, index: int) -> np.ndarray | None:
+        kept = made.get((object_id, index))
+        return job.known(object_id, index) if kept is None else kept.mask(size_hw)
+
+    for leg, frame in follow(tracker, reader, job.prompts, job.legs, known, find_again):
+        objects = {o.object_id: KeptObject.of(o) for o in frame.objects}
+        made.update({(i, frame.index): kept for i, kept in objects.items()})
+        now = time.monotonic()
+        image = _small(frame.image) if now - shown > PREVIEW_SECONDS else None
+        shown = shown if image is None else now
+        yield Found(job.legs.index(leg), frame.index, objects, image)
 
 
-def _note(
-    scores: dict[int, list[float | None]], warnings: dict[int, list[str]], objects: Sequence[TrackedObject]
-) -> None:
-    seen = {o.object_id: o.score for o in objects if o.visible}
-    for object_id, values in scores.items():
-        values.append(seen.get(object_id))
-    for found in objects:
-        told = warnings[found.object_id]
-        told += [sentence for sentence in found.warnings if sentence not in told]
+def run(job: Job, found: Iterator[Found], stopped: Callable[[], bool], most_bytes: int) -> Iterator[Step | Outcome]:
+    """Collect what is found, and draw it over the clip meanwhile. The Outcome comes last.
 
+    Args:
+        found: from :func:`work`.
+        stopped: whether the user wants no more frames; what was done is kept.
+        most_bytes: of masks that are kept; a run that needs more ends early and says so.
 
-def _rows(frame: TrackedFrame, names: dict[int, str]) -> tuple[Row, ...]:
-    return tuple(object_row(found, list(names).index(found.object_id)) for found in frame.objects)
-
-
-def object_row(found: TrackedObject, place: int) -> Row:
-    """A tracked object as a row; ``place`` among all objects gives its colour."""
-    notes = found.warnings if found.visible else (*found.warnings, "Not visible on this frame.")
-    return Row(found.prompt, _small(found.mask.astype(np.uint8)) > 0, colour_of(place), found.score, notes)
-
-
-def _small(array: np.ndarray) -> np.ndarray:
-    shrink = PREVIEW_PIXELS / max(array.shape[:2])
-    if shrink >= 1:
-        return array
-    size = round(array.shape[1] * shrink), round(array.shape[0] * shrink)
-    return cv2.resize(array, size, interpolation=cv2.INTER_AREA if array.ndim == 3 else cv2.INTER_NEAREST)
-
-
-def clicks_at(prompts: Sequence[VideoPrompt], object_id: int, frame_index: int) -> SpatialPrompt | None:
-    """The clicks on an object on a frame so far."""
-    return next((p.spatial for p in prompts if p.object_id == object_id and p.frame_index == frame_index), None)
-
-
-def corrected(
-    prompts: Sequence[VideoPrompt], object_id: int, frame_index: int, clicks: SpatialPrompt
-) -> tuple[VideoPrompt, ...]:
-    """The prompts with these clicks on one object on one frame; a further prompt where it has none yet.
-
-    Raises InputError before the frame on which the object was named.
+    Close the iterator to stop: then no file is left. Raises EvfSamError if the clip cannot be read or the prompts
+    cannot be used.
     """
-    mine = sorted((p for p in prompts if p.object_id == object_id), key=lambda p: p.frame_index)
-    if frame_index < mine[0].frame_index:
-        raise InputError(f"{mine[0].text!r} is named on frame {mine[0].frame_index}: correct it there or later.")
-    here = next((p for p in mine if p.frame_index == frame_index), VideoPrompt(object_id, "", frame_index))
-    others = tuple(p for p in prompts if p is not here)
-    return (*others, replace(here, spatial=clicks))
+    with closing(found), fresh_folder() as folder:
+        yield from _run(job, found, stopped, most_bytes, folder)
+
+
+def _run(job: Job, found, stopped, most_bytes: int, folder: Path) -> Iterator[Step | Outcome]:
+    reader = job.question.clip.open()
+    path = folder / f"{slug(Path(job.question.clip.path).stem, 'video')}.overlay.mp4"
+    kept = _Kept(job, reader)
+    with write_beside(
+        reader, lambda i: kept.followed().objects(i), overlay_video(path, reader, list(job.names))
+    ) as film:
+        start = time.perf_counter()
+        kept.tell_ready(film, None)
+        for one in found:
+            kept.add(one)
+            kept.tell_ready(film, one)
+            yield kept.step(one, time.perf_counter() - start)
+            if stopped() or kept.full(most_bytes):
+                break
+        found.close()
+        if not kept.done:
+            raise VideoError("Cancelled before the first frame was done: nothing was kept.")
+        followed = replace(kept.followed(), video_path=str(path), new_bytes=kept.bytes)
+        film.end(followed.stop)
+    notices = [sentence for told in followed.warnings().values() for sentence in told]
+    yield Outcome(followed, (*notices, *([FULL] if kept.full(most_bytes) else [])))
+
+
+class _Kept:
+    """The masks of a run that is under way."""
+
+    def __init__(self, job: Job, reader: VideoReader):
+        self.job, self.size_hw, self.frames = job, reader.info.size_hw, len(reader)
+        old = job.before.masks if job.before else {}
+        self.masks = {i: dict(old.get(i, {})) for i in job.names}
+        self.left, self.bytes, self.done = job.legs, 0, 0
+        self.total = sum(leg.length(self.frames) for leg in job.legs)
+
+    def add(self, found: Found) -> None:
+        self.done += 1
+        for object_id, one in found.objects.items():
+            self.masks[object_id][found.index] = one
+            self.bytes += one.nbytes
+        rest = self.job.legs[found.leg].after(found.index, self.frames)
+        self.left = (*([rest] if rest else []), *self.job.legs[found.leg + 1 :])
+
+    def full(self, most_bytes: int) -> bool:
+        return bool(self.left) and self.bytes > most_bytes
+
+    def tell_ready(self, film: WriterThread, found: Found | None) -> None:
+        """The last leg, if it is forward, makes frames ready one by one."""
+        last = len(self.job.legs) - 1
+        if self.job.legs[last].reverse or (found.leg if found else 0) < last:
+            return
+        film.ready(found.index + 1 if found else self.job.legs[last].first)
+
+    def followed(self) -> Followed:
+        job = self.job
+        return Followed(job.question, job.prompts, self.size_hw, self.frames, self.masks, self.left)
+
+    def step(self, found: Found, elapsed_s: float) -> Step:
+        if found.image is None:
+            return Step(self.done, self.total, elapsed_s)
+        rows = rows_of(self.job.names, lambda i: self.masks[i].get(found.index), self.size_hw, found.image.shape[:2])
+        return Step(self.done, self.total, elapsed_s, found.image, rows)
+
+
+def rows_of(
+    names: Mapping[int, str],
+    kept: Callable[[int], KeptObject | None],
+    size_hw: tuple[int, int],
+    view_hw: tuple[int, int] | None = None,
+    missing: str = "Not followed here.",
+) -> tuple[Row, ...]:
+    """The objects on a frame as rows, in the order of their names.
+
+    Args:
+        kept: object id -> what is known of it, None if it was not followed there; ``missing`` says so.
+        size_hw: of the masks; they are made as large as ``view_hw``.
+    """
+    rows = []
+    for place, (object_id, name) in enumerate(names.items()):
+        one = kept(object_id)
+        mask = np.zeros(size_hw, bool) if one is None else one.mask(size_hw)
+        notes = (missing,) if one is None else one.warnings
+        if one is not None and one.counts is None and not notes:
+            notes = ("Not visible on this frame.",)
+        rows.append(Row(name, _resized(mask, view_hw or size_hw), colour_of(place), one and one.score, notes))
+    return tuple(rows)
+
+
+def _resized(mask: np.ndarray, view_hw: tuple[int, int]) -> np.ndarray:
+    if mask.shape == view_hw:
+        return mask
+    return cv2.resize(mask.astype(np.uint8), view_hw[::-1], interpolation=cv2.INTER_NEAREST) > 0
+
+
+def _small(image: np.ndarray) -> np.ndarray:
+    shrink = PREVIEW_PIXELS / max(image.shape[:2])
+    if shrink >= 1:
+        return image
+    return cv2.resize(
+        image, (round(image.shape[1] * shrink), round(image.shape[0] * shrink)), interpolation=cv2.INTER_AREA
+    )

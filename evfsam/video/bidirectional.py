@@ -103,11 +103,14 @@ class _StoredFrames:
         if not 0 <= self._last - index < len(self._offsets):
             return ()
         self._file.seek(self._offsets[self._last - index])
-        return tuple(_object(*row) for row in json.loads(self._file.readline()))
+        return tuple(from_mask(*row, decode_rle(rle)) for *row, rle in json.loads(self._file.readline()))
 
 
-def _object(object_id, prompt, score, presence, warnings, rle) -> TrackedObject:
-    logits = np.where(decode_rle(rle), np.float32(STORED_LOGIT), np.float32(-STORED_LOGIT))
+def from_mask(
+    object_id: int, prompt: str, score: float, presence: float | None, warnings: Sequence[str], mask: np.ndarray
+) -> TrackedObject:
+    """An object of which only the mask, bool (H, W), is kept: its logits are +10 and -10."""
+    logits = np.where(mask, np.float32(STORED_LOGIT), np.float32(-STORED_LOGIT))
     return TrackedObject(
         prompt=prompt,
         mask_logits=logits,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from evfsam.geometry import mask_iou
 from evfsam.modeling.segmenters.sam2_memory import FrameFeatures, MemoryBank, Sam2Memory, hide_absent, object_scores
 from evfsam.predictor import Predictor
 from evfsam.processing.inputs import prepare, prepare_spatial, spatial_prompts
+from evfsam.processing.masks import mask_prompt
 from evfsam.runtime import model_step
 from evfsam.types import EncodedImage, MaskLogits, TrackedObject, VideoPrompt, join
 
@@ -53,16 +55,27 @@ class Propagator:
             nothing or another object. SAM 3 (arXiv 2511.16719) prompts its tracker in this way; EVF-SAM uses the
             memory alone. It works only with checkpoints that can reject a prompt: others would choose another object
             while the right one is hidden.
+        asked: those of the prompts that this pass meets; None for all.
     """
 
-    def __init__(self, predictor: Predictor, prompts: Sequence[VideoPrompt], reverse: bool, redetect: bool):
+    def __init__(
+        self,
+        predictor: Predictor,
+        prompts: Sequence[VideoPrompt],
+        reverse: bool,
+        redetect: bool,
+        asked: Sequence[VideoPrompt] | None = None,
+    ):
         self.predictor, self.reverse = predictor, reverse
         self.redetect = redetect and predictor.info.refinement.reject_below is not None
         self.memory = Sam2Memory(predictor.model.visual_model)
         self.prompts: dict[int, list[VideoPrompt]] = {}
         self.names: dict[int, str] = {}
-        for prompt in prompts:
+        asked = prompts if asked is None else asked
+        self.earlier = [p for p in prompts if not any(p is other for other in asked)]
+        for prompt in asked:
             self.prompts.setdefault(prompt.frame_index, []).append(prompt)
+        for prompt in prompts:
             self.names.setdefault(prompt.object_id, name_of(prompt))
         self.texts = {p.object_id: p.text for p in reversed(prompts) if p.text.strip()}
         self.text_only = text_only(prompts)
@@ -79,11 +92,13 @@ class Propagator:
         predictor = self.predictor
         inputs = prepare(image, predictor.model.config.pixels)
         device = predictor.runtime.device
-        with model_step(predictor.runtime):
+        with model_step(predictor.runtime), ThreadPoolExecutor(1) as beside:
+            guide = predictor.refiner and beside.submit(predictor.refiner.guide, image, inputs.geometry)
             frame = self.memory.encode_frame(inputs.segmenter_pixels.to(device))
-            guide = predictor.refiner.guide(image, inputs.geometry) if predictor.refiner else None
             features = self.memory.without_memory(frame)
-            encoded = EncodedImage(features, inputs.encoder_pixels.to(device), inputs.geometry, guide)
+            encoded = EncodedImage(
+                features, inputs.encoder_pixels.to(device), inputs.geometry, guide.result() if guide else None
+            )
             prompts = self.prompts.get(index, [])
             corrected = self._take_out({p.object_id for p in prompts})
             found = self._track(index, frame)
@@ -92,6 +107,36 @@ class Propagator:
             found += self._prompt(index, frame, encoded, prompts, corrected)
             found.sort(key=lambda each: list(self.names).index(each.object_id))
             return finish_objects(predictor, found, encoded, allow_overlap, self.text_only)
+
+    def recall(self, index: int, image: np.ndarray, object_id: int, mask: np.ndarray) -> None:
+        """Remember an object's mask, bool (H, W), that is known on an earlier frame, an image as in :meth:`step`.
+
+        The pointer is made anew: from the object's prompt on that frame, or by tracking from what was recalled before.
+        Nothing happens if there is neither. Objects that step has met already cannot be recalled.
+        """
+        predictor = self.predictor
+        group = next((group for group in self.groups if group.object_ids == [object_id]), None)
+        prompts = [p for p in self.earlier if (p.object_id, p.frame_index) == (object_id, index)]
+        inputs = prepare(image, predictor.model.config.pixels)
+        with model_step(predictor.runtime):
+            frame = self.memory.encode_frame(inputs.segmenter_pixels.to(predictor.runtime.device))
+            if group is None or (prompts and prompts[0].text.strip()):
+                if not prompts:
+                    return
+                features = self.memory.without_memory(frame)
+                encoded = EncodedImage(
+                    features, inputs.encoder_pixels.to(predictor.runtime.device), inputs.geometry, None
+                )
+                found = prompted_masks(predictor, encoded, prompts)[0].masks
+            else:
+                found = self.memory.track(frame, group.bank, index, self.reverse)
+            if group is None:
+                group = Group([object_id], self.memory.new_bank())
+                self.groups.append(group)
+            logits = mask_prompt(mask, inputs.geometry).to(found.low_res_masks)
+            score = object_scores(found).abs() * (1 if mask.any() else -1)
+            known = replace(found, low_res_masks=logits, object_score_logits=score)
+            self.memory.remember(group.bank, frame, index, known, bool(prompts))
 
     def _track(self, index: int, frame: FrameFeatures) -> list[ObjectMasks]:
         """Masks of the objects without a prompt on this frame, from the memory."""
@@ -157,7 +202,9 @@ class Propagator:
         """
         found: dict[int, ObjectMasks] = {}
         for p in prompts:
-            if p.object_id in corrected and p.spatial is not None and not p.text.strip():
+            if p.text.strip():
+                self.texts[p.object_id] = p.text
+            elif p.object_id in corrected:
                 check_spatial(p, encoded)
                 points, boxes = prepare_spatial(p.spatial, encoded.geometry, self.predictor.runtime.device)
                 masks = self.memory.refine(frame, corrected[p.object_id], index, points, boxes, self.reverse)

@@ -17,9 +17,9 @@ from evfsam.ui.errors import with_user_errors
 from evfsam.ui.phrases import with_quotes
 from evfsam.ui.theme import script
 
-# Questions about an image are answered one at a time, whichever tab they come from; one clip runs beside them.
+# Questions about an image are answered one at a time, whichever tab they come from; clips run beside them in turns.
 ON_GPU = {"concurrency_id": "gpu", "concurrency_limit": 1, "api_visibility": "private"}
-ON_CLIP = {"concurrency_id": "clip", "concurrency_limit": 1, "api_visibility": "private"}
+ON_CLIP = {"concurrency_id": "clip", "concurrency_limit": 3, "api_visibility": "private"}
 # Events that need no model and are answered at once.
 FREE = {"api_visibility": "private", "show_progress": "hidden"}
 # The default of a handler's ``progress``: bars of downloads (tqdm) are shown on the page.

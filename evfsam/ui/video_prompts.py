@@ -1,0 +1,70 @@
+"""How a user's words and clicks change the prompts of a clip."""
+
+from __future__ import annotations
+
+from evfsam import values
+from evfsam.types import SpatialPrompt, VideoPrompt
+from evfsam.ui.phrases import split_phrases
+from evfsam.video.propagate import name_of
+
+Prompts = tuple[VideoPrompt, ...]
+
+
+def name_objects(text: str, frame_index: int) -> Prompts:
+    """One object per phrase, all named on one frame. Raises InputError if there is none."""
+    frame_index = values.number(frame_index, "frame", 0, whole=True)
+    return tuple(VideoPrompt(i, phrase, frame_index) for i, phrase in enumerate(split_phrases(text), start=1))
+
+
+def names_of(prompts: Prompts) -> dict[int, str]:
+    """Object id -> its words, the latest that were given; "object 2" without any."""
+    first = {p.object_id: name_of(p) for p in reversed(prompts)}
+    return {i: first[i] for i in dict.fromkeys(p.object_id for p in prompts)} | words_of(prompts)
+
+
+def words_of(prompts: Prompts) -> dict[int, str]:
+    """Object id -> its words, without the objects that have none."""
+    return {p.object_id: p.text for p in prompts if p.text}
+
+
+def ask_again(prompts: Prompts, text: str, frame_index: int) -> Prompts:
+    """The prompts when these phrases are asked on a frame of a clip that was followed.
+
+    Other words for an object correct it from this frame on, further phrases are further objects, and an object whose
+    phrase is gone goes, too. Phrases that did not change are asked again, on this frame. Raises InputError for none.
+    """
+    phrases, words = split_phrases(text), words_of(prompts)
+    added = [phrase for phrase in phrases if phrase not in words.values()]
+    gone = [i for i, phrase in words.items() if phrase not in phrases]
+    if not added and not gone:
+        return _put(prompts, *(VideoPrompt(i, phrase, frame_index) for i, phrase in words.items()))
+    if len(added) == len(gone):
+        return _put(prompts, *(VideoPrompt(i, phrase, frame_index) for i, phrase in zip(gone, added, strict=True)))
+    kept = tuple(p for p in prompts if p.object_id not in gone)
+    free = 1 + max((p.object_id for p in prompts), default=0)
+    return (*kept, *(VideoPrompt(free + i, phrase, frame_index) for i, phrase in enumerate(added)))
+
+
+def clicks_at(prompts: Prompts, object_id: int, frame_index: int) -> SpatialPrompt | None:
+    """The clicks on an object on a frame so far."""
+    return next((p.spatial for p in prompts if p.object_id == object_id and p.frame_index == frame_index), None)
+
+
+def with_clicks(
+    prompts: Prompts, object_id: int, frame_index: int, clicks: SpatialPrompt | None, has_mask: bool
+) -> Prompts:
+    """The prompts with these clicks on one object on one frame, or without any.
+
+    ``has_mask``: the object was followed there, so clicks correct its mask; elsewhere its words are asked as well.
+    """
+    here = next((p for p in prompts if p.object_id == object_id and p.frame_index == frame_index), None)
+    text = here.text if here else "" if has_mask else words_of(prompts).get(object_id, "")
+    if clicks is None and not text:
+        return tuple(p for p in prompts if p is not here)
+    return _put(prompts, VideoPrompt(object_id, text, frame_index, clicks))
+
+
+def _put(prompts: Prompts, *changed: VideoPrompt) -> Prompts:
+    """The prompts with these in place of those at the same places, or after all others."""
+    places = {(p.object_id, p.frame_index): p for p in prompts} | {(p.object_id, p.frame_index): p for p in changed}
+    return tuple(places.values())
