@@ -66,6 +66,19 @@ def test_the_same_prompt_twice_is_counted_twice(clip, tmp_path, tracker, capsys)
     assert capsys.readouterr().out.count("the car: visible on 8 of 8 frames\n") == 2
 
 
+def test_a_point_and_a_box_refine_the_first_prompt(clip, tmp_path, tracker):
+    def first_masks(*options):
+        out = tmp_path / "-".join(["masks", *options])
+        arguments = ["track", str(clip), "the car", "the tree", "--rle", str(out), "--model", tracker, "--quiet"]
+        assert main([*arguments, *options]) == 0
+        return [annotation["segmentations"][0] for annotation in json.loads(out.read_text())["annotations"]]
+
+    car, tree = first_masks()
+    for options in (("--point", "5,5"), ("--box", "4,4,20,20")):
+        refined, same = first_masks(*options)
+        assert refined != car and same == tree
+
+
 def test_the_default_output(clip, tmp_path, tracker, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["track", str(clip), "the red car", "--scan", "--model", tracker]) == 0
@@ -116,6 +129,8 @@ def test_nothing_found_is_said_and_nothing_is_left(clip, tmp_path, blind_tracker
         (["CLIP", "the car", "--start", "9"], "Nothing lies between"),
         (["CLIP", "the car", "-o", "out.txt"], "end its name in"),
         (["CLIP", "the car", "-o", "nowhere/out.mp4"], "no folder"),
+        (["CLIP", "the car", "--scan", "--point", "1,1"], "without --scan"),
+        (["CLIP", "the car", "--point", "9000,1"], "outside"),
         (["-", "the car", "--at", "1"], "pipe"),
         (["-", "the car", "--direction", "both"], "pipe"),
     ],
