@@ -49,7 +49,7 @@ def notes(segmentation: Segmentation, info: CheckpointInfo, lost: float = 0.0) -
         found.append(f"Another category took {percent(lost)} of the picture from it.")
     elif not segmentation.mask.any():
         if info.refinement.rejects(segmentation.presence):
-            found.append(f"Probably not in this picture: the model is {percent(segmentation.presence)} sure of it.")
+            found.append("Probably not in this picture.")
         else:
             found.append("Nothing here: no part of the picture passes the threshold.")
     elif segmentation.score < LOW_SCORE:

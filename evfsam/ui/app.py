@@ -21,7 +21,7 @@ from evfsam.ui.phrases import with_quotes
 from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
 from evfsam.ui.tabs import common, compare, parts, referring, semantic, video
-from evfsam.ui.theme import CSS_FILES, make_theme
+from evfsam.ui.theme import CSS_FILES, HEAD, make_theme
 
 SESSIONS = 100  # whose last answers are kept, each at most ``Limits.kept_bytes``
 TABS = (("Refer", referring), ("Semantic", semantic), ("Parts", parts), ("Video", video), ("Compare", compare))
@@ -89,6 +89,7 @@ def serve(app: gr.Blocks, settings: Settings, prevent_thread_lock: bool = False)
             quiet=True,
             theme=make_theme(),
             css_paths=list(CSS_FILES),
+            head=HEAD,
             footer_links=["api", "settings"],
             max_file_size=settings.limits.upload_bytes,
             state_session_capacity=SESSIONS,

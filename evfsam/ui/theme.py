@@ -7,6 +7,8 @@ from pathlib import Path
 import gradio as gr
 
 STATIC = Path(__file__).parent / "static"
+# On a phone Gradio hides a link of its footer and leaves the dot behind it. Its style sheets do not reach the footer.
+HEAD = "<style>@media (max-width: 640px) { footer > div { display: none !important; } }</style>"
 CSS_FILES = (STATIC / "app.css", STATIC / "viewer.css")
 
 

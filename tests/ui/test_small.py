@@ -211,7 +211,7 @@ def test_an_answer_of_nothing_has_no_score(logit, score):
 @pytest.mark.parametrize(
     ("logit", "score", "threshold", "told"),
     [
-        (-10.0, 0.9, 0.7, "Probably not in this picture: the model is 20 % sure of it."),
+        (-10.0, 0.9, 0.7, "Probably not in this picture."),
         (-10.0, 0.9, 0.1, "Nothing here: no part of the picture passes the threshold."),
         (-10.0, 0.9, None, "Nothing here: no part of the picture passes the threshold."),
         (5.0, 0.2, 0.1, "Low confidence: the model itself expects a bad fit."),
