@@ -18,13 +18,9 @@ if TYPE_CHECKING:  # each of their packages takes a second to import, and a chec
 
     Segmenter = SamSegmenter | Sam2Segmenter | EfficientSamSegmenter
 
-PROMPTS_AT_ONCE = 16  # in one batch of encoder and decoder, so that memory does not grow with the number of prompts
-
-
-def _slices(count: int) -> list[slice]:
-    """The batches of ``count`` prompts. With gradients there is one: its intermediate values are kept anyway."""
-    size = count if torch.is_grad_enabled() else PROMPTS_AT_ONCE
-    return [slice(first, first + size) for first in range(0, count, max(size, 1))]
+# In one batch of encoder and decoder, so that memory does not grow with the number of prompts. With gradients all are
+# one batch: intermediate values are kept anyway.
+PROMPTS_AT_ONCE = 16
 
 
 class EvfSam(nn.Module):
@@ -88,10 +84,12 @@ class EvfSam(nn.Module):
         Returns the prompt tokens, (P, 1, out_dim).
         """
         shared, done = len(encoder_pixels) == 1, []
-        for rows in _slices(len(token_ids)):
+        size = max(1, len(token_ids)) if torch.is_grad_enabled() else PROMPTS_AT_ONCE
+        for first in range(0, len(token_ids), size):
+            rows = slice(first, first + size)
             pixels = encoder_pixels if shared else encoder_pixels[rows]
             padding = None if padding_mask is None else padding_mask[rows]
-            done.append(self.project(self.mm_extractor.beit3.cls(pixels, token_ids[rows], padding)))
+            done.append(self.text_hidden_fcs[0](self.mm_extractor.beit3.cls(pixels, token_ids[rows], padding)))
         return torch.cat(done)
 
     def project(self, encoder_tokens: torch.Tensor) -> torch.Tensor:
@@ -131,10 +129,12 @@ class EvfSam(nn.Module):
             sparse = sparse.expand(len(prompt_tokens), -1, -1)
             sparse = torch.cat([sparse, prompt_tokens], dim=1)
         multimask = self.config.multimask if multimask is None else multimask
-        if len(features) > 1:
+        if len(features.image_embeddings) > 1:
             return self.visual_model.decode(features, sparse, dense, multimask)
         batches = []
-        for rows in _slices(len(sparse)):
+        size = max(1, len(sparse)) if torch.is_grad_enabled() else PROMPTS_AT_ONCE
+        for first in range(0, len(sparse), size):
+            rows = slice(first, first + size)
             own_dense = dense if dense is None or len(dense) == 1 else dense[rows]
             batches.append(self.visual_model.decode(features, sparse[rows], own_dense, multimask))
         return batches[0] if len(batches) == 1 else join(batches)
