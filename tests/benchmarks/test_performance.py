@@ -1,0 +1,68 @@
+"""The scripts behind docs/performance.md run, on small models and small inputs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import torch
+
+from benchmarks import against_reference, gpu, growth
+
+
+def test_the_gpu_script_runs_on_a_cpu(tmp_path):
+    """With every column that needs no GPU, eager and through torch.compile's tracing."""
+    words = ["--size", "tiny", "--device", "cpu", "--precisions", "fp32", "bf16", "--backend", "eager"]
+    words += ["--repeats", "1", "--frames", "2", "--objects", "1", "2", "--json", str(tmp_path / "rows.json")]
+    assert gpu.main(words) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert len(rows) == 2 * 2 * 2
+    for row in rows:
+        assert row["further_s"] > 0 and row["image_s"] > 0 and row["first_s"] > 0
+        assert ("frames_per_s_2" in row) == (row["model"] == "evf-sam2" and row["mode"] == "eager")
+
+
+@pytest.mark.parametrize("name", ["evf-sam", "evf-sam2"])
+def test_both_compiled_encoders_give_the_same(name):
+    runtime = gpu.choose_runtime("cpu", "fp32")
+    model = gpu.build(gpu.TINY[name], runtime)
+    pixels, copy, ids = torch.randn(1, 3, 64, 64), torch.randn(1, 3, 32, 32), torch.tensor([[0, 5, 2]])
+    with torch.inference_mode():
+        before = model.encode_image(pixels).image_embeddings, model.encode_prompt(copy, ids)
+        gpu.compile_encoders(model, "eager")
+        after = model.encode_image(pixels).image_embeddings, model.encode_prompt(copy, ids)
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ys", "words"),
+    [
+        ([2, 2.1, 2], "flat"),
+        ([1, 4, 16], "linear"),
+        ([1, 2, 4], "less than linear"),
+        ([1, 16, 256], "more than linear"),
+    ],
+)
+def test_growth_in_words(ys, words):
+    assert growth.in_words(growth.exponent([1, 4, 16], ys)) == words
+
+
+def test_growth_is_measured_and_drawn(tmp_path, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    table = tmp_path / "growth.json"
+    assert growth.main(["--axes", "objects", "--objects", "2", "--json", str(table)]) == 0
+    (row,) = json.loads(table.read_text())["objects"]
+    assert row["objects"] == 2 and row["cpu_s"] > 0
+    drawn = growth.plot({"users": [{"users": n, "cpu_s": n / 8, "gb": 0.0} for n in (1, 4, 200)]})
+    assert ElementTree.fromstring(drawn).tag.endswith("svg") and drawn.count("<polyline") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("EVF_SAM_REFERENCE" not in os.environ, reason="set it to a checkout of hustvl/EVF-SAM")
+def test_against_the_reference():
+    """12 GB of memory and some minutes."""
+    words = ["--reference", os.environ["EVF_SAM_REFERENCE"], "--prompts", "1", "--rounds", "1", "--calls", "1"]
+    assert against_reference.main(words) == 0
