@@ -130,9 +130,17 @@ class Downloads:
             found.want(who)
             return found
 
-    def cancel(self, who: Hashable) -> None:
-        """Wait no longer. A download stops unless others wait for it; what it brought is kept."""
+    def wanted(self, who: Hashable) -> bool:
+        """Whether this one waits for a download that is on its way."""
+        return any(found.running and found.wanted(who) for found in self._last.values())
+
+    def cancel(self, who: Hashable) -> bool:
+        """Wait no longer. A download stops unless others wait for it; what it brought is kept.
+
+        Returns whether none is on its way any more.
+        """
         with self._lock:
             for found in self._last.values():
                 if found.running and found.leave(who):
                     found.stopped = True
+            return not any(found.running for found in self._last.values())

@@ -19,6 +19,8 @@ from evfsam.ui.turns import Client, ClientGoneError
 LOOK_S = 0.4  # between two looks at a download
 _FREE = {"api_visibility": "private", "show_progress": "hidden"}
 _MANY = {"concurrency_limit": None, **_FREE}  # of those who wait for a download nobody waits for another
+CANCEL_LOOKS = 40  # for a page before a reload counts as another visitor until its connection is known to be gone
+PROPOSE_LOOKS = 100  # at a page that waits for the app to propose a checkpoint
 # Ask again in the tab that is shown, if it shows an answer. Only a link holds clicks; so then it is followed.
 ASK_AGAIN = """(name) => {
   const link = name && [...document.querySelectorAll("a.evf-link")].find((found) => found.offsetParent);
@@ -34,19 +36,19 @@ class Offer:
     """A line and a button: what a published checkpoint needs, then how far its download is, then nothing.
 
     Attributes:
-        got: the name of the checkpoint that a download has just brought; else None.
-        outputs: of all its handlers.
+        got: the name of the checkpoint that a download has just brought; else "".
+        outputs: what its handlers show and hide.
     """
 
     def __init__(self, checkpoints: Checkpoints, chosen: str):
         self.checkpoints = checkpoints
-        self.got = gr.State()
         offered = checkpoints.to_get(chosen)
         with gr.Column(visible=offered is not None, scale=0, min_width=330, elem_id="evf-offer") as self._column:
             self._line = gr.HTML(self._needs(offered), elem_classes=["evf-flush"])
             self._get = gr.Button(_label(offered), size="md", elem_id="offer-get")
             self._cancel = gr.Button("Cancel", variant="stop", size="md", visible=False, elem_id="offer-cancel")
-        self.outputs: list[Component] = [self._column, self._line, self._get, self._cancel, self.got]
+            self.got = gr.Textbox(visible="hidden")  # a script reads it, which no gr.State allows
+        self.outputs: list[Component] = [self._column, self._line, self._get, self._cancel]
 
     def wire(self, model: gr.Dropdown, own: gr.State, switch: list[Component], switched: Callable) -> None:
         """Let the button work.
@@ -59,19 +61,20 @@ class Offer:
         unchanged = [gr.skip()] * len(switch)
 
         async def on_get(model, own, request: gr.Request):
-            who, got = request.session_hash, None
-            async for values in self._download(own or model, who):
-                got = values[-1]
-                yield *values, *(switched(got) if got else unchanged)
+            async for values, got in self._download(own or model, request.session_hash):
+                yield *values, got, *(switched(got) if got else unchanged)
 
-        def on_cancel(request: gr.Request):
-            if self.checkpoints.downloads:
-                self.checkpoints.downloads.cancel(request.session_hash)
+        async def on_cancel(request: gr.Request):
+            downloads, who = self.checkpoints.downloads, request.session_hash
+            for look in range(CANCEL_LOOKS):
+                if downloads is None or (look and downloads.wanted(who)) or downloads.cancel(who):
+                    return
+                await asyncio.sleep(LOOK_S)
 
         def on_model(model, own):
             return self._offered(own or model)
 
-        got = self._get.click(on_get, [model, own], [*self.outputs, *switch], **_MANY)
+        got = self._get.click(on_get, [model, own], [*self.outputs, self.got, *switch], **_MANY)
         got.success(None, self.got, None, js=ASK_AGAIN, **_FREE)
         self._cancel.click(on_cancel, None, None, queue=False, **_FREE)
         model.change(on_model, [model, own], self.outputs, queue=False, **_FREE)
@@ -85,32 +88,32 @@ class Offer:
 
         page.load(on_load, [model, own], self.outputs, **_MANY)
 
-    async def _download(self, chosen: str, who: str) -> AsyncIterator[list]:
-        """Download what is offered beside a chosen checkpoint; the values of :attr:`outputs`, again and again."""
+    async def _download(self, chosen: str, who: str) -> AsyncIterator[tuple[list, str]]:
+        """Download what is offered beside a chosen checkpoint; the values of :attr:`outputs` and :attr:`got`."""
         info = self.checkpoints.to_get(chosen)
         if info is None:
-            yield self._offered(chosen)
+            yield self._offered(chosen), ""
             return
         download, client = None, Client.current()
         try:
             download = self.checkpoints.get(info.name, who)
             while download.running and download.wanted(who):
-                yield self._running(download)
+                yield self._running(download), ""
                 await asyncio.sleep(LOOK_S)
                 client.check()
             if download.error:
                 raise download.error
             if download.running or download.stopped:
                 here = size_text(download.progress().here)
-                yield self._told(info, f"Stopped. The {here} that have arrived are kept.", "Go on")
+                yield self._told(info, f"Stopped. The {here} that have arrived are kept.", "Go on"), ""
             else:
-                yield [gr.update(visible=False), "", gr.skip(), gr.update(visible=False), info.name]
+                yield self._offered(info.name), info.name
         except ClientGoneError:  # the download goes on
             if download:
                 download.leave(who)
             raise
         except EvfSamError as error:
-            yield self._told(info, str(error), "Try again")
+            yield self._told(info, str(error), "Try again"), ""
 
     async def _look(self, chosen: str) -> AsyncIterator[list]:
         """What is offered, or how far its download is, for a page that was just opened; as :meth:`_download`."""
@@ -121,22 +124,28 @@ class Offer:
             await asyncio.sleep(LOOK_S)
             client.check()
         yield self._offered(chosen)
+        for _ in range(PROPOSE_LOOKS if self.checkpoints.runtime.device.type != "cpu" else 0):
+            if self.checkpoints.proposed:  # the app asks the Hub only after its start
+                yield self._offered(chosen)
+                break
+            await asyncio.sleep(LOOK_S)
+            client.check()
 
     def _offered(self, chosen: str) -> list:
         info = self.checkpoints.to_get(chosen)
         if info is None:
-            return [gr.update(visible=False), "", gr.skip(), gr.skip(), None]
+            return [gr.update(visible=False), "", gr.skip(), gr.update(visible=False)]
         button = gr.update(value=_label(info), visible=True, variant=self._variant(info))
-        return [gr.update(visible=True), self._needs(info), button, gr.update(visible=False), None]
+        return [gr.update(visible=True), self._needs(info), button, gr.update(visible=False)]
 
     def _running(self, download: Download) -> list:
         line = progress_html(download.info, download.progress())
-        return [gr.update(visible=True), line, gr.update(visible=False), gr.update(visible=True), None]
+        return [gr.update(visible=True), line, gr.update(visible=False), gr.update(visible=True)]
 
     def _told(self, info: CheckpointInfo, sentence: str, button: str) -> list:
         line = f'<p class="evf-offer" role="alert">{escape(sentence)}</p>'
         again = gr.update(value=f"{button}: {info.name}", visible=True)
-        return [gr.update(visible=True), line, again, gr.update(visible=False), None]
+        return [gr.update(visible=True), line, again, gr.update(visible=False)]
 
     def _needs(self, info: CheckpointInfo | None) -> str:
         """What a published checkpoint is for and what it needs, as HTML."""

@@ -66,10 +66,8 @@ def test_who_cancels_stops_it_only_when_nobody_else_waits_and_the_next_one_goes_
 download = downloads.start(info, "one")
 downloads.start(info, "two")
 until(lambda: kept() > 1_000_000)
-downloads.cancel("one")
-still = downloads.running(info.name) is download
-downloads.cancel("two")
-stopped = downloads.running(info.name) is None
+still = not downloads.cancel("one") and downloads.wanted("two") and not downloads.wanted("one")
+stopped = downloads.cancel("two") and downloads.running(info.name) is None
 download.wait()
 tell(still=still, stopped=stopped, kept=kept(), there=fetch.local_folder(info) is not None)
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gradio as gr
 import pytest
 import torch
 
@@ -68,7 +69,8 @@ def test_a_machine_with_a_gpu_and_a_network_proposes_it(monkeypatch):
     on_gpu = Checkpoints([], Runtime(torch.device("cuda"), torch.float16))
     on_gpu.propose()
     assert on_gpu.proposed.name == BEST and reached == [BEST]
-    needs = Offer(on_gpu, "evf-sam2-tiny")._needs(on_gpu.proposed)
+    with gr.Blocks():
+        needs = Offer(on_gpu, "evf-sam2-tiny")._needs(on_gpu.proposed)
     assert "This machine can run it" in needs and "needs 3.6 GB of disk, 3.1 GB of GPU memory" in needs
     on_cpu = Checkpoints([], ON_CPU)
     on_cpu.propose()

@@ -59,8 +59,10 @@ def test_the_button_downloads_with_progress_and_answers_the_same_question(chromi
     page.get_by_role("button", name="Cancel").locator("visible=true").wait_for()
     page.wait_for_function("document.querySelector('#model input').value.startsWith('evf-sam2-multitask')")
     page.wait_for_function(
-        "document.querySelector('#refer-view').closest('.evf-answer').innerText.includes('evf-sam2-multitask')"
+        "document.querySelector('#refer-view').closest('.evf-answer').querySelector('a.evf-link')?.href"
+        ".includes('model=evf-sam2-multitask')"
     )
+    page.wait_for_selector(".evf-stale", state="detached")
     b.wait_for_rows(page, "refer", *rows)
     assert not page.locator("#evf-offer").is_visible()
 
