@@ -100,6 +100,7 @@ class Limits:
         """The limits in words, for the page."""
         return (
             f"Limits: {self.prompts} phrases and {self.pixels / 1e6:g} megapixels per picture, "
+            f"{self.pictures} pictures in one go, "
             f"{self.objects} objects and {self.frames:,} frames per clip, {self.upload_bytes / 2**20:g} MB per file."
         )
 

@@ -114,7 +114,7 @@ def _number(mask: np.ndarray, row: str) -> str:
     shrink = max(1, max(mask.shape) // 256)
     x, y = (shrink * (at + 0.5) for at in interior_point(mask[::shrink, ::shrink]))
     return (
-        f'<g class="number" data-row="{row}" style="translate: {x:.1f}px {y:.1f}px">'
+        f'<g class="number" aria-hidden="true" data-row="{row}" style="translate: {x:.1f}px {y:.1f}px">'
         f'<circle class="dot"/><text class="sign">{int(row.partition(".")[2]) + 1}</text></g>'
     )
 
