@@ -12,7 +12,6 @@ from evfsam import values
 from evfsam.errors import InputError
 from evfsam.types import PointPrompt, SpatialPrompt
 
-ADD, REMOVE = "belongs to it", "does not"
 BOX_SHARE = 0.01  # of the longest side: a shorter drag is a click
 
 
