@@ -105,12 +105,25 @@ def whole(arguments: argparse.Namespace) -> list[dict]:
     return rows
 
 
+def moving_disc(count: int, size_hw: tuple[int, int]):
+    """Frames, uint8 (H, W, 3): a bright disc that moves over a plain background."""
+    import numpy as np
+
+    y, x = np.indices(size_hw)
+    height, width = size_hw
+    ground = np.stack([x * 90 // width, y * 90 // height, (x + y) * 40 // (width + height)], -1).astype(np.uint8)
+    for i in range(count):
+        centre_y, centre_x = height * (0.5 + 0.3 * np.sin(i / 17)), width * (0.5 + 0.3 * np.cos(i / 23))
+        image = ground.copy()
+        image[(y - centre_y) ** 2 + (x - centre_x) ** 2 < (height / 6) ** 2] = (220, 40, 30)
+        yield image
+
+
 def shares(predictor, frames: int, size_hw: tuple[int, int], again: bool) -> dict:
     """Processor time of a frame without its decoding and drawing, and where it goes, in a thread of its own."""
     import numpy as np
     import torch
 
-    from benchmarks.video_memory import frames as moving_disc
     from evfsam.types import SpatialPrompt, VideoPrompt
     from evfsam.video.tracker import VideoTracker
 
