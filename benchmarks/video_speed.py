@@ -137,12 +137,20 @@ def shares(predictor, frames: int, size_hw: tuple[int, int], again: bool) -> dic
         "image encoder": segmenter.image_encoder,
         "memory attention": segmenter.memory_attention,
         "memory encoder": segmenter.memory_encoder,
-        "words": predictor.model.mm_extractor,
     }
     for name, module in parts.items():
         spent[name] = []
         module.register_forward_pre_hook(lambda *_, times=spent[name]: times.append(-time.process_time()))
         module.register_forward_hook(lambda *_, times=spent[name]: times.append(times.pop() + time.process_time()))
+    spent["words"], encode_prompt = [], predictor.model.encode_prompt
+
+    def timed(*arguments):
+        start = time.process_time()
+        tokens = encode_prompt(*arguments)
+        spent["words"].append(time.process_time() - start)
+        return tokens
+
+    predictor.model.encode_prompt = timed
     images = [np.ascontiguousarray(image) for image in moving_disc(frames, size_hw)]
     last = time.process_time()
     for _ in VideoTracker(predictor).track(images, [prompt], redetect=again):

@@ -58,7 +58,7 @@ def steps(service):
 
     for name in ("first", "second"):
         model = service.predictor(name).model
-        for part in (model.visual_model.image_encoder, model.mm_extractor):
+        for part in (model.visual_model.image_encoder, model.text_hidden_fcs[0]):
             hooks.append(part.register_forward_pre_hook(note))
     yield steps
     for hook in hooks:

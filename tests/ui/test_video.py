@@ -96,7 +96,8 @@ def test_everything_that_was_followed_can_be_kept(followed):
     document = json.loads(Path(files[2]).read_text())
     assert [category["name"] for category in document["categories"]] == ["the dog", "the sky"]
     with zipfile.ZipFile(files[1]) as masks, zipfile.ZipFile(archive) as everything:
-        assert len(masks.namelist()) == 2 * FRAMES
+        seen = [kept for kept in followed.masks.values() if any(one.counts for one in kept.values())]
+        assert len(masks.namelist()) == len(seen) * FRAMES
         for name in masks.namelist():
             mask = np.asarray(Image.open(masks.open(name)))
             known = followed.known(int(name[:2]), int(name[-10:-4]))
@@ -123,7 +124,8 @@ def test_a_frame_shows_its_objects_before_and_after(service, question, followed)
     for index in (1, 5, FRAMES - 1):
         html = video_work.frame_html(question.clip, video_work.after(followed), index)
         assert "Named on another frame" not in html
-        assert all(f'data-area="{followed.known(i, index).mean():.6f}"' in html for i in (1, 2))
+        areas = [followed.known(i, index).mean() for i in (1, 2)]
+        assert all(f'data-area="{area:.6f}"' in html for area in areas if area)
     assert "Named on another frame" in video_work.frame_html(question.clip, video_work.after(followed), 0)
 
 
