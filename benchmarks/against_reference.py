@@ -31,6 +31,7 @@ from evfsam.modeling.build import _WithoutWeights, build_model
 from evfsam.modeling.config import EvfConfig
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.modeling.linear import linear
+from evfsam.modeling.pixels import PixelConv2d
 from evfsam.processing.inputs import prepare
 from evfsam.processing.masks import restore
 from evfsam.runtime import choose_runtime, model_step
@@ -147,13 +148,18 @@ def compare(ours: EvfSam, theirs, name: str, prompts: int, args: argparse.Namesp
     return Row(name, prompts, *map(statistics.median, zip(*rounds, strict=True)), difference, min(ious))
 
 
-def counted_flops(name: str, prompts: int) -> float:
-    """Floating-point operations of this project's products and attention; nothing is computed."""
-    model = build_model(EvfConfig.from_dict(manifest(name)["config"]), weights=False).to("meta").requires_grad_(False)
-    inputs = prepare(IMAGE, model.config.pixels)
+def counted_flops(config: EvfConfig, prompts: int) -> float:
+    """Floating-point operations of products and attention, by counting alone; without prompts of the image encoder."""
+    model = build_model(config, weights=False).to("meta").requires_grad_(False)
+    for module in model.modules():
+        if isinstance(module, PixelConv2d):
+            module.__class__ = torch.nn.Conv2d  # the meta device has no autocast
+    inputs = prepare(IMAGE, config.pixels)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         features = model.encode_image(inputs.segmenter_pixels.to("meta"))
-        model.decode(features, model.encode_prompt(inputs.encoder_pixels.to("meta"), token_ids(prompts).to("meta")))
+        if prompts:
+            tokens = model.encode_prompt(inputs.encoder_pixels.to("meta"), token_ids(prompts).to("meta"))
+            model.decode(features, tokens)
     return float(counter.get_total_flops())
 
 
@@ -198,7 +204,7 @@ def main(words: list[str] | None = None) -> int:
                 flush=True,
             )
             if args.device == "cpu" and args.precision == "fp32":
-                flops, rate = counted_flops(name, prompts), matrix_rate(name)
+                flops, rate = counted_flops(ours.config, prompts), matrix_rate(name)
                 limits[f"{name}, {prompts}"] = {"flop": flops, "flop_per_s": rate, "least_s": flops / rate}
                 print(
                     f"          {flops / 1e12:.2f} TFLOP at {rate / 1e9:.0f} GFLOP/s take {flops / rate:.1f} s,"

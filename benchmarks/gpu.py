@@ -21,9 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.against_reference import IMAGE, build_theirs, recipe_weights, their_answer, token_ids
+from benchmarks.against_reference import IMAGE, build_theirs, counted_flops, recipe_weights, their_answer, token_ids
 from evfsam.modeling.build import build_model
 from evfsam.modeling.config import EvfConfig, Sam2Config
 from evfsam.modeling.evf_sam import EvfSam
@@ -120,13 +119,6 @@ def frames_per_second(model: EvfSam, runtime: Runtime, objects: int, frames: int
     return frames / (time.perf_counter() - start)
 
 
-def image_encoder_flops(config: EvfConfig) -> float:
-    model = build_model(config, weights=False).to("meta").requires_grad_(False)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.encode_image(prepare(IMAGE, config.pixels).segmenter_pixels.to("meta"))
-    return float(counter.get_total_flops())
-
-
 def reference_seconds(checkout: Path, name: str, device: str, precision: str, repeats: int) -> float:
     """Seconds of the reference for an image and one prompt."""
     theirs = build_theirs(checkout, name, recipe_weights(name), device, precision)
@@ -150,7 +142,7 @@ def measure(name: str, config: EvfConfig, precision: str, mode: str, args: argpa
             row[f"frames_per_s_{objects}"] = frames_per_second(model, runtime, objects, args.frames)
     peak = next((rate for part, rate in PEAKS.items() if cuda and part in torch.cuda.get_device_name()), None)
     if peak and precision in HALF_PEAKS_OF:
-        row["share_of_peak"] = image_encoder_flops(config) / row["image_s"] / peak
+        row["share_of_peak"] = counted_flops(config, prompts=0) / row["image_s"] / peak
     if cuda:
         row["peak_gb"] = torch.cuda.max_memory_allocated() / 1e9
     if args.reference and name in ("evf-sam", "evf-sam2") and mode == "eager":

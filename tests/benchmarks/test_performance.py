@@ -37,6 +37,12 @@ def test_both_compiled_encoders_give_the_same(name):
     torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["evf-sam", "evf-sam2"])
+def test_operations_are_counted(name):
+    counts = [against_reference.counted_flops(gpu.TINY[name], prompts) for prompts in (0, 1, 2)]
+    assert 0 < counts[0] < counts[1] < counts[2]
+
+
 @pytest.mark.parametrize(
     ("ys", "words"),
     [
