@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gradio.components import Image, Video
+from gradio.components import Image, State, Video
 from gradio_client import Client, handle_file
 
 from evfsam.ui import files
@@ -101,7 +101,7 @@ def takers(app) -> dict[int, tuple[int, object]]:
 
 
 def defaults(fn) -> list:
-    return [None if isinstance(block, Image | Video) else getattr(block, "value", None) for block in fn.inputs]
+    return [None if isinstance(block, Image | Video | State) else getattr(block, "value", None) for block in fn.inputs]
 
 
 def test_no_handler_opens_what_was_not_uploaded(app, outside):
