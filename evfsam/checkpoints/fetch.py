@@ -133,7 +133,11 @@ def _download(info: CheckpointInfo, report: Report) -> Path:
     files = {name: _RemoteFile(info, name) for name in wanted}
     _check_room(info, whole - sum(file.here() for file in files.values()))
     for name, file in files.items():
-        file.bring(lambda here, before=before: report(before + here, whole))
+
+        def report_file(here: int, before: int = before) -> None:
+            report(before + here, whole)
+
+        file.bring(report_file)
         before += sizes[name]
     return [_cached(info, name) for name in wanted][0].parent
 
@@ -183,7 +187,7 @@ class _RemoteFile:
 
     def _append_all(self, report: Callable[[int], None]) -> None:
         tries = _TRIES
-        while (before := self.here()) < self.size:
+        while (before := self.here()) < (self.size or 0):
             report(before)
             try:
                 self._append(report)

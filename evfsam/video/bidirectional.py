@@ -103,7 +103,8 @@ class _StoredFrames:
         if not 0 <= self._last - index < len(self._offsets):
             return ()
         self._file.seek(self._offsets[self._last - index])
-        return tuple(from_mask(*row, decode_rle(rle)) for *row, rle in json.loads(self._file.readline()))
+        rows = json.loads(self._file.readline())
+        return tuple(from_mask(i, text, score, seen, told, decode_rle(rle)) for i, text, score, seen, told, rle in rows)
 
 
 def from_mask(

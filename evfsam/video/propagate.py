@@ -14,7 +14,7 @@ from evfsam.predictor import Predictor
 from evfsam.processing.inputs import prepare, prepare_spatial, spatial_prompts
 from evfsam.processing.masks import mask_prompt
 from evfsam.runtime import model_step
-from evfsam.types import EncodedImage, MaskLogits, TrackedObject, VideoPrompt, join
+from evfsam.types import EncodedImage, MaskLogits, SpatialPrompt, TrackedObject, VideoPrompt, join
 
 SAME_OBJECT = 0.3  # from this IoU on, the detection and the memory show the same object
 
@@ -206,7 +206,8 @@ class Propagator:
                 self.texts[p.object_id] = p.text
             elif p.object_id in corrected:
                 check_spatial(p, encoded)
-                points, boxes = prepare_spatial(p.spatial, encoded.geometry, self.predictor.runtime.device)
+                spatial = p.spatial or SpatialPrompt()
+                points, boxes = prepare_spatial(spatial, encoded.geometry, self.predictor.runtime.device)
                 masks = self.memory.refine(frame, corrected[p.object_id], index, points, boxes, self.reverse)
                 found[p.object_id] = ObjectMasks(p.object_id, self.names[p.object_id], masks, prompted=True)
         others = [p for p in prompts if p.object_id not in found]
