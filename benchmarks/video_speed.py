@@ -38,7 +38,7 @@ def child(arguments: argparse.Namespace) -> None:
     predictor = Predictor.from_pretrained(arguments.model, "cpu")
     track.load_predictor = lambda _: predictor
     with tempfile.TemporaryDirectory() as folder:
-        command = ["track", arguments.clip, PROMPT, "-o", f"{folder}/out.mp4", "--max-side", str(arguments.side)]
+        command = ["track", str(arguments.clip), PROMPT, "-o", f"{folder}/out.mp4", "--max-side", str(arguments.side)]
         command += ["--end", str(arguments.seconds), "--quiet"]
         for line in sys.stdin:
             again = line.strip() == "again"
