@@ -89,10 +89,12 @@ def large_image(folder: str, model: str, megapixels: float) -> None:
     from PIL import Image
 
     from evfsam.ui import api
+    from evfsam.ui.limits import Limits
     from evfsam.ui.service import ModelService
     from evfsam.ui.settings import Settings
 
-    service = ModelService(Settings(models=(model,), device="cpu"))
+    wide = Limits(pixels=64_000_000, pixels_times_prompts=10**9)  # by default the page takes 25 megapixels
+    service = ModelService(Settings(models=(model,), device="cpu", limits=wide))
     for name, size in (("small", 0.06), ("large", megapixels)):
         Image.fromarray(scene(size)).save(f"{folder}/{name}.jpg", quality=92)
     api.segment(service, f"{folder}/small.jpg", ", ".join(WORDS), "", 0.5)
