@@ -114,7 +114,7 @@ def test_keyboard_alone(page):
     b.wait_for_rows(page, "refer", *asked)
     page.locator("#refer-view .chip").nth(1).focus()
     away = page.locator("#refer-view .fill.away")
-    assert [layer.get_attribute("data-row") for layer in away.all()] == ["2"]  # the sea is not found
+    assert [layer.get_attribute("data-row") for layer in away.all()] == ["0", "2"]
     page.keyboard.press("Enter")
     assert page.locator("#refer-view .chip").nth(1).get_attribute("aria-pressed") == "true"
     page.locator("#refer-view .evf-stage").focus()

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from evfsam.ui.offer import CANCEL_LOOKS, LOOK_S
 from tests.checkpoints.fake_hub import FakeHub, fake_hub
 from tests.random_model import save_random_model
 from tests.ui import browser as b
@@ -87,6 +88,7 @@ def test_cancel_another_visitor_a_reload_and_a_server_that_dies(chromium, url, h
     page.wait_for_function("(told) => document.querySelector('#evf-offer').innerText !== told", arg=offered(page))
     assert page.locator("#offer-cancel").is_visible() and len(hub.asked) == asked
 
+    page.wait_for_timeout(1000 * (CANCEL_LOOKS + 1) * LOOK_S)  # until the other visitor's wish is forgotten
     page.reload()  # a page that is opened again shows the download
     page.wait_for_function(ON_ITS_WAY)
     page.locator("#offer-cancel").click()
