@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
@@ -21,6 +23,14 @@ def random_tracking_checkpoint(tmp_path_factory):
     return save_random_tracker(tmp_path_factory.mktemp("checkpoints") / "random-tracker")
 
 
+@pytest.fixture(autouse=True)
+def usual_priority():
+    """PyAV's AV1 encoder gives its caller real-time priority where it may, and others would get no turn."""
+    yield
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 @pytest.fixture
 def one_thread():
     """Several threads add up in whatever order they finish; one does it the same way twice."""
@@ -28,9 +38,3 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def pytest_collection_modifyitems(config, items):
-    """Where several processes share the files, the browser's come first: they take longest."""
-    if getattr(config.option, "numprocesses", None):
-        items.sort(key=lambda item: item.get_closest_marker("browser") is None)

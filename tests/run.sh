@@ -19,6 +19,4 @@ if ! command -v chromium chromium-browser google-chrome > /dev/null; then
     fi
 fi
 
-# Two files of tests at a time, with one thread each.
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-exec "$venv/bin/python" -m pytest -n 2 --dist loadfile "$@"
+exec "$venv/bin/python" -m pytest "$@"
