@@ -9,11 +9,11 @@ from evfsam.training.bundled_recipes import (
     EVF_EFFI_SAM_TINY,
     EVF_SAM2_TINY,
     EVF_SAM2_TINY_256,
-    EVF_SAM2_TINY_COCO,
     EVF_SAM2_TINY_PHOTO,
     EVF_SAM_TINY,
 )
 from evfsam.training.config import Recipe, Source, Stage
+from evfsam.training.photograph_recipe import EVF_SAM2_TINY_COCO
 
 # The paper's training (arXiv 2406.20076, section 4.1 and table 4). The encoder learns, the image encoder is frozen.
 # Of SAM, the prompt encoder (only its "no mask" embedding gets a gradient) and the decoder learn; of SAM-2, neither.

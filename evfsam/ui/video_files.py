@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 import zipfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-from gradio.utils import get_upload_folder
 from PIL import ImageColor
 
 from evfsam import values
@@ -17,6 +14,7 @@ from evfsam.errors import InputError
 from evfsam.media.export import slug
 from evfsam.media.video_effects import EFFECTS, REMOVED, effect_video
 from evfsam.media.video_export import masks_zip, rle_json
+from evfsam.ui.downloads import fresh_folder
 from evfsam.ui.followed import Followed
 from evfsam.ui.turns import Client
 
@@ -89,15 +87,3 @@ def colour_of(text: str) -> tuple[int, int, int]:
         return ImageColor.getrgb(str(text))[:3]
     except (ValueError, OverflowError):
         raise InputError(f"{values.shown(text)} is no colour: give one such as #00b140.") from None
-
-
-@contextmanager
-def fresh_folder() -> Iterator[Path]:
-    """A folder of its own in Gradio's cache, which serves files and later deletes them; no error leaves it behind."""
-    folder = Path(get_upload_folder()) / uuid.uuid4().hex
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
