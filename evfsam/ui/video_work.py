@@ -49,7 +49,7 @@ def describe(clip: Clip) -> tuple[str, int]:
     height, width = info.size_hw
     facts = [
         f"{width} × {height}",
-        f"{float(info.fps):.4g} frames a second",
+        f"{float(info.fps):.4g} frames per second",
         f"{float(info.duration):.1f} s, {info.frame_count} frames",
         "with sound" if info.has_audio else "no sound",
     ]
