@@ -24,6 +24,9 @@ from evfsam.evaluation.records import Record
 from evfsam.evaluation.report import SCHEMA
 from evfsam.evaluation.runner import evaluate
 from evfsam.predictor import Predictor
+from evfsam.systems.base import System
+from evfsam.systems.load import load_model
+from evfsam.systems.registry import find_system
 
 CHECKPOINTS = Path(__file__).parents[1] / "assets" / "checkpoints"
 BEGIN, END = "<!-- scores: written by benchmarks/model_card.py -->", "<!-- end of scores -->"
@@ -58,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     card = folder / "README.md"
     card.write_text(with_table(card.read_text(encoding="utf-8"), table(reports)), encoding="utf-8")
     if args.picture:
-        predictor = Predictor.from_pretrained(folder)
+        predictor = load_model(args.name) if find_system(args.name) else Predictor.from_pretrained(folder)
         if args.data:
             sheet, credits = picture_of_photographs(predictor, open_dataset(args.data, args.root))
             (folder / "CREDITS.md").write_text(credits, encoding="utf-8")
@@ -122,7 +125,7 @@ def with_table(card: str, rows: str) -> str:
     return f"{before}{BEGIN}\n{rows}\n{END}{after}"
 
 
-def picture(predictor: Predictor):
+def picture(predictor: Predictor | System):
     """A row of successes above a row of failures: the first good answer of each kind, and the worst answers."""
     scenes = SceneDataset(TEST[:PICTURE_SCENES])
     records = list(evaluate(predictor, scenes).records)
