@@ -175,14 +175,15 @@ def png(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def start_app(folder: Path) -> tuple[subprocess.Popen, str]:
-    """The process of ``python app.py``, which answers by now, and its address."""
+def start_app(folder: Path, *options: str, root: Path = ROOT) -> tuple[subprocess.Popen, str]:
+    """The process of ``python app.py`` in a checkout, which answers by now, and its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "0", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), "--device", "cpu"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [sys.executable, str(root / "app.py"), "--port", str(port), "--device", "cpu", *options]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, env=environment, cwd=root, **quiet)
     url = f"http://127.0.0.1:{port}/"
     for _ in range(300):
         try:

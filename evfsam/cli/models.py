@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evfsam import DEFAULT_MODEL
@@ -39,9 +38,7 @@ def run(args: argparse.Namespace) -> int:
         (info if folder is None else replace(info, file_bytes=describe_folder(folder).file_bytes), folder)
         for info, folder in rows
     ]
-    for info in list_systems():
-        find = local_repository if info.on_hub else Path
-        rows.append((info, find(info.source) if is_here(info) else None))
+    rows += [(info, local_repository(info.source) if is_here(info) else None) for info in list_systems()]
     if args.json:
         models = [{**asdict(info), "folder": None if folder is None else str(folder)} for info, folder in rows]
         write_json({"models": models}, "-")

@@ -28,7 +28,7 @@ def prepare(image: np.ndarray, spec: PixelSpec) -> ModelInput:
     geometry = Geometry(image.shape[:2], resized_size_hw, input_size_hw)
     # Bicubic without antialiasing, as torchvision on tensors with antialias=None.
     size, encoder_pixels = spec.encoder_image_size, torch.from_numpy(np.array(image)).permute(2, 0, 1).unsqueeze(0)
-    encoder_pixels = F.interpolate(encoder_pixels.float() / 255, (size, size), mode="bicubic") * 2 - 1
+    encoder_pixels = F.interpolate(encoder_pixels.float().div_(255), (size, size), mode="bicubic") * 2 - 1
     return ModelInput(pixels, encoder_pixels, geometry)
 
 

@@ -73,22 +73,28 @@ def filter_masks(low_res_masks: torch.Tensor, guide: EdgeGuide) -> np.ndarray:
     """
     resized = replace(guide.geometry, original_size_hw=guide.geometry.resized_size_hw)
     probabilities = restore(low_res_masks, resized).sigmoid().cpu().numpy()
-    return np.stack([_filter(row, guide) for row in probabilities])
+    logits = np.empty((len(probabilities), *guide.geometry.original_size_hw), np.float32)
+    for row, probability in enumerate(probabilities):
+        _filter(probability, guide, logits[row])
+    return logits
 
 
-def _filter(probability: np.ndarray, guide: EdgeGuide) -> np.ndarray:
+def _filter(probability: np.ndarray, guide: EdgeGuide, out: np.ndarray) -> None:
+    """Write the filtered logits of one mask to ``out``. Large images: one plane of colour at a time."""
     (mean,) = _mean(probability[None])
     covariance = _mean(guide.colours * probability) - guide.means * mean
     slopes = (guide.precisions * covariance).sum(1)
     offset = mean - (slopes * guide.means).sum(0)
     height, width = guide.geometry.original_size_hw
-    *slopes, followed = (
-        cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in _mean([*slopes, offset])
-    )
-    for slope, channel in zip(slopes, cv2.split(guide.image), strict=True):
-        followed += slope * (channel * np.float32(1 / 255))
-    followed = np.clip(followed, 1 - SUREST, SUREST, out=followed)
-    return np.log(followed / (1 - followed))
+    *slopes, offset = _mean([*slopes, offset])
+    cv2.resize(offset, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
+    for channel, slope in enumerate(slopes):
+        followed = cv2.resize(slope, (width, height), interpolation=cv2.INTER_LINEAR)
+        followed *= guide.image[..., channel] * np.float32(1 / 255)
+        out += followed
+    np.clip(out, 1 - SUREST, SUREST, out=out)
+    out /= 1 - out
+    np.log(out, out=out)
 
 
 def _mean(planes: Iterable[np.ndarray]) -> np.ndarray:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
+from contextlib import nullcontext
 from typing import Any
+from weakref import WeakValueDictionary
 
 import gradio as gr
 
@@ -14,6 +17,7 @@ from evfsam.ui.files import uploaded_file
 
 LOG = logging.getLogger(__name__)
 
+IN_ORDER = "gpu"  # the concurrency_id of events that wait for those of the same session before them
 FILE_KEYS = {"path", "url", "meta"}  # of Gradio's FileData and ImageData
 
 
@@ -23,7 +27,16 @@ class CheckedBlocks(gr.Blocks):
     Gradio itself looks only at files that come with ``meta``, downloads web addresses, decodes ``data:``
     addresses of any size, and answers what fails outside of a handler with ``{"error": null}``. All endpoints,
     public and private, and their validators come through here.
+
+    Events of many sessions run at once. Those of one session with the id :data:`IN_ORDER` run one after the other: each
+    starts from the state that the one before left.
     """
+
+    _orders: WeakValueDictionary[str, asyncio.Lock]
+
+    def __init__(self, *arguments: Any, **named: Any):
+        self._orders = WeakValueDictionary()
+        super().__init__(*arguments, **named)
 
     async def process_api(self, *arguments: Any, **named: Any) -> dict[str, Any]:
         """As Gradio's; whatever is raised becomes a ``gr.Error`` of one sentence."""
@@ -34,7 +47,8 @@ class CheckedBlocks(gr.Blocks):
         try:
             if getattr(named.get("block_fn"), "fn", ...) is None:  # an event that the browser alone handles
                 raise InputError(UNKNOWN)
-            return await super().process_api(*arguments, **named)
+            async with self._order(named.get("block_fn"), named.get("session_hash")):
+                return await super().process_api(*arguments, **named)
         except Exception as error:
             raise user_error(error) from None
         finally:
@@ -42,6 +56,11 @@ class CheckedBlocks(gr.Blocks):
                 # A program without a session of its own. Gradio would keep one for it, in the place of a page's.
                 self.state_holder.session_data.pop(session, None)
                 self.state_holder.time_last_used.pop(session, None)
+
+    def _order(self, block_fn: Any, session: str | None) -> Any:
+        if session is None or getattr(block_fn, "concurrency_id", None) != IN_ORDER:
+            return nullcontext()
+        return self._orders.setdefault(session, asyncio.Lock())
 
     async def preprocess_data(self, block_fn: Any, inputs: list, state: Any, explicit_call: bool = False) -> list:
         """As Gradio's, of inputs whose files are uploads. Raises gr.Error or InputError."""

@@ -96,7 +96,8 @@ class Answer:
         size_hw: (height, width) of the image in pixels.
         model, device, precision: what answered, and where it ran.
         masks: one per prompt.
-        encode_seconds, decode_seconds: an image that was seen before takes next to nothing to encode.
+        encode_seconds, decode_seconds: an image that was seen before takes next to nothing to encode. Requests
+            that were answered together share the encoding and the decoding of their prompts.
         clicks: for each mask, the points and box that refined it, or None.
         asked: how many of the masks the last question was about.
         key: the same for all answers that came about by clicks from one question.

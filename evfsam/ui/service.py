@@ -22,13 +22,15 @@ from evfsam.systems.registry import SystemInfo, find_system, is_here, list_syste
 from evfsam.things import read
 from evfsam.types import SpatialPrompt
 from evfsam.ui import asking, video_job
+from evfsam.ui.asking import Answered, LabelQuestion, MaskQuestion, Question
 from evfsam.ui.checkpoints import Checkpoints
 from evfsam.ui.comparison import Candidate, Side
+from evfsam.ui.files import content_digest
 from evfsam.ui.followed import Clip, KeptObject
 from evfsam.ui.kept import THRESHOLDS, Answer, KeptMask
 from evfsam.ui.label_map import LabelMap
 from evfsam.ui.settings import Settings
-from evfsam.ui.turns import Client, Line
+from evfsam.ui.turns import Client, Line, Waiter
 from evfsam.ui.video_job import Found, Job, Outcome, Step
 from evfsam.ui.zero import ON_ZERO_GPU, on_gpu
 from evfsam.video.tracker import VideoTracker
@@ -44,8 +46,8 @@ class ModelService:
     """The checkpoints that this app offers, those of them in memory, and the work that needs the model.
 
     One for the whole process; safe to share between sessions. Only one thread uses the model at a time. A question
-    about an image keeps its turn until it is answered; a clip gives its turn back after every frame, and questions
-    about images go first. Work stops before its next step once nobody waits for it.
+    about an image keeps its turn until it is answered, with all that wait with questions about the same image. A clip
+    gives its turn back after every frame. Work stops before its next step once nobody waits for it.
 
     Attributes:
         checkpoints: what is on offer, and what of it is here.
@@ -66,7 +68,6 @@ class ModelService:
         self._stopped: set[str] = set()  # keys of jobs
         # On ZeroGPU each of these is a forked process of its own.
         self._asked = on_gpu(self._ask, ANSWER_SECONDS)
-        self._labelled = on_gpu(self._label, ANSWER_SECONDS)
         self._measured = on_gpu(self._measure, ANSWER_SECONDS)
         self._attended = on_gpu(self._attend, ANSWER_SECONDS)
         self._looked = on_gpu(self._look, LOOK_SECONDS)
@@ -151,7 +152,7 @@ class ModelService:
         self.info(model)
         client = Client.current()
         self._load(model, client, precision)
-        with self._model.turn(client, first=True):  # before clips, which have other turns
+        with self._model.turn(client, short=True):
             yield client
 
     def _load(self, model: str, client: Client, precision: str = "auto") -> None:
@@ -177,34 +178,51 @@ class ModelService:
 
         Raises EvfSamError for what cannot be used.
         """
-        clicks = list(clicks or [None] * len(prompts))
-        with self.turn(model) as client:
-            image = self.open(picture_path, len(prompts))
-            most = self.limits.kept_bytes // (2 * self.limits.prompts)  # the other half is for what can be undone
-            things = self.limits.things_per_prompt(image.shape[:2], len(prompts)) if apart else 0
-            found, seconds = _gather(self._asked(model, image, prompts, clicks, thresholds, most, things), client)
-        return self._answer(model, picture_path, image.shape[:2], found, seconds, clicks)
+        clicks = tuple(clicks or [None] * len(prompts))
+        found = self._together(model, picture_path, MaskQuestion(tuple(prompts), clicks, tuple(thresholds), apart))
+        return self._answer(model, picture_path, found, found.answer, clicks)
 
     def label(self, model: str, picture_path: str | None, prompts: Sequence[str]) -> tuple[Answer, LabelMap]:
         """Ask for categories; every pixel goes to one of them at most. Raises EvfSamError for what cannot be used."""
-        with self.turn(model) as client:
-            image = self.open(picture_path, len(prompts))
-            things = self.limits.things_per_prompt(image.shape[:2], len(prompts))
-            (settled,), seconds = _gather(self._labelled(model, image, prompts, things), client)
-        answer = self._answer(model, picture_path, image.shape[:2], settled.masks, seconds, [None] * len(prompts))
-        return answer, settled
+        question = LabelQuestion(tuple(prompts))
+        found = self._together(model, picture_path, question)
+        return self._answer(model, picture_path, found, found.answer.masks, question.clicks), found.answer
 
-    def _answer(self, model, picture_path, size_hw, masks, seconds: list[float], clicks) -> Answer:
-        device, precision = self.runtime.device.type, self.runtime.precision
-        encode, decode = seconds[0], sum(seconds[1:])
-        clicks = tuple(clicks)
-        return Answer(
-            picture_path, size_hw, model, device, precision, tuple(masks), encode, decode, clicks, len(clicks)
-        )
+    def _together(self, model: str, picture_path: str | None, question: Question) -> Answered:
+        """The answer to a question, found in one turn with what others wait for on the same image."""
+        self.info(model)
+        self.has_picture(picture_path)
+        self.limits.check_prompts(len(question.prompts))
+        client = Client.current()
+        self._load(model, client)
+        key = None if ON_ZERO_GPU else (model, content_digest(picture_path))
+        waiter = Waiter(client, key, question, len(question.prompts))
+        return self._model.together(waiter, lambda waiters: self._work(model, picture_path, waiters))
+
+    def _work(self, model: str, picture_path: str, waiters: Sequence[Waiter]) -> None:
+        """Answer questions about one image. Raises InputError if it cannot be opened."""
+        image = self.open(picture_path)
+        waiters = [waiter for waiter in waiters if self._allowed(image.shape[:2], waiter)]
+        if waiters:
+            gone: set[int] = set()
+            steps = self._asked(model, image, [waiter.question for waiter in waiters], gone)
+            asking.settle(waiters, steps, image.shape[:2], gone)
+
+    def _allowed(self, size_hw: tuple[int, int], waiter: Waiter) -> bool:
+        try:
+            self.limits.check_image(size_hw, waiter.prompts)
+        except InputError as error:
+            waiter.answer.set_exception(error)
+        return not waiter.answer.done()
+
+    def _answer(self, model, picture_path, found: Answered, masks, clicks) -> Answer:
+        where = self.runtime.device.type, self.runtime.precision
+        took = found.encode_seconds, found.decode_seconds
+        return Answer(picture_path, found.size_hw, model, *where, tuple(masks), *took, clicks, len(clicks))
 
     def look(self, model: str, picture_path: str) -> Answer:
         """An image file before anything was asked of it: an answer of no masks. Raises InputError as :meth:`open`."""
-        return self._answer(model, picture_path, self.open(picture_path).shape[:2], (), [0.0], ())
+        return self._answer(model, picture_path, Answered((), self.open(picture_path).shape[:2], 0.0, 0.0), (), ())
 
     def measure(self, candidate: Candidate, image: np.ndarray) -> Side:
         """One side of a comparison."""
@@ -253,24 +271,9 @@ class ModelService:
         self._load(model, client)
         yield from self._model.one_by_one(work, client)
 
-    def _ask(
-        self,
-        model: str,
-        image: np.ndarray,
-        prompts: Sequence[str],
-        clicks: Sequence[SpatialPrompt | None],
-        thresholds: Sequence[float],
-        most_bytes: int,
-        most_things: int,
-    ) -> Iterator[KeptMask | None]:
-        """None when the image is encoded and after each step on a thing, then a mask per prompt."""
-        yield from asking.masks(self.predictor(model), image, prompts, clicks, thresholds, most_bytes, most_things)
-
-    def _label(
-        self, model: str, image: np.ndarray, prompts: Sequence[str], most_things: int
-    ) -> Iterator[LabelMap | None]:
-        """None when the image is encoded and after each step on a mask, then the label map."""
-        yield from asking.label_map(self.predictor(model), image, prompts, most_things)
+    def _ask(self, model: str, image: np.ndarray, questions: Sequence[Question], gone: set[int]) -> Iterator[tuple]:
+        """As :func:`evfsam.ui.asking.answers`."""
+        yield from asking.answers(self.predictor(model), image, questions, self.limits, gone)
 
     def _measure(self, candidate: Candidate, image: np.ndarray) -> Side:
         predictor: Predictor | System
@@ -302,18 +305,6 @@ class ModelService:
 
     def _track(self, job: Job) -> Iterator[Found]:
         yield from video_job.work(VideoTracker(self.predictor(job.question.model)), job)
-
-
-def _gather(work: Iterator, client: Client) -> tuple[list, list[float]]:
-    """What comes of work step by step, without the Nones, and the seconds of each step."""
-    found, seconds, start = [], [], time.perf_counter()
-    for item in work:
-        seconds.append(time.perf_counter() - start)
-        if item is not None:
-            found.append(item)
-        client.check()
-        start = time.perf_counter()
-    return found, seconds
 
 
 def _weight_budget(runtime: Runtime) -> int:

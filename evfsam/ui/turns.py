@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from gradio.context import LocalContext
@@ -20,6 +21,7 @@ from evfsam.errors import EvfSamError
 
 UNREAD_S = 10.0  # for which a request may go on while nobody reads its event stream
 LOOK_S = 0.2  # between two looks at the client while a request waits for its turn
+MOST_TOGETHER = 32  # prompts that are answered in one turn, unless a single request has more
 
 T = TypeVar("T")
 
@@ -76,44 +78,113 @@ class Client:
 
 
 @dataclass(eq=False)
+class Waiter:
+    """A client with a question that may be answered together with others.
+
+    Attributes:
+        key: questions with equal keys can be answered together; None: this one is answered alone.
+        prompts: how many the question has.
+        answer: settled by whoever answers the question.
+    """
+
+    client: Client
+    key: Hashable
+    question: Any
+    prompts: int
+    answer: Future = field(default_factory=Future)
+
+
+@dataclass(eq=False)
 class _Ticket:
-    first: bool
+    short: bool
+    waiter: Waiter | None = None
+    taken: bool = False  # somebody else answers its question
 
 
 class Line:
-    """Lets one thread work at a time, in the order in which they came. Who no longer waits leaves the line."""
+    """Lets one thread work at a time. Who no longer waits leaves the line.
+
+    Short work, such as a question about an image, and steps of long work, such as frames of a clip, alternate where
+    both wait. Each kind keeps the order in which it came.
+    """
 
     def __init__(self):
-        self._waiting: deque[_Ticket] = deque()  # the first one is at work
+        self._waiting: deque[_Ticket] = deque()
+        self._working: _Ticket | None = None
+        self._last_was_short = False
         self._moved = threading.Condition()
 
     @contextmanager
-    def turn(self, client: Client, first: bool = False) -> Iterator[None]:
-        """Wait for a turn and hold it. Raises ClientGoneError if the client is gone before the turn comes.
+    def turn(self, client: Client, short: bool = False) -> Iterator[None]:
+        """Wait for a turn and hold it. Raises ClientGoneError if the client is gone before the turn comes."""
+        with self._place(_Ticket(short), client):
+            yield
 
-        ``first``: wait only for those that came with ``first``, and for whoever is at work.
+    def together(self, waiter: Waiter, work: Callable[[list[Waiter]], None]) -> Any:
+        """The answer to a question. One turn answers all questions in the line that have the same key.
+
+        Whoever has the turn does the work for the others, who leave the line. ``work`` has to settle every answer.
+        Raises ClientGoneError if the client is gone before its answer comes, or whatever the answer was settled with.
         """
-        ticket = _Ticket(first)
+        ticket = _Ticket(True, waiter)
+        with self._place(ticket, waiter.client):
+            if not ticket.taken:
+                waiters = [waiter, *self._take(waiter)]
+                try:
+                    work(waiters)
+                except BaseException as error:
+                    for each in waiters:
+                        if not each.answer.done():
+                            each.answer.set_exception(error)
+        while not wait([waiter.answer], LOOK_S).done:
+            waiter.client.check()
+        return waiter.answer.result()
+
+    @contextmanager
+    def _place(self, ticket: _Ticket, client: Client) -> Iterator[None]:
+        """Wait until the turn of a ticket comes, or the ticket is taken; hold the turn until the end."""
         with self._moved:
-            self._waiting.insert(self._place(first), ticket)
+            self._waiting.append(ticket)
+            self._go_on()
         try:
             while True:
                 client.check()
                 with self._moved:
-                    if self._waiting[0] is ticket or self._moved.wait_for(
-                        lambda: self._waiting[0] is ticket, timeout=LOOK_S
-                    ):
+                    if self._moved.wait_for(lambda: ticket.taken or self._working is ticket, timeout=LOOK_S):
                         break
             client.check()
             yield
         finally:
             with self._moved:
-                self._waiting.remove(ticket)
-                self._moved.notify_all()
+                if self._working is ticket:
+                    self._working = None
+                    self._go_on()
+                elif not ticket.taken:
+                    self._waiting.remove(ticket)
 
-    def _place(self, first: bool) -> int:
-        places = [i for i, other in enumerate(self._waiting) if i and first and not other.first]
-        return places[0] if places else len(self._waiting)
+    def _go_on(self) -> None:
+        """Give the turn to the next one, if nobody has it."""
+        if self._working is None and self._waiting:
+            others = (ticket for ticket in self._waiting if ticket.short != self._last_was_short)
+            self._working = next(others, self._waiting[0])
+            self._last_was_short = self._working.short
+            self._waiting.remove(self._working)
+            self._moved.notify_all()
+
+    def _take(self, waiter: Waiter) -> list[Waiter]:
+        """Take those out of the line who can be answered together with this one."""
+        found, room = [], MOST_TOGETHER - waiter.prompts
+        with self._moved:
+            for ticket in list(self._waiting):
+                other = ticket.waiter
+                if other in (None, waiter) or other.key is None or other.key != waiter.key or other.prompts > room:
+                    continue
+                ticket.taken = True
+                self._waiting.remove(ticket)
+                found.append(other)
+                room -= other.prompts
+            self._moved.notify_all()
+        return found
 
     def one_by_one(self, items: Iterator[T], client: Client) -> Iterator[T]:
         """The items, each made in a turn of its own; between two of them it is somebody else's turn."""

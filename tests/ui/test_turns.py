@@ -66,7 +66,7 @@ def steps(service):
 
 
 @pytest.fixture(scope="module")
-def app(service, no_certificates):
+def app(service):
     app = build_app(service)
     serve(app, Settings(), prevent_thread_lock=True)
     yield app

@@ -13,12 +13,13 @@ from gradio.events import Dependency
 
 from evfsam.errors import InputError
 from evfsam.media.annotations import COCO, POLYGON, YOLO
+from evfsam.ui.blocks import IN_ORDER
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.phrases import with_quotes
 from evfsam.ui.theme import script
 
-# Questions about an image are answered one at a time, whichever tab they come from; clips run beside them in turns.
-ON_GPU = {"concurrency_id": "gpu", "concurrency_limit": 1, "api_visibility": "private"}
+# Questions about an image wait for their turn side by side, so that one turn can answer all about the same image.
+ON_GPU = {"concurrency_id": IN_ORDER, "concurrency_limit": 16, "api_visibility": "private"}
 ON_CLIP = {"concurrency_id": "clip", "concurrency_limit": 3, "api_visibility": "private"}
 # Events that need no model and are answered at once.
 FREE = {"api_visibility": "private", "show_progress": "hidden"}
