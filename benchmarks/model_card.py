@@ -24,11 +24,14 @@ from evfsam.evaluation.records import Record
 from evfsam.evaluation.report import SCHEMA
 from evfsam.evaluation.runner import evaluate
 from evfsam.predictor import Predictor
+from evfsam.systems.base import System
+from evfsam.systems.load import load_model
+from evfsam.systems.registry import find_system
 
 CHECKPOINTS = Path(__file__).parents[1] / "assets" / "checkpoints"
 BEGIN, END = "<!-- scores: written by benchmarks/model_card.py -->", "<!-- end of scores -->"
-# Probes that stand beside the model's row; scores.json keeps the others.
-COLUMNS_OF_PROBES = {
+# Probes that stand in the model's row; scores.json keeps the others.
+SHOWN_PROBES = {
     "1 click": ("clicks_1", "oracle_point"),
     "3 clicks": ("clicks_3",),
     "text, 1 click": ("text_click",),
@@ -58,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     card = folder / "README.md"
     card.write_text(with_table(card.read_text(encoding="utf-8"), table(reports)), encoding="utf-8")
     if args.picture:
-        predictor = Predictor.from_pretrained(folder)
+        predictor = load_model(args.name) if find_system(args.name) else Predictor.from_pretrained(folder)
         if args.data:
             sheet, credits = picture_of_photographs(predictor, open_dataset(args.data, args.root))
             (folder / "CREDITS.md").write_text(credits, encoding="utf-8")
@@ -81,11 +84,9 @@ def merged(kept: list[dict], new: list[dict]) -> list[dict]:
 def table(reports: list[dict]) -> str:
     """One row per data set and kind of prompt; finer kinds are left to scores.json.
 
-    Rendered data come first. The model's own scores are those of the report with most samples. Columns without a
-    number are left out.
+    Rendered data come first. The model's own scores are those of the report with most samples.
     """
-    titles = ["data", "kind", "prompts", "IoU", "cIoU", "J", "F", *COLUMNS_OF_PROBES]
-    rows = []
+    rows = [["data", "kind", "prompts", "IoU", "cIoU", "more"], ["---"] * 6]
     for data in sorted({report["data"] for report in reports}, key=lambda data: (" from seed" not in data, data)):
         same = [report for report in reports if report["data"] == data]
         largest = max(same, key=lambda report: report["samples"])
@@ -93,11 +94,10 @@ def table(reports: list[dict]) -> str:
             if "/" not in kind:
                 ciou = None if kind == "absent" else row.get("ciou")
                 cells = [data.partition(" from seed")[0], kind, str(row["prompts"]), _cell(_quality(row)), _cell(ciou)]
-                cells += [_cell(row.get("j")), _cell(row.get("f"))]
-                rows.append(cells + [_of_probe(same, probes, kind) for probes in COLUMNS_OF_PROBES.values()])
-    kept = [i for i in range(len(titles)) if any(row[i] for row in rows)]
-    lines = [[titles[i] for i in kept], ["---"] * len(kept), *([row[i] for i in kept] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+                more = {"J": _cell(row.get("j")), "F": _cell(row.get("f"))}
+                more |= {title: _of_probe(same, probes, kind) for title, probes in SHOWN_PROBES.items()}
+                rows.append([*cells, ", ".join(f"{title} {value}" for title, value in more.items() if value)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _of_probe(reports: list[dict], probes: tuple[str, ...], kind: str) -> str:
@@ -122,7 +122,7 @@ def with_table(card: str, rows: str) -> str:
     return f"{before}{BEGIN}\n{rows}\n{END}{after}"
 
 
-def picture(predictor: Predictor):
+def picture(predictor: Predictor | System):
     """A row of successes above a row of failures: the first good answer of each kind, and the worst answers."""
     scenes = SceneDataset(TEST[:PICTURE_SCENES])
     records = list(evaluate(predictor, scenes).records)

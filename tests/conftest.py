@@ -23,6 +23,14 @@ def random_tracking_checkpoint(tmp_path_factory):
     return save_random_tracker(tmp_path_factory.mktemp("checkpoints") / "random-tracker")
 
 
+@pytest.fixture(scope="session")
+def no_certificates(tmp_path_factory):
+    """For requests to loopback: httpx reads all certificates before each, which takes longer than the request."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("certificates")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def usual_priority():
     """PyAV's AV1 encoder gives its caller real-time priority where it may, and others would get no turn."""

@@ -21,7 +21,7 @@ from tests.checkpoints.small import SAM, SAM2, write_checkpoint
 
 EFFICIENT = EfficientSamConfig(image_size=64, width=16, depth=1, heads=2, embedding_width=32, decoder_feed_forward=32)
 HALVES = [torch.bfloat16, torch.float16]
-SCENES, PROMPTS_PER_SCENE = 12, 5  # about 1 % of the prompts fit two objects almost equally, and get the other one
+SCENES, PROMPTS_PER_SCENE = 6, 5  # about 1 % of the prompts fit two objects almost equally, and get the other one
 
 
 def predictor(source, dtype: torch.dtype) -> Predictor:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -57,12 +56,15 @@ def test_the_examples_of_the_python_page_run(clone, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("line", [line for code in code_of("bash") for line in code.splitlines()])
-def test_the_shell_examples_run(line, clone):
+def test_the_shell_examples_run(line, clone, monkeypatch, capsys):
     command = shlex.split(COUNT.sub("--count 2", line))
-    assert command[0] == "python"
-    done = subprocess.run([sys.executable, *command[1:]], cwd=clone, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
+    assert command[:3] == ["python", "-m", "evfsam"]
+    monkeypatch.chdir(clone)
+    monkeypatch.setattr("sys.argv", command[2:])
+    with pytest.raises(SystemExit) as ended:  # python -m, but packages are imported once for all examples
+        runpy.run_module("evfsam", run_name="__main__", alter_sys=True)
+    told = capsys.readouterr()
+    assert not ended.value.code and told.out, told.err
     for option in ("-o", "--json"):
         if option in command:
             assert (clone / command[command.index(option) + 1]).exists()

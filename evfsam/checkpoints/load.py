@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,6 +19,9 @@ from evfsam.errors import CheckpointError
 from evfsam.modeling.build import build_model
 from evfsam.modeling.config import Sam2Config
 from evfsam.modeling.evf_sam import EvfSam
+
+if TYPE_CHECKING:
+    from evfsam.modeling.refersam.model import ReferSam
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def _build(folder: Path) -> EvfSam:
             f"{label(folder)}/config.json describes no model that can be built ({type(error).__name__}); "
             "use the config that belongs to the weights."
         ) from error
-    _check_fit(folder, model, {keymap.from_published(name): header for name, header in headers.items()})
+    check_fit(folder, model, {keymap.from_published(name): header for name, header in headers.items()})
     return model
 
 
@@ -129,7 +133,7 @@ def _fill(model: EvfSam, folder: Path, device: str | torch.device, dtype: torch.
     return model.to(device)  # tables that modules compute for themselves are in no file
 
 
-def _check_fit(folder: Path, model: EvfSam, found: dict[str, TensorHeader]) -> None:
+def check_fit(folder: Path, model: EvfSam | ReferSam, found: dict[str, TensorHeader]) -> None:
     """Raise CheckpointError unless the files hold every tensor of the model in its shape, and no other.
 
     What serves SAM-2's memory alone may be there for a model without memory modules.

@@ -29,6 +29,7 @@ LOG = logging.getLogger(__name__)
 BUNDLED_FOLDER = ASSETS / "checkpoints"
 # The first one that is there is the default; others follow by name.
 _BUNDLED_ORDER = ("evf-sam2-tiny", "evf-sam-tiny", "evf-sam2-tiny-coco", "evf-sam2-tiny-photo")
+_OTHER_SYSTEMS = ("refersam",)  # types of models that evfsam.systems lists
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 # The facts that a config.json may tell about its checkpoint, beside the model itself. None is as good as missing.
@@ -125,7 +126,8 @@ def bundled_models() -> tuple[CheckpointInfo, ...]:
     rows = []
     for name in names:
         try:
-            rows.append(describe_folder(found[name]))
+            if read_config(found[name]).get("model_type") not in _OTHER_SYSTEMS:
+                rows.append(describe_folder(found[name]))
         except CheckpointError as error:  # the others can still be used
             LOG.warning("%s", error)
     return tuple(rows)

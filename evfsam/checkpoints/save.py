@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from evfsam.checkpoints import keymap
 from evfsam.checkpoints.tokenizer import copy_tokenizer
@@ -38,14 +39,7 @@ def save_checkpoint(
 
     Returns ``folder``. Raises CheckpointError if a weight is not finite in ``dtype``.
     """
-    folder = Path(folder)
-    parameters = {name for name, _ in model.named_parameters()}
-    state = {}
-    for name, tensor in model.state_dict().items():
-        saved = tensor.detach().to("cpu", dtype if name in parameters else torch.float32).contiguous()
-        if not torch.isfinite(saved).all():
-            raise CheckpointError(f"{name} holds values that {dtype} cannot; save in float32, or look at the training.")
-        state[keymap.to_published(name)] = saved
+    state = {keymap.to_published(name): tensor for name, tensor in finite_state(model, dtype).items()}
     config = {
         **model.config.to_dict(),
         "architectures": [_ARCHITECTURES[model.config.segmenter.kind]],
@@ -56,11 +50,26 @@ def save_checkpoint(
         "torch_dtype": str(dtype).removeprefix("torch."),
         **(extra_config or {}),
     }
+    return write_folder(Path(folder), state, json.dumps(config, indent=2) + "\n", tokenizer_folder)
+
+
+def finite_state(model: nn.Module, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """All tensors of a model: parameters in ``dtype``, buffers in float32. Raises CheckpointError if one overflows."""
+    parameters, state = {name for name, _ in model.named_parameters()}, {}
+    for name, tensor in model.state_dict().items():
+        saved = tensor.detach().to("cpu", dtype if name in parameters else torch.float32).contiguous()
+        if not torch.isfinite(saved).all():
+            raise CheckpointError(f"{name} holds values that {dtype} cannot; save in float32, or look at the training.")
+        state[name] = saved
+    return state
+
+
+def write_folder(folder: Path, state: dict[str, torch.Tensor], config: str, tokenizer_folder: str | Path) -> Path:
+    """Write weights, ``config.json`` and the tokenizer's files, each completely or not at all. Returns ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     copy_tokenizer(tokenizer_folder, folder)
     _replace(folder / "model.safetensors", lambda path: save_file(state, path, metadata={"format": "pt"}))
-    text = json.dumps(config, indent=2) + "\n"
-    _replace(folder / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
+    _replace(folder / "config.json", lambda path: path.write_text(config, encoding="utf-8"))
     return folder
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evfsam import DEFAULT_MODEL
@@ -38,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
         (info if folder is None else replace(info, file_bytes=describe_folder(folder).file_bytes), folder)
         for info, folder in rows
     ]
-    rows += [(info, local_repository(info.source) if is_here(info) else None) for info in list_systems()]
+    for info in list_systems():
+        find = local_repository if info.on_hub else Path
+        rows.append((info, find(info.source) if is_here(info) else None))
     if args.json:
         models = [{**asdict(info), "folder": None if folder is None else str(folder)} for info, folder in rows]
         write_json({"models": models}, "-")

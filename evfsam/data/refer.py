@@ -2,6 +2,8 @@
 
 Each set is a file of refs, ``refs(unc).p``, and COCO's ``instances.json`` beside it. A pickle is read by an unpickler
 that knows lists, dicts, text and numbers only, so that it cannot run code.
+
+The split "held-out" is all expressions for the photographs that the bundled checkpoints never learn from.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from evfsam.data.coco.photographs import is_held_out
 from evfsam.data.files import as_text, checked, first_of, folder_of, read_image, read_json
 from evfsam.data.masks import count_cover
 from evfsam.data.sample import ABSENT, REFERRING, Prompt, Sample
 from evfsam.errors import InputError
 
 TRAIN2014 = "images/mscoco/images/train2014/{file_name}"
+HELD_OUT = "held-out"
 NO_TARGET = -1  # gRefCOCO's ann_id of an expression that names nothing
 
 
@@ -76,7 +80,8 @@ class ReferDataset:
         expressions: dict[int, list[Expression]] = {}
         with checked(refs_file):
             for ref in refs:
-                if in_split(as_text(ref["split"]), split):
+                held_out, own = is_held_out(ref["image_id"]), as_text(ref["split"])
+                if held_out if split == HELD_OUT else in_split(own, split):
                     expressions.setdefault(ref["image_id"], []).extend(_expressions(ref))
             splits = sorted({ref["split"] for ref in refs})
         if not expressions:

@@ -15,7 +15,7 @@ from evfsam.data.instances import open_instances, open_objects365, open_partimag
 from evfsam.data.label_maps import open_ade20k, open_atr, open_panoptic
 from evfsam.data.pascal_part_mat import open_pascal_part_mat
 from evfsam.data.refcoco_m import open_refcoco_m
-from evfsam.data.refer import ReferDataset
+from evfsam.data.refer import HELD_OUT, ReferDataset
 from evfsam.data.sample import Dataset
 from evfsam.data.scenes.dataset import open_clips, open_scenes
 from evfsam.data.video import open_davis, open_mevis, open_ref_davis, open_ref_youtube_vos
@@ -39,7 +39,7 @@ class Entry:
     needs_root: bool = True
 
 
-_TEST_AB = ("val", "testA", "testB", "train")
+_TEST_AB = ("val", "testA", "testB", "train", HELD_OUT)
 _CLEF = ("val", "testA", "testB", "testC", "testAB", "testBC", "testAC", "train")
 
 

@@ -34,10 +34,12 @@ class System(ABC):
         runtime: device and precision.
         model: all its networks.
         tokenizer, most_tokens: how it counts the tokens of a text, and how many it reads; the rest is cut off.
+        reads_prefix: it was trained with "[semantic] " before a category; other systems do not see the prefix.
     """
 
     tokenizer: Callable | None = None
     most_tokens: int = 0
+    reads_prefix: bool = False
 
     def __init__(self, info: SystemInfo, runtime: Runtime, model: nn.Module):
         self.info, self.runtime, self.model = info, runtime, model
@@ -62,7 +64,8 @@ class System(ABC):
     def things(self, image: ImageSource | EncodedImage, prompt: str) -> list[Segmentation]:
         """All things that the system finds for a prompt, the best first; at most 30."""
         encoded = image if isinstance(image, EncodedImage) else self.encode(image)
-        text = clean_prompt(prompt).removeprefix(SEMANTIC_PREFIX)
+        text = clean_prompt(prompt)
+        text = text if self.reads_prefix else text.removeprefix(SEMANTIC_PREFIX)
         with model_step(self.runtime):
             found = self.find(encoded, text)
         order = sorted(range(len(found.scores)), key=lambda i: -found.scores[i])[:MOST_THINGS]
@@ -82,7 +85,7 @@ class System(ABC):
 
     @abstractmethod
     def find(self, encoded: EncodedImage, text: str) -> Things:
-        """The things that a text without prefix names."""
+        """The things that a cleaned text names."""
 
     def _answer(self, encoded: EncodedImage, prompt: str) -> Segmentation:
         things, warnings = self.things(encoded, prompt), self._warnings(prompt)

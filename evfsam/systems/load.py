@@ -18,6 +18,7 @@ _CLASSES = {
     "owlv2-sam2": ("evfsam.systems.boxes", "Owlv2Sam2"),
     "clipseg": ("evfsam.systems.clipseg", "ClipSeg"),
     "florence-2": ("evfsam.systems.florence2", "Florence2"),
+    "refersam-tiny": ("evfsam.systems.refersam", "ReferSamSystem"),
     "sam3": ("evfsam.systems.sam3", "Sam3"),
 }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evfsam.checkpoints.fetch import local_repository
-from evfsam.checkpoints.registry import CheckpointInfo
+from evfsam.checkpoints.registry import BUNDLED_FOLDER, CheckpointInfo
 from evfsam.errors import CheckpointError
 from evfsam.values import shown
 
@@ -17,6 +17,7 @@ class SystemInfo(CheckpointInfo):
 
     Attributes:
         repositories: what it is made of, "owner/name" on the Hub: the part that reads words, then the one that draws.
+            Of a bundled one, the name of its folder.
         gated: the Hub asks for a log-in and accepted terms before it gives the weights.
         folder: where the repositories lie on this disk; None for the Hub's cache.
     """
@@ -73,6 +74,19 @@ SYSTEMS: tuple[SystemInfo, ...] = (
         "all things of a concept, each with its mask; words of place do nothing",
         gated=True,
     ),
+    # ReferSAM's authors published no weights. refersam-tiny@FOLDER reads others.
+    SystemInfo(
+        name="refersam-tiny",
+        source=str(BUNDLED_FOLDER / "refersam-tiny"),
+        on_hub=False,
+        capabilities=("referring", "semantic", "parts"),
+        trained_on=("drawn scenes",),
+        licence="Apache-2.0",
+        parameters=0,
+        description="a tiny ReferSAM, where the text changes SAM's image features; bundled",
+        repositories=("refersam-tiny",),
+        folder=BUNDLED_FOLDER,
+    ),
 )
 
 
@@ -83,6 +97,8 @@ def list_systems() -> tuple[SystemInfo, ...]:
 
 def is_here(info: SystemInfo) -> bool:
     """Whether a system's files are on this disk. Uses no network."""
+    if not info.on_hub:
+        return Path(info.source).is_dir()
     return info.folder is not None or all(local_repository(name) for name in info.repositories)
 
 

@@ -25,7 +25,7 @@ def folders(info: SystemInfo) -> list[Path]:
     """
     if info.folder is None:
         return [fetch_repository(repository) for repository in info.repositories]
-    found = [info.folder / repository.partition("/")[2] for repository in info.repositories]
+    found = [info.folder / repository.rpartition("/")[2] for repository in info.repositories]
     if len(found) == 1 and not found[0].is_dir():
         found = [info.folder]
     for folder, repository in zip(found, info.repositories, strict=True):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from evfsam.errors import InputError
 from evfsam.modeling.config import EvfConfig
+from evfsam.modeling.refersam.config import ReferSamConfig
 from evfsam.refine.refinement import Refinement
 
 SAVE = "save"  # comes after the last stage
@@ -36,12 +37,12 @@ class Stage:
 
     Attributes:
         name: of the stage; its weights go to ``<name>.safetensors``.
-        kind: "points" (images without words), "phrases", or "memory" (clips).
+        kind: "points" (images without words), "phrases", "memory" (clips), or "refersam" (phrases).
         trains: parts of the model that learn, of :data:`evfsam.training.parts.PARTS`; the others are frozen.
         losses: weight of each loss. Of "points": "points" (point and box prompts), "features" (equal the features
             of the checkpoint that the recipe continues). Of "phrases": "masks", "grounding" (which image tokens a
             prompt covers), "corrections" (a click after the answer), "points", "kept" (answer as the checkpoint that
-            the recipe continues). Of "memory": "clips", "masks", "points".
+            the recipe continues). Of "memory": "clips", "masks", "points". Of "refersam": "masks", "coarse".
         steps: optimizer steps.
         images, prompts: images that one process reads at a time, and prompts of each.
         batch: images in an optimizer step, over all processes; gradients are accumulated until they are read. None for
@@ -144,7 +145,7 @@ class Recipe:
     """
 
     name: str
-    model: EvfConfig | None
+    model: EvfConfig | ReferSamConfig | None
     stages: tuple[Stage, ...]
     sources: tuple[Source, ...]
     vocabulary: int = 0
@@ -171,8 +172,10 @@ class Recipe:
         known = ", ".join([*(stage.name for stage in self.stages), SAVE])
         raise InputError(f"The recipe {self.name} has no stage {name!r}; choose from {known}.")
 
-    def model_of(self, stage: Stage) -> EvfConfig:
+    def model_of(self, stage: Stage) -> EvfConfig | ReferSamConfig:
         """The model that a stage trains."""
+        if isinstance(self.model, ReferSamConfig):  # its ViT reads images of any size
+            return self.model
         encoder, segmenter = self.model.encoder, self.model.segmenter
         size, layers = stage.encoder_size or encoder.image_size, stage.encoder_layers or encoder.layers
         return replace(

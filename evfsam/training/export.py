@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from evfsam.checkpoints.load import load_checkpoint
+from evfsam.checkpoints.refersam import build_refersam, save_refersam
 from evfsam.checkpoints.registry import describe_folder
 from evfsam.checkpoints.save import save_checkpoint
 from evfsam.data.ccp import words as photo_words
@@ -20,6 +21,7 @@ from evfsam.data.scenes import VALIDATION, vocabulary
 from evfsam.data.scenes.dataset import SceneDataset
 from evfsam.errors import InputError
 from evfsam.modeling.build import build_model
+from evfsam.modeling.refersam.config import ReferSamConfig
 from evfsam.predictor import Predictor
 from evfsam.processing.text import WORD
 from evfsam.refine.refinement import Refinement
@@ -45,6 +47,11 @@ def save(recipe: Recipe, folder: Path, data: Mixture, base: Path | None = None) 
     if not done:
         raise InputError(f"No stage of {recipe.name} was run in {folder}: leave --stages out to run all of them.")
     last, config = done[-1], recipe.model_of(done[-1])
+    if isinstance(config, ReferSamConfig):
+        model = build_refersam(config)
+        state = load_file(folder / f"{last.name}.safetensors")
+        model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in state.items()})
+        return save_refersam(folder / "checkpoint", model, folder / "tokenizer")
     came_trained = (base or recipe.foundation) and not any("image_encoder" in stage.trains for stage in done)
     if config.segmenter.kind == "sam2" and last.kind != "memory" and not came_trained:
         config = replace(config, segmenter=replace(config.segmenter, memory=False))

@@ -8,8 +8,18 @@ from evfsam.modeling.segmenters.sam2_memory import MEMORY_MODULES
 from evfsam.training.config import Stage
 
 # ``trunk`` is SAM-2's network under the image encoder's pyramid, which may come with features of its own; ``heads`` are
-# the grounding heads, which are thrown away after training.
-PARTS = ("encoder", "projector", "trunk", "image_encoder", "prompt_encoder", "decoder", "memory", "heads")
+# the grounding heads, which are thrown away after training; ``interactor`` is all that ReferSAM adds to SAM and BERT.
+PARTS = (
+    "encoder",
+    "projector",
+    "trunk",
+    "image_encoder",
+    "prompt_encoder",
+    "decoder",
+    "memory",
+    "heads",
+    "interactor",
+)
 SEGMENTER = ("image_encoder", "prompt_encoder", "decoder")
 _PREFIXES = {
     "heads.": "heads",
@@ -24,6 +34,11 @@ _PREFIXES = {
     "model.visual_model.image_encoder.trunk.": "trunk",
     **{f"model.visual_model.{name}": "memory" for name in MEMORY_MODULES},
     "model.visual_model.": "image_encoder",
+    "model.vl_adapter.vis_model.": "image_encoder",
+    "model.text_encoder.": "encoder",
+    "model.sam_prompt_encoder.": "prompt_encoder",
+    "model.sam_mask_decoder.": "decoder",
+    "model.": "interactor",
 }
 
 

@@ -14,6 +14,7 @@ from evfsam.training.bundled_recipes import (
 )
 from evfsam.training.config import Recipe, Source, Stage
 from evfsam.training.photograph_recipe import EVF_SAM2_TINY_COCO
+from evfsam.training.refersam_recipe import REFERSAM_TINY
 
 # The paper's training (arXiv 2406.20076, section 4.1 and table 4). The encoder learns, the image encoder is frozen.
 # Of SAM, the prompt encoder (only its "no mask" embedding gets a gradient) and the decoder learn; of SAM-2, neither.
@@ -90,6 +91,7 @@ RECIPES = {
         EVF_EFFI_SAM_TINY,
         EVF_SAM2_TINY_PHOTO,
         EVF_SAM2_TINY_COCO,
+        REFERSAM_TINY,
         PAPER_SAM,
         PAPER_SAM2,
         replace(PAPER_SAM, name="paper-sam-multitask", sources=MULTITASK_SOURCES),

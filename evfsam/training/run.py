@@ -23,6 +23,7 @@ from evfsam.errors import InputError
 from evfsam.modeling.build import build_model
 from evfsam.modeling.config import EvfConfig
 from evfsam.modeling.evf_sam import EvfSam
+from evfsam.modeling.refersam.config import ReferSamConfig
 from evfsam.training.cache import open_clips, open_features, open_moving_photographs
 from evfsam.training.config import SAVE, Recipe, Stage
 from evfsam.training.export import save
@@ -35,6 +36,7 @@ from evfsam.training.memory_stage import MemoryStage
 from evfsam.training.parts import part_of
 from evfsam.training.phrase_stage import PhraseStage, answers_of
 from evfsam.training.point_stage import PointStage
+from evfsam.training.refersam_stage import refersam_stage
 from evfsam.training.sampler import Mixture, Sampler
 from evfsam.training.sources import open_source, prepare_run
 
@@ -132,6 +134,9 @@ def run_stage(
         return
     base = start if isinstance(start, Path) else None
     origin = build_and_fill(base).eval() if base else None
+    if isinstance(config, ReferSamConfig):
+        _learn(refersam_stage(stage, recipe, folder, data, origin), folder, accelerator, workers)
+        return
     if origin and "features" in stage.losses:  # cell for cell what the teacher sees, so at its size
         size = origin.config.segmenter.image_size
         config = replace(config, segmenter=replace(config.segmenter, image_size=size))
@@ -163,11 +168,15 @@ def run_stage(
         # A checkpoint that reads other sizes of an image cannot be asked about these.
         teach = answers_of(origin) if origin and origin.config.pixels == config.pixels else None
         module = PhraseStage(model, stage, sampler, recipe.seed, heads, features, teach)
-    ahead = workers if accelerator.device.type == "cuda" else 0
-    train(module, folder, accelerator, ahead)
+    _learn(module, folder, accelerator, workers)
+
+
+def _learn(module: nn.Module, folder: Path, accelerator: Accelerator, workers: int) -> None:
+    """Train the module of a stage and write its weights."""
+    train(module, folder, accelerator, workers if accelerator.device.type == "cuda" else 0)
     if accelerator.is_main_process:
         state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-        save_file(state, folder / f"{stage.name}.safetensors")
+        save_file(state, folder / f"{module.stage.name}.safetensors")
 
 
 def features_of(model: EvfSam) -> Callable:

@@ -113,11 +113,11 @@ class Guard:
         app: what is guarded.
         hosts: None to answer to every name.
         folder: where uploads are written.
-        waits: whether an answer will come, or waits, for an event's or a session's name.
+        requests: Gradio's tables of requests.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Hosts | None, folder: Path, waits: Callable[[str], bool]):
-        self.app, self.hosts, self.folder, self.waits = app, hosts, folder, waits
+    def __init__(self, app: ASGIApp, hosts: Hosts | None, folder: Path, requests: Requests):
+        self.app, self.hosts, self.folder, self.requests = app, hosts, folder, requests
         self.uploads = 0  # at work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -156,19 +156,26 @@ class Guard:
         await self.app(scope, again, send)
 
     async def _answer(self, asked: re.Match[str], scope: Scope, receive: Receive, send: Send) -> None:
-        """The stream of events of a request. Gradio breaks the connection, or waits forever, if there is none."""
+        """The stream of events of a request. Gradio breaks the connection, or waits forever, if there is none.
+
+        A page opens its stream after it has sent a request. An earlier stream may bring the answer meanwhile: the new
+        one then stays open and brings the next answers. An error here would end every question of that page.
+        """
         if event := asked["event"]:
+            found = self.requests.waits(event)
             missing = Response(f"event: error\ndata: {json.dumps({'error': NO_EVENT})}\n\n", 404)
         else:
             event = QueryParams(scope["query_string"]).get("session_hash", "")
+            found = self.requests.knows(event)
             told = {"msg": "unexpected_error", "message": NO_EVENT, "success": False, "session_not_found": True}
             missing = Response(f"data: {json.dumps(told)}\n\n")
-        if not self.waits(event):
+        if not found:
             missing.headers["content-type"] = "text/event-stream"
             await missing(scope, receive, send)
             return
         try:
-            await self.app(scope, receive, send)
+            with self.requests.reading(event):
+                await self.app(scope, receive, send)
         except Exception as error:  # after its last event, when a second reader took the answer
             LOG.info("a stream of events ended: %s", error)
             await send({"type": "http.response.body", "more_body": False})
@@ -221,8 +228,9 @@ def guarded(settings: Settings, folder: Path) -> Callable[[Starlette], AbstractA
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # Outside of Gradio's own middleware, which would answer preflight requests of foreign pages.
-        app.middleware_stack = Guard(app.middleware_stack, hosts, folder, Requests(app.get_blocks()).waits)
-        task = asyncio.create_task(keep_tidy(app.get_blocks(), folder))
+        requests = Requests(app.get_blocks())
+        app.middleware_stack = Guard(app.middleware_stack, hosts, folder, requests)
+        task = asyncio.create_task(keep_tidy(requests, folder))
         try:
             yield
         finally:

@@ -7,6 +7,9 @@ import ctypes
 import logging
 import os
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import gradio as gr
@@ -22,9 +25,10 @@ UNREAD_ANSWER_S = 600  # after which an answer that nobody has fetched is forgot
 RECORDED_EVENTS = 100  # that Gradio keeps for a dashboard that this app does not offer
 
 
-async def keep_tidy(blocks: gr.Blocks, folder: Path) -> None:
+async def keep_tidy(requests: Requests, folder: Path) -> None:
     """Forgets and deletes what nobody needs, until it is cancelled. ``folder``: of uploads and results."""
-    queue, requests = blocks._queue, Requests(blocks)
+    blocks = requests.blocks
+    queue = blocks._queue
     queue.ANALYTICS_MAX_EVENTS = RECORDED_EVENTS
     recorded, was_busy, tidied = 0, False, time.monotonic()
     while True:
@@ -49,6 +53,21 @@ class Requests:
     def __init__(self, blocks: gr.Blocks):
         self.blocks = blocks
         self._unread: dict[str, float] = {}  # session -> since when nobody has fetched its answer
+        self._readers: Counter[str] = Counter()  # session -> streams of its events that are open
+
+    @contextmanager
+    def reading(self, session: str) -> Iterator[None]:
+        """While a client reads the events of a session, the session is not forgotten."""
+        self._readers[session] += 1
+        try:
+            yield
+        finally:
+            self._readers[session] -= 1
+            self._readers += Counter()  # drops zeros
+
+    def knows(self, session: str) -> bool:
+        """Whether a session of this name has sent a request that is not forgotten."""
+        return session in self.blocks._queue.pending_messages_per_session
 
     def waits(self, name: str) -> bool:
         """Whether an answer is being made, or waits to be fetched, for an event or for a session of this name."""
@@ -65,10 +84,12 @@ class Requests:
         """Call this in the thread of the event loop. ``now``: as ``time.monotonic`` tells it."""
         queue, now = self.blocks._queue, time.monotonic() if now is None else now
         at_work = {event.session_hash for event in list(queue.event_ids_to_events.values())}
-        sessions = {*queue.pending_event_ids_session, *queue.pending_messages_per_session} - at_work
+        sessions = {*queue.pending_event_ids_session, *queue.pending_messages_per_session}
+        sessions -= at_work | self._readers.keys()
         self._unread = {session: self._unread.get(session, now) for session in sessions}
         for session, since in list(self._unread.items()):
-            if not queue.pending_event_ids_session.get(session) or now - since > UNREAD_ANSWER_S:
+            read = not queue.pending_event_ids_session.get(session) and since < now  # for one round: its page may go on
+            if read or now - since > UNREAD_ANSWER_S:
                 queue.pending_event_ids_session.pop(session, None)
                 queue.pending_messages_per_session.pop(session, None)
         self.blocks.app.iterators_to_reset &= queue.event_ids_to_events.keys()

@@ -75,6 +75,18 @@ def test_an_image_has_all_its_sentences_of_the_split(name, tmp_path):
         dataset[1]
 
 
+@pytest.mark.parametrize("name", ["refcoco", "refcoco+", "grefcoco"])
+def test_held_out_is_every_expression_for_the_photographs_that_no_bundled_checkpoint_saw(name, tmp_path):
+    refs = [ref(0, 1000, 1, "val", "one"), ref(1, 1000, 2, "train", "other"), ref(2, 2001, 3, "val", "seen")]
+    if LAYOUTS[name].generalized:
+        refs.append(ref(3, 1000, [-1], "testA", "nothing"))
+    dataset = open_dataset(f"{name}:held-out", make(tmp_path, name, refs))
+    assert len(dataset) == 1 and dataset[0].facts["image_id"] == 1000
+    assert dataset.texts() == ["one", "other", "nothing"][: len(refs) - 1]
+    with pytest.raises(InputError, match="no refs of the split 'held-out'"):
+        open_dataset(f"{name}:held-out", make(tmp_path, name, refs[2:3]))
+
+
 def test_the_folder_of_the_set_may_be_the_root(tmp_path):
     root = make(tmp_path, "refcoco", ONE) / "refer_seg"
     assert len(open_dataset("refcoco:val", root)) == 1

@@ -22,7 +22,7 @@ from evfsam.refine.refinement import Refinement
 from tests.data.photographs import make_pack
 from tests.random_tracker import save_random_tracker
 
-SCENES = SceneDataset(range(900_000, 900_005), (48, 64))
+SCENES = SceneDataset(range(900_000, 900_003), (48, 64))
 CLIPS = ClipDataset(range(900_000, 900_003), (32, 48), frames=4)
 
 
@@ -48,7 +48,7 @@ def without_time(report):
 @pytest.mark.usefixtures("one_thread")
 def test_several_processes_give_the_numbers_of_one(predictor, tmp_path):
     probes = [*map(PROBES.get, ("no_rejection", "swapped_image", "oracle_prompt", "noise", "misspelling", "clicks_1"))]
-    probes.append(constant_mask(SceneDataset(range(800_000, 800_005), (32, 32))))
+    probes.append(constant_mask(SceneDataset(range(800_000, 800_003), (32, 32))))
     predictor = predictor.with_refinement(Refinement(reject_below=0.5, point_refinement=True))  # not the checkpoint's
     one = evaluate(predictor, SCENES, probes, records_file=tmp_path / "1.jsonl")
     two = evaluate(predictor, SCENES, probes, workers=2, records_file=tmp_path / "2.jsonl")

@@ -38,6 +38,10 @@ from transformers import (
     ViTImageProcessor,
 )
 
+from evfsam.checkpoints.refersam import build_refersam, save_refersam
+from evfsam.modeling.config import SamConfig
+from evfsam.modeling.refersam.config import ReferSamConfig, TextConfig
+
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -175,6 +179,33 @@ def save_florence2(folder: Path) -> None:
     Florence2Processor(images, tokenizer, post_processor_config={"polygons": {}}).save_pretrained(folder)
 
 
+TOKENIZER = Path(__file__).parents[2] / "assets" / "checkpoints" / "evf-sam-tiny"
+TINY_REFERSAM = ReferSamConfig(
+    segmenter=SamConfig(
+        image_size=64,
+        width=24,
+        depth=2,
+        heads=2,
+        global_attention_blocks=(1,),
+        window=3,
+        embedding_width=32,
+        decoder_feed_forward=32,
+    ),
+    text=TextConfig("bert", 264, 32, 1, 2, 32, 64, 1),
+    stem_width=4,
+    inner_width=24,
+    heads=2,
+    feed_forward_ratio=1.0,
+    groups=((0, 0), (1, 1)),
+    extra_layers=1,
+)
+
+
+def save_tiny_refersam(folder: Path) -> None:
+    torch.manual_seed(0)
+    save_refersam(folder, build_refersam(TINY_REFERSAM), TOKENIZER)
+
+
 SAVE = {
     "sam3": save_sam3,
     "Florence-2-base": save_florence2,
@@ -182,6 +213,7 @@ SAVE = {
     "grounding-dino-tiny": save_grounding_dino,
     "owlv2-base-patch16-ensemble": save_owlv2,
     "clipseg-rd64-refined": save_clipseg,
+    "refersam-tiny": save_tiny_refersam,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -55,7 +56,9 @@ def start_app(temp: Path, *arguments: str, **variables: str) -> tuple[subprocess
     log = temp / "app.log"
     with log.open("w") as file:
         command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), *arguments]
-        process = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=environment, stdout=file, stderr=subprocess.STDOUT, preexec_fn=_hear_ctrl_c
+        )
     url = f"http://127.0.0.1:{port}/"
     try:
         _wait_for(url, process, log)
@@ -63,6 +66,11 @@ def start_app(temp: Path, *arguments: str, **variables: str) -> tuple[subprocess
         process.kill()
         raise
     return process, url
+
+
+def _hear_ctrl_c() -> None:
+    """Jobs in the background of a script ignore it, and so would the app."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:

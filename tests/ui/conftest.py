@@ -28,7 +28,7 @@ def service(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def app(service):
+def app(service, no_certificates):
     """The app, answering over HTTP at ``app.local_url``."""
     app = build_app(service)
     serve(app, Settings(), prevent_thread_lock=True)

@@ -205,7 +205,10 @@ def test_nothing_stays_when_the_process_ends(tmp_path, end):
         _wait_until(lambda: list(base.rglob("*masks*")))
     finally:
         process.send_signal(end)
-        process.wait(20)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
     if end == signal.SIGKILL:
         assert list(base.rglob("*masks*"))
         code = "from evfsam.ui.files import claim_folder; claim_folder()"

@@ -118,6 +118,34 @@ def test_an_answer_is_read_once(app):
     assert sentence(httpx.get(f"{url}/{event}", timeout=60)) == NO_EVENT
 
 
+def test_a_stream_that_opens_after_its_answer_was_read_brings_the_next_one(app):
+    """A page opens such a stream when an earlier one was quicker: an error would end all its questions."""
+    url, session = f"{app.local_url}gradio_api/queue/", {"session_hash": "a page"}
+    models = next(i for i, how in app.fns.items() if how.api_name == "models")
+
+    def ask() -> str:
+        return httpx.post(f"{url}join", json={"data": [], "fn_index": models, **session}).json()["event_id"]
+
+    event = ask()
+    with httpx.stream("GET", f"{url}data", params=session, timeout=60) as stream:
+        assert event in "".join(stream.iter_text())  # it ends after its last event
+    with httpx.stream("GET", f"{url}data", params=session, timeout=60) as stream:
+        event = ask()
+        assert any(event in line and "process_completed" in line for line in stream.iter_lines())
+
+
+def test_a_session_that_reads_is_not_forgotten(app):
+    requests, queue, session = Requests(app), app._queue, "a reader"
+    queue.pending_messages_per_session[session] = asyncio.Queue()
+    with requests.reading(session):
+        requests.forget()
+        assert requests.knows(session)
+    for _ in range(2):
+        assert requests.knows(session)
+        requests.forget()
+    assert not requests.knows(session)
+
+
 @pytest.mark.parametrize(
     "route",
     [
@@ -164,7 +192,8 @@ def test_what_is_kept_of_requests_is_bounded(app, image):
     assert not app.state_holder.session_data.keys() & set(events)
     assert len(queue.event_analytics) <= RECORDED_EVENTS and not app.app.iterators.keys() & set(events)
     requests = Requests(app)
-    requests.forget()
+    for _ in range(2):
+        requests.forget()
     unread = [event for event in events if event in queue.pending_messages_per_session]
     assert len(unread) == len(set(events) & queue.pending_event_ids_session.keys()) <= 8  # these may still be fetched
     requests.forget(now=time.monotonic() + 2 * UNREAD_ANSWER_S)
@@ -187,7 +216,7 @@ def test_tidying_goes_on_after_an_error(app, tmp_path, monkeypatch):
         monkeypatch.setattr(tidy, name, value)
 
     async def some_rounds():
-        task = asyncio.create_task(tidy.keep_tidy(app, tmp_path))
+        task = asyncio.create_task(tidy.keep_tidy(Requests(app), tmp_path))
         while len(rounds) < 3:
             await asyncio.sleep(0.01)
             assert not task.done()

@@ -66,7 +66,7 @@ def steps(service):
 
 
 @pytest.fixture(scope="module")
-def app(service):
+def app(service, no_certificates):
     app = build_app(service)
     serve(app, Settings(), prevent_thread_lock=True)
     yield app

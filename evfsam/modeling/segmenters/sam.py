@@ -68,20 +68,28 @@ class SamSegmenter(Sam):
     def decode(self, features: ImageFeatures, sparse, dense, multimask: bool) -> MaskLogits:
         """Masks of P prompts on one image, ``len(features) == 1``, or on P images, one per prompt.
 
-        Only training uses the second form. The package's decoder takes one image per call, so vmap calls it P times.
+        Only training uses the second form.
         """
-        decode_one = partial(self.mask_decoder, image_pe=self.prompt_encoder.get_dense_pe(), multimask_output=multimask)
-        embeddings = features.image_embeddings
+        embeddings, positions = features.image_embeddings, self.prompt_encoder.get_dense_pe()
         if len(embeddings) == 1:
-            masks, ious = decode_one(
-                image_embeddings=embeddings, sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense
-            )
+            masks, ious = self.mask_decoder(embeddings, positions, sparse, dense, multimask)
         else:
-            masks, ious = torch.vmap(
-                lambda image, few, many: decode_one(
-                    image_embeddings=image[None], sparse_prompt_embeddings=few[None], dense_prompt_embeddings=many[None]
-                )
-            )(embeddings, sparse, dense.expand(len(sparse), -1, -1, -1))
-            masks, ious = masks[:, 0], ious[:, 0]
+            dense = dense.expand(len(sparse), -1, -1, -1)
+            masks, ious = decode_each(self.mask_decoder, positions, embeddings, sparse, dense, multimask)
         best, rows = ious.argmax(-1), torch.arange(len(ious), device=ious.device)
         return MaskLogits(masks[rows, best], ious[rows, best])
+
+
+def decode_each(
+    decoder: MaskDecoder, positions: torch.Tensor, embeddings: torch.Tensor, sparse, dense, multimask: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Masks (P, M, 4h, 4w) and predicted IoUs (P, M) of P prompts on P images.
+
+    The package's decoder takes one image per call, so vmap calls it P times.
+    """
+
+    def decode_one(image: torch.Tensor, few: torch.Tensor, many: torch.Tensor):
+        masks, ious = decoder(image[None], positions, few[None], many[None], multimask)
+        return masks[0], ious[0]
+
+    return torch.vmap(decode_one)(embeddings, sparse, dense)

@@ -29,12 +29,12 @@ class SamViT(ImageEncoderViT):
         batch, height, width, _ = x.shape
         tokens = x.flatten(1, 2)
         for block in self.blocks:
-            tokens = _block(block, tokens, (height, width))
+            tokens = vit_block(block, tokens, (height, width))
         return self.neck(tokens.transpose(1, 2).unflatten(2, (height, width)))
 
 
-def _block(block: Block, tokens: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
-    """Tokens (B, h * w, width) -> the same."""
+def vit_block(block: Block, tokens: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
+    """One block of the ViT: tokens (B, h * w, width) -> the same."""
     attend = _attend_in_windows if block.window_size else _attend_to_all
     attended = attend(block.attn, block.norm1(tokens), size_hw, block.window_size)
     tokens = linear(block.attn.proj, attended, add=tokens)

@@ -1,0 +1,46 @@
+"""The recipe of the bundled ReferSAM, for one CPU core and less than an hour."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from evfsam.modeling.refersam.config import ReferSamConfig, TextConfig
+from evfsam.training.bundled_recipes import ASPECTS, TINY_SAM, TINY_VOCABULARY
+from evfsam.training.config import Recipe, Source, Stage
+
+_COARSE = Stage(
+    name="coarse",
+    kind="refersam",
+    trains=("encoder", "interactor", "image_encoder", "prompt_encoder", "decoder"),
+    losses={"masks": 1.0, "coarse": 1.0},
+    steps=1800,
+    learning_rate=7e-4,
+    images=3,
+    prompts=6,
+    image_size=96,
+    # SAM knows these scenes already.
+    rates={"image_encoder": 0.25, "prompt_encoder": 0.25, "decoder": 0.25},
+    warmup=50,
+)
+
+REFERSAM_TINY = Recipe(
+    name="refersam-tiny",
+    model=ReferSamConfig(
+        segmenter=replace(TINY_SAM, image_size=192),
+        text=TextConfig("bert", TINY_VOCABULARY + 8, 160, 2, 4, 320, 64, 1),
+        stem_width=32,
+        inner_width=96,
+        heads=6,
+        feed_forward_ratio=1.0,
+        groups=((0, 1), (2, 2), (3, 3), (4, 4)),
+        extra_layers=1,
+    ),
+    stages=(
+        _COARSE,
+        replace(_COARSE, name="fine", steps=120, learning_rate=4e-4, image_size=192, starts_from=("coarse",)),
+    ),
+    sources=(Source("scenes", 5000),),
+    vocabulary=TINY_VOCABULARY,
+    aspects=ASPECTS,
+    continues="evf-sam-tiny",
+)
