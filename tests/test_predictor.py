@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-import evfsam
 from evfsam.data.scenes import make_scene, render
 from evfsam.errors import InputError
 from evfsam.predictor import Predictor
@@ -20,6 +17,7 @@ from evfsam.types import PointPrompt, SpatialPrompt, VideoPrompt
 from evfsam.video.tracker import VideoTracker
 from tests.random_model import CONFIG, SMALL_SAM, save_random_model
 from tests.random_tracker import save_random_tracker
+from tests.trace import functions_entered
 
 SKY = "[semantic] sky"
 POINT = PointPrompt(np.array([[60.0, 10.0]]), np.array([1]))
@@ -59,25 +57,6 @@ class TestThePathOfAPublishedCheckpoint:
     def test_a_refined_one_enters_them(self, bundled, image):
         entered = functions_entered(lambda: bundled.segment(image, ["the red car"]))
         assert [name for name in entered if name.startswith("refine/")]
-
-
-def functions_entered(call) -> set[str]:
-    """Names of this package's functions that a call enters, without comprehensions."""
-    root, names = f"{Path(evfsam.__file__).parent}/", set()
-
-    def note(frame, event, _):
-        code = frame.f_code
-        inline = code.co_name.endswith(("comp>", "<genexpr>", "<lambda>"))
-        if event == "call" and code.co_filename.startswith(root) and not inline:
-            names.add(f"{code.co_filename.removeprefix(root)} {getattr(code, 'co_qualname', code.co_name)}")
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        call()
-    finally:
-        sys.setprofile(before)
-    return names
 
 
 class TestInputs:

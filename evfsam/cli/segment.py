@@ -270,16 +270,8 @@ def write_images(
     from evfsam.media.export import file_stems, png
 
     written = set()
-    for name, content in drawn(
-        image,
-        results,
-        Path(entry["picture"]).name,
-        stem,
-        annotations,
-        things,
-        each_thing=args.things,
-        cutouts=args.cutouts,
-    ):
+    annotated = annotations.image(Path(entry["picture"]).name, image.shape[:2], stem)
+    for name, content in drawn(image, results, annotated, things, each_thing=args.things, cutouts=args.cutouts):
         write_file(folder / name, content)
         written.add(name)
     if args.format == "yolo":

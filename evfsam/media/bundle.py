@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from evfsam.media.annotations import COCO, YOLO, Annotations
+from evfsam.media.annotations import COCO, YOLO, Annotated, Annotations
 from evfsam.media.export import cutout_png, mask_png, png, slug, unique_stem
 from evfsam.media.overlay import colour_of, draw
 from evfsam.types import Segmentation
@@ -24,7 +24,8 @@ def bundle(
 ) -> Iterator[tuple[str, bytes]]:
     """Every file of a result as (file name, content): those of :func:`drawn`, then the annotations in one format."""
     stem, annotations = image_stem(image_name), Annotations()
-    yield from drawn(image, segmentations, image_name, stem, annotations, things, each_thing, things_drawn)
+    annotated = annotations.image(image_name, image.shape[:2], stem)
+    yield from drawn(image, segmentations, annotated, things, each_thing, things_drawn)
     yield from annotations.files(format, stem)
     if format == YOLO:
         yield f"images/{stem}.png", png(image)
@@ -33,9 +34,7 @@ def bundle(
 def drawn(
     image: np.ndarray,
     segmentations: Iterable[Segmentation],
-    image_name: str,
-    stem: str,
-    annotations: Annotations,
+    annotated: Annotated,
     things: Sequence[Sequence[Segmentation]] = (),
     each_thing: bool = False,
     things_drawn: bool = True,
@@ -47,15 +46,14 @@ def drawn(
     over a generator, and write each file before the next.
 
     Args:
-        stem: what the names start with.
-        annotations: the image is added to it. A prompt with things is annotated thing by thing.
+        annotated: the image's annotations, whose ``stem`` the names start with; what was found is added. A prompt with
+            things is annotated thing by thing.
         things: the separate things of each prompt; empty for none at all.
         each_thing: whether each thing gets a mask and a cut-out of its own as well.
         things_drawn: whether the overlay shows each thing in a colour of its own, or each prompt.
         cutouts: False for masks alone.
     """
-    overlaid, stems, place = image.copy(), [], 0
-    annotated = annotations.image(image_name, image.shape[:2], stem)
+    overlaid, stem, stems, place = image.copy(), annotated.stem, [], 0
     for row, segmentation in enumerate(segmentations):
         stems.append(unique_stem(stem, segmentation.prompt, stems))
         own = things[row] if things else ()

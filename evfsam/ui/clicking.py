@@ -83,9 +83,10 @@ def clicks_from_text(text: str, count: int) -> list[SpatialPrompt | None]:
 
     Raises InputError for any other text.
     """
+    if not text:
+        return [None] * count
     try:
-        rows = json.loads(text) if text else [[[], [], None]] * count
-        found = [_clicks(points, signs, box) for points, signs, box in rows]
+        found = [_clicks(points, signs, box) for points, signs, box in json.loads(text)]
     except (ValueError, TypeError):
         found = [None] * (count + 1)
     if len(found) < count or None in found[count:]:

@@ -71,7 +71,8 @@ def answers(
                 answer = ask(path)
                 image, found = answer.image, downloads.bare(answer.at(threshold))
                 things = answer.things_at(threshold)
-                pieces = drawn(image, found, name, stem, annotations, things, things_drawn=things_drawn)
+                annotated = annotations.image(name, image.shape[:2], stem)
+                pieces = drawn(image, found, annotated, things, things_drawn=things_drawn)
                 for file, content in downloads.waited_for(pieces):
                     files.append(downloads.write(folder, file, content))
                 if format == YOLO:

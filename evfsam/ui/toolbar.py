@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import functools
+
 _ICONS = {
     "undo": "M6 3 2.5 6.5 6 10M2.5 6.5H10a3.5 3.5 0 0 1 0 7H7",
     "redo": "M10 3l3.5 3.5L10 10M13.5 6.5H6a3.5 3.5 0 0 0 0 7h3",
@@ -34,24 +36,24 @@ _VIEWS = (
 )
 
 
-def edit_bar(steps: tuple[bool, bool] | None) -> str:
-    """What a click means; undo, redo and clear unless ``steps`` (a step to undo, one to redo) is None."""
+@functools.cache
+def edit_bar(back: bool, forward: bool) -> str:
+    """What a click means; undo, redo and clear. There is a step to undo if ``back``, one to redo if ``forward``."""
     tools = "".join(
         _button("tool", name, label, title, _pressed(name == "add"), text=True) for name, label, title in _TOOLS
     )
-    parts = [f'<span class="evf-group" role="group" aria-label="What a click means">{tools}</span>']
-    if steps is not None:
-        back, forward = steps
-        parts.append(
-            '<span class="evf-group">'
-            + _button("act", "undo", "Undo", "Undo (Ctrl+Z)", "" if back else "disabled")
-            + _button("act", "redo", "Redo", "Redo (Ctrl+Y)", "" if forward else "disabled")
-            + _button("act", "clear", "Remove all marks", "Remove all marks")
-            + "</span>"
-        )
-    return f'<div class="evf-bar">{"".join(parts)}</div><p class="evf-hint"></p>'
+    edits = (
+        _button("act", "undo", "Undo", "Undo (Ctrl+Z)", "" if back else "disabled")
+        + _button("act", "redo", "Redo", "Redo (Ctrl+Y)", "" if forward else "disabled")
+        + _button("act", "clear", "Remove all marks", "Remove all marks")
+    )
+    return (
+        f'<div class="evf-bar"><span class="evf-group" role="group" aria-label="What a click means">{tools}</span>'
+        f'<span class="evf-group">{edits}</span></div><p class="evf-hint"></p>'
+    )
 
 
+@functools.cache
 def view_bar(masks: bool) -> str:
     """How to look at the picture; ways of showing masks only if there are ``masks``."""
     zoom = (

@@ -84,7 +84,7 @@ def frame_html(clip: Clip, work: Work, frame_index: int, steps: tuple[bool, bool
     # Zoom stays as it is on all frames of a clip, a chosen row as long as the objects are the same.
     source = f"{Path(clip.path).name} {clip.start_s} {clip.end_s} {clip.max_long_side}"
     key = str(zlib.crc32(repr((source, work.names)).encode()))
-    return viewer.stage(image, f"frame {frame_index}", rows, marks, True, key, steps=steps, source=source)
+    return viewer.stage(image, f"frame {frame_index}", rows, marks, key, steps=steps, source=source)
 
 
 def look(service: ModelService, question: Question, work: Work, text: str, frame_index: int) -> Work:

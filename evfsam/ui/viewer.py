@@ -7,6 +7,7 @@ pictures travel inside the HTML, at most ``VIEW_PIXELS`` a side: files for keepi
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import zlib
 from collections.abc import Iterator, Sequence
@@ -55,7 +56,6 @@ def stage(
     name: str,
     rows: Sequence[Row],
     marks: Sequence[SpatialPrompt | None] = (),
-    refining: bool = False,
     key: str = "",
     chosen: int | str | None = None,
     steps: tuple[bool, bool] | None = None,
@@ -67,21 +67,20 @@ def stage(
         image: uint8 (H, W, 3).
         name: of the picture, for those who cannot see it.
         marks: points and boxes set by hand, one entry a row or none at all.
-        refining: whether clicks on the picture mean something; then the keyboard can click, too.
         key: of the answer; a row that the user chose stays chosen as long as it is the same.
         chosen: a row to choose for the user; "1.0" is the first thing of the second row.
-        steps: whether there is a step to undo, and one to redo; None where nothing can be undone.
+        steps: whether there is a step to undo, and one to redo; None where clicks on the picture mean nothing.
         source: of the picture; zoom, view and tool stay as they are while it is the same. By default the image itself.
     """
-    shown = picture_uri(to_view(image))
     return (
-        f'<div class="evf-viewer">{edit_bar(steps) if refining else ""}'
-        f"{_figure(image, shown, name, rows, marks, refining, key, chosen, source)}{view_bar(bool(rows))}</div>"
+        f'<div class="evf-viewer">{edit_bar(*steps) if steps else ""}'
+        f"{_figure(image, name, rows, marks, steps is not None, key, chosen, source)}{view_bar(bool(rows))}</div>"
         f"{rows_html(rows)}"
     )
 
 
-def _figure(image, shown, name, rows, marks, refining, key, chosen, source) -> str:
+def _figure(image, name, rows, marks, refining, key, chosen, source) -> str:
+    shown = picture_uri(to_view(image))
     height, width = image.shape[:2]
     reachable = f' tabindex="0" role="application" aria-label="{CROSS}"' if refining else ""
     choice = "" if chosen is None else f' data-chosen="{chosen}"'
@@ -229,16 +228,11 @@ def to_view(array: np.ndarray) -> np.ndarray:
     return cv2.resize(array, size, interpolation=cv2.INTER_AREA)
 
 
-def picture_uri(image: np.ndarray) -> str:
-    """A picture for the screen."""
-    return _uri(Image.fromarray(image), "webp", quality=90, method=2)
-
-
-def _png(rgba: np.ndarray) -> str:
-    return _uri(Image.fromarray(rgba), "png", compress_level=1)
-
-
-def _uri(picture: Image.Image, kind: str, **options: int) -> str:
+def _uri(image: np.ndarray, kind: str, **options: int) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    Image.fromarray(image).save(buffer, kind, **options)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+picture_uri = functools.partial(_uri, kind="webp", quality=90, method=2)  # of a picture for the screen
+_png = functools.partial(_uri, kind="png", compress_level=1)

@@ -26,6 +26,7 @@ from evfsam.ui.refining import refine, without_mark, without_marks
 from evfsam.ui.tabs import compare, parts, referring, semantic
 from evfsam.ui.tabs.common import Question, stale_html
 from evfsam.ui.vocabulary import vocabulary_of
+from tests.trace import functions_entered
 
 
 @pytest.fixture
@@ -57,6 +58,15 @@ def test_asking_again_does_not_encode_again(service, picture):
     finally:
         hook.remove()
     assert len(encoded) <= 1  # none if an earlier test showed the same picture
+
+
+def test_from_the_page_a_question_enters_few_functions(service, app, picture):
+    ask = next(
+        f.fn for f in app.fns.values() if f.fn and f.fn.__module__ == referring.__name__ and f.fn.__name__ == "on_ask"
+    )
+    ask("first", picture, "the red car", 0.5, "", History())
+    entered = functions_entered(lambda: ask("first", picture, "the blue car", 0.5, "", History()))
+    assert len([name for name in entered if not name.startswith("modeling/")]) <= 115, sorted(entered)
 
 
 def test_the_threshold_changes_masks_without_the_model(service, answer, monkeypatch):

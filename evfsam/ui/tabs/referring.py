@@ -94,7 +94,6 @@ def show(
         answer.picture_name,
         rows,
         answer.clicks,
-        refining=True,
         key=answer.key,
         chosen=chosen,
         steps=steps,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import gradio as gr
 
@@ -115,10 +116,12 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     return common.Linked(TAB, [w.phrases], lambda query: [query.get("ask", "")])
 
 
-def state_of(
-    service: ModelService, path, start, end, side, direction, again, model, session
-) -> tuple[Question, Session]:
-    """The question that the components ask, and what was done with its clip. Raises InputError for wrong values."""
+def state_of(service: ModelService, asked: Sequence) -> tuple[Question, Session]:
+    """The question that the components ask, and what was done with its clip. Raises InputError for wrong values.
+
+    ``asked``: the values of the clip's components, the model and the session.
+    """
+    path, start, end, side, direction, again, model, session = asked
     clip = video_work.clip_of(path, start, end, side, service.limits)
     return Question(clip, model, direction, bool(again)), session.of(clip)
 
@@ -192,24 +195,26 @@ def _correct(w: Widgets, service: ModelService, head: Head, chosen) -> None:
 
     def on_look(*inputs):
         *asked, frame, text = inputs
-        question, session = state_of(service, *asked)
+        question, session = state_of(service, asked)
         return then(question, session, frame, video_work.look(service, question, session.now, text, frame))
 
-    def on_click(path, start, end, side, direction, again, model, session, frame, event: gr.EventData):
-        question, session = state_of(service, path, start, end, side, direction, again, model, session)
+    def on_click(event: gr.EventData, *inputs):
+        *asked, frame = inputs
+        question, session = state_of(service, asked)
         row, drag, beside = (event._data.get(name) for name in ("value", "index", "beside"))
         work = video_work.click(service, question, session.now, frame, row, drag, not beside)
         return then(question, session, frame, work)
 
-    def on_delete(path, start, end, side, direction, again, model, session, frame, event: gr.EventData):
-        question, session = state_of(service, path, start, end, side, direction, again, model, session)
+    def on_delete(event: gr.EventData, *inputs):
+        *asked, frame = inputs
+        question, session = state_of(service, asked)
         row, mark = event._data.get("value"), event._data.get("index")
         work = video_work.remove_mark(service, question, session.now, frame, row, mark)
         return then(question, session, frame, work)
 
     def on_clear(*inputs):
         *asked, frame = inputs
-        question, session = state_of(service, *asked)
+        question, session = state_of(service, asked)
         return then(question, session, frame, video_work.remove_marks(service, question, session.now, frame))
 
     def on_step(question, session, frame):
@@ -219,12 +224,12 @@ def _correct(w: Widgets, service: ModelService, head: Head, chosen) -> None:
 
     def on_undo(*inputs):
         *asked, frame = inputs
-        question, session = state_of(service, *asked)
+        question, session = state_of(service, asked)
         return on_step(question, session.undo(), frame)
 
     def on_redo(*inputs):
         *asked, frame = inputs
-        question, session = state_of(service, *asked)
+        question, session = state_of(service, asked)
         return on_step(question, session.redo(), frame)
 
     def on_scan(path, start, end, side, model, text):
@@ -264,7 +269,7 @@ def _follow(w: Widgets, service: ModelService, head: Head) -> None:
 
     def on_start(*inputs):
         *asked, frame, text = inputs
-        question, session = state_of(service, *asked)
+        question, session = state_of(service, asked)
         job = video_work.next_job(service, question, session.now, text, frame)
         return job, gr.update(visible=True, value="Cancel", interactive=True), gr.update(interactive=False)
 
@@ -295,7 +300,7 @@ def _follow(w: Widgets, service: ModelService, head: Head) -> None:
 
     def on_end(*inputs):
         *asked, frame = inputs
-        question, session = state_of(service, *asked)
+        question, session = state_of(service, asked)
         _, html, _, _, label = shown(session, question, frame)
         return html, {**label, "interactive": True}, gr.update(visible=False)
 
