@@ -13,11 +13,23 @@ _COARSE = Stage(
     kind="refersam",
     trains=("encoder", "interactor", "image_encoder", "prompt_encoder", "decoder"),
     losses={"masks": 1.0, "coarse": 1.0},
-    steps=1800,
+    steps=800,
     learning_rate=7e-4,
     images=3,
     prompts=6,
     image_size=96,
+    # So short a training learns names and colours first.
+    shares={
+        "colour": 0.25,
+        "place": 0.15,
+        "relation": 0.05,
+        "size": 0.03,
+        "name": 0.12,
+        "stuff": 0.1,
+        "things": 0.2,
+        "parts": 0.05,
+        "absent": 0.05,
+    },
     # SAM knows these scenes already.
     rates={"image_encoder": 0.25, "prompt_encoder": 0.25, "decoder": 0.25},
     warmup=50,
@@ -26,7 +38,7 @@ _COARSE = Stage(
 REFERSAM_TINY = Recipe(
     name="refersam-tiny",
     model=ReferSamConfig(
-        segmenter=replace(TINY_SAM, image_size=192),
+        segmenter=replace(TINY_SAM, image_size=128),
         text=TextConfig("bert", TINY_VOCABULARY + 8, 160, 2, 4, 320, 64, 1),
         stem_width=32,
         inner_width=96,
@@ -37,7 +49,7 @@ REFERSAM_TINY = Recipe(
     ),
     stages=(
         _COARSE,
-        replace(_COARSE, name="fine", steps=120, learning_rate=4e-4, image_size=192, starts_from=("coarse",)),
+        replace(_COARSE, name="fine", steps=100, learning_rate=4e-4, image_size=None, starts_from=("coarse",)),
     ),
     sources=(Source("scenes", 5000),),
     vocabulary=TINY_VOCABULARY,

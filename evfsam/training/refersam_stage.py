@@ -37,17 +37,19 @@ _WORDS = "mm_extractor.beit3.text_embed.weight", "text_encoder.embeddings.word_e
 def new_refersam(config: ReferSamConfig, source: EvfSam) -> ReferSam:
     """A model with its initial weights; SAM and the table of words come from an EVF-SAM of the same sizes.
 
-    Attention starts larger than in the public code, whose words come from a trained BERT. Raises InputError if sizes
-    differ.
+    Attention and positions of words start larger than in the public code, whose BERT comes trained. Raises InputError
+    if sizes differ.
     """
     sam, words = source.config.segmenter, source.config.encoder
     alike = isinstance(sam, SamConfig) and replace(sam, image_size=config.segmenter.image_size) == config.segmenter
     if not alike or (words.width, words.vocabulary) != (config.text.hidden_size, config.text.vocab_size):
         raise InputError("ReferSAM starts from an EVF-SAM whose SAM and words have its sizes: leave --model out.")
     model = build_refersam(config)
-    for name, module in model.vl_adapter.named_modules():
-        if isinstance(module, nn.Linear) and not name.startswith("vis_model.") and ".attn." not in name:
+    for name, module in model.named_modules():
+        ours = name.startswith(("vl_adapter.", "text_encoder.")) and "vis_model." not in name and ".attn." not in name
+        if ours and isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
+    nn.init.normal_(model.text_encoder.embeddings.position_embeddings.weight, std=0.5)
     state = resize_vit(source.state_dict(), config.segmenter)
     taken = {
         ours + name.removeprefix(theirs): tensor

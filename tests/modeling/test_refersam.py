@@ -14,6 +14,7 @@ from evfsam.checkpoints.refersam import build_refersam, load_refersam, save_refe
 from evfsam.errors import CheckpointError
 from evfsam.modeling.refersam.attention import DeformableAttention, centres
 from evfsam.modeling.refersam.config import ReferSamConfig
+from tests.parity.recipe import case, fill, randn
 from tests.systems.tiny import TINY_REFERSAM, TOKENIZER
 
 KEYS = Path(__file__).with_name("refersam_keys.txt")
@@ -72,6 +73,17 @@ def test_image_features_depend_on_the_text(model, pixels):
         embeddings, mask_features, prompts = model.vl_adapter(looked, words, real)
     assert embeddings.shape == (3, 32, 4, 4) and mask_features.shape == (3, 32, 16, 16) and prompts.shape == (3, 5, 32)
     assert (embeddings[0] - embeddings[1]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("config", [TINY_REFERSAM, CLIP], ids=["bert", "clip"])
+def test_masks_are_those_of_the_public_code(config):
+    model = build_refersam(config)
+    fill(model)
+    with torch.no_grad():
+        masks = ask(model, randn(11, (1, 3, 64, 64)), IDS).full_size()
+    torch.testing.assert_close(
+        masks[:, ::4, ::4], torch.from_numpy(case("refersam_small")[config.text.kind]), atol=1e-4, rtol=0
+    )
 
 
 @pytest.mark.parametrize("part", ["low_res_masks", "coarse_masks"])
