@@ -12,6 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
+from evfsam.ui.examples import read_examples
 from tests.ui.browser import TITLES, chromium, open_page, open_tab, running_app, take_example
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
@@ -20,13 +21,14 @@ ANSWERED = {"compare": "#compare-pair .evf-slider", "video": "#video-result vide
 
 @dataclass(frozen=True)
 class Shot:
-    """A tab with the result of its first example. ``name`` is the file's name; sizes are in CSS pixels."""
+    """A tab with the result of an example. ``name`` is the file's name; sizes are in CSS pixels."""
 
     name: str
     tab: str
     theme: str = "light"
     width: int = 1360
     height: int = 960
+    example: int = 0
 
 
 SHOTS = (
@@ -34,7 +36,8 @@ SHOTS = (
     Shot("app-semantic", "semantic"),
     Shot("app-parts", "parts"),
     Shot("app-video", "video"),
-    Shot("app-compare", "compare"),
+    Shot("app-compare", "compare", height=1160),
+    Shot("app-place", "compare", example=len(read_examples())),
     Shot("app-dark", "refer", "dark"),
 )
 
@@ -43,11 +46,12 @@ def shoot(browser: Browser, url: str, shot: Shot, folder: Path) -> Path:
     """Take one screenshot. Returns its file."""
     page = open_page(browser, url, shot.width, shot.height, f"?__theme={shot.theme}")
     open_tab(page, TITLES[shot.tab])
-    take_example(page, shot.tab, 0)
+    take_example(page, shot.tab, shot.example)
     page.wait_for_selector(f"#{shot.tab}-view .evf-rows" if shot.tab != "compare" else ANSWERED["compare"])
     if shot.tab == "video":
         page.locator("#video-ask").click()
         page.wait_for_selector(ANSWERED["video"])
+        page.wait_for_selector("#video-cancel", state="hidden")
     settle(page)
     path = folder / f"{shot.name}.jpg"
     page.screenshot(path=path, type="jpeg", quality=88)

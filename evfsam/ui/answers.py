@@ -16,7 +16,7 @@ from evfsam.ui.viewer import Row, percent, seconds
 
 CLICKED = "clicked thing"  # a mask that was asked for without words
 LOW_SCORE = 0.5  # predicted IoU below which a mask is more likely wrong than right
-WORTH_TELLING = 0.001  # of the image: a seam between two masks is no conflict
+WORTH_TELLING = 0.01  # of the image: a seam between two masks is no conflict
 
 
 def rows(answer: Answer, threshold: float, info: CheckpointInfo) -> list[Row]:

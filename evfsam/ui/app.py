@@ -21,7 +21,7 @@ from evfsam.ui.phrases import with_quotes
 from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
 from evfsam.ui.tabs import common, compare, parts, referring, semantic, video
-from evfsam.ui.theme import CSS_FILES, HEAD, make_theme
+from evfsam.ui.theme import CSS_FILES, HEAD, make_theme, script
 
 SESSIONS = 100  # whose last answers are kept, each at most ``Limits.kept_bytes``
 TABS = (("Refer", referring), ("Semantic", semantic), ("Parts", parts), ("Video", video), ("Compare", compare))
@@ -157,6 +157,7 @@ def _fill_from_links(
     filled = app.load(on_load, None, list(dict.fromkeys(outputs)), queue=False, **common.FREE)
     filled.success(None, js=ASK_LINKED, api_visibility="private")
     app.load(None, js=NAME_BOXES, api_visibility="private")
+    app.load(None, js=script("several"), api_visibility="private")
 
 
 def broken_html(service: ModelService, query: Mapping[str, str], opens: bool) -> str:

@@ -114,11 +114,20 @@ def read_examples(folder: Path = FOLDER) -> list[Example]:
     ]
 
 
-def example_gallery(captioned: Sequence[tuple[Example | ExampleClip, str]], elem_id: str) -> gr.HTML:
-    """Thumbnails to choose from: (example, what will be asked) each; ``select`` brings the index."""
-    groups = {DRAWN: "", PHOTOGRAPHS: ""}
+def example_gallery(
+    captioned: Sequence[tuple[Example | ExampleClip, str]], elem_id: str, last: str = "", told: str = ""
+) -> gr.HTML:
+    """Thumbnails to choose from; ``select`` brings the index.
+
+    Args:
+        captioned: (example, what will be asked) each.
+        last: a title of its own for the last example.
+        told: HTML below all of them.
+    """
+    groups = {DRAWN: "", PHOTOGRAPHS: "", last: ""}
     for i, (example, caption) in enumerate(captioned):
-        groups[PHOTOGRAPHS if example.seed is None else DRAWN] += (
+        alone = bool(last) and i == len(captioned) - 1
+        groups[last if alone else PHOTOGRAPHS if example.seed is None else DRAWN] += (
             f'<button type="button" data-index="{i}"><img alt="" src="{_thumbnail(example.file)}">'
             f"<span>{escape(caption)}</span></button>"
         )
@@ -127,7 +136,8 @@ def example_gallery(captioned: Sequence[tuple[Example | ExampleClip, str]], elem
             f'<p class="evf-label">{title}</p><div class="evf-examples">{items}</div>'
             for title, items in groups.items()
             if items
-        ),
+        )
+        + told,
         js_on_load=CHOOSE,
         elem_id=elem_id,
         elem_classes=["evf-flush", "evf-more"],

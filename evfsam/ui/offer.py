@@ -47,7 +47,8 @@ class Offer:
             self._line = gr.HTML(self._needs(offered), elem_classes=["evf-flush"])
             self._get = gr.Button(_label(offered), size="md", elem_id="offer-get")
             self._cancel = gr.Button("Cancel", variant="stop", size="md", visible=False, elem_id="offer-cancel")
-            self.got = gr.Textbox(visible="hidden")  # a script reads it, which no gr.State allows
+        # A script reads it, which no gr.State allows. The style sheet hides it: Gradio shows it even if it is "hidden".
+        self.got = gr.Textbox(elem_classes=["evf-unseen"], container=False)
         self.outputs: list[Component] = [self._column, self._line, self._get, self._cancel]
 
     def wire(self, model: gr.Dropdown, own: gr.State, switch: list[Component], switched: Callable) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from evfsam import values
 from evfsam.checkpoints.registry import video_warning
 from evfsam.errors import InputError, VideoError
+from evfsam.things import read
 from evfsam.types import SpatialPrompt
 from evfsam.ui import viewer
 from evfsam.ui.clicking import with_drag, without
@@ -158,6 +159,14 @@ def missing(work: Work, frame_index: int) -> list[str]:
         for (i, at), kept in work.looks.items()
         if at == frame_index and i in work.names and not kept.counts
     ]
+
+
+def kinds(service: ModelService, question: Question, work: Work) -> list[str]:
+    """A sentence for each phrase that names all things of a kind ("every dog"): a clip takes it as one object."""
+    info = service.info(question.model)
+    every = [words for words in words_of(work.prompts).values() if read(words, info).every]
+    told = "“{}” is followed as one mask. To follow them one by one, name each by its place or click on each."
+    return [told.format(words) for words in every]
 
 
 def next_job(service: ModelService, question: Question, work: Work, text: str, frame_index: int) -> Job:

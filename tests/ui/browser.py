@@ -159,6 +159,17 @@ def touch_drag(page: Page, start: tuple[float, float], end: tuple[float, float])
     session.detach()
 
 
+@contextmanager
+def finger_on(page: Page, at: tuple[float, float]) -> Iterator[None]:
+    """A finger that rests on the screen meanwhile."""
+    session = page.context.new_cdp_session(page)
+    down = [{"x": at[0], "y": at[1]}]
+    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": down})
+    yield
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    session.detach()
+
+
 def area_of(page: Page, tab: str, row: int) -> str:
     """The share of the picture that a row tells."""
     return page.locator(f"#{tab}-view .evf-rows .area").nth(row).inner_text()
@@ -167,13 +178,13 @@ def area_of(page: Page, tab: str, row: int) -> str:
 def download(page: Page, tab: str, ending: str, folder: Path) -> Path:
     """Save one of a tab's single files, found by the end of its name."""
     _open_downloads(page, tab)
-    return _save(page, page.locator(f"#{tab}-files a[download$='{ending}']").first, folder)
+    return save(page, page.locator(f"#{tab}-files a[download$='{ending}']").first, folder)
 
 
 def download_zip(page: Page, tab: str, folder: Path) -> Path:
     """Save the zip of all of a tab's files."""
     _open_downloads(page, tab)
-    return _save(page, page.locator(f"#{tab}-zip"), folder)
+    return save(page, page.locator(f"#{tab}-zip"), folder)
 
 
 def wait_for_downloads(page: Page) -> Locator:
@@ -189,7 +200,8 @@ def _open_downloads(page: Page, tab: str) -> None:
         heading.click()
 
 
-def _save(page: Page, link: Locator, folder: Path) -> Path:
+def save(page: Page, link: Locator, folder: Path) -> Path:
+    """Click a link that downloads a file."""
     with page.expect_download() as saved:
         link.click()
     path = folder / saved.value.suggested_filename

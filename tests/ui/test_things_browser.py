@@ -66,6 +66,24 @@ def test_yolo_in_the_downloads(page, tmp_path):
         assert b'0: "balloon"' in archive.read("data.yaml")
 
 
+DROP = """async ([target, names]) => {
+  const bag = new DataTransfer(), canvas = Object.assign(document.createElement("canvas"), { width: 48, height: 32 });
+  const drawn = await new Promise((done) => canvas.toBlob(done));
+  for (const name of names) bag.items.add(new File([drawn], name, { type: "image/png" }));
+  const drop = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: bag });
+  document.querySelector(target).dispatchEvent(drop);
+}"""
+
+
+def test_several_pictures_dropped_on_the_picture_go_where_several_belong(page, url):
+    other = b.open_page(page.context.browser, url)
+    other.wait_for_selector("#refer-examples [data-ready], #refer-examples[data-ready]", state="attached")
+    other.evaluate(DROP, ["#refer-picture button", ["a.png", "b.png"]])
+    other.wait_for_function("document.querySelectorAll('#refer-pictures .file').length === 2")
+    assert other.locator("#refer-ask-all").is_visible() and not other.locator("#refer-picture img").count()
+    other.context.close()
+
+
 @pytest.mark.parametrize("tab", ["refer", "semantic"])
 def test_several_pictures_in_one_go(page, tab, tmp_path):
     b.open_tab(page, b.TITLES[tab])

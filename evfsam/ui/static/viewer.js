@@ -183,21 +183,30 @@ function send(stage, from, to, beside) {
   draw(stage, "circle", { class: "working", cx: to[0], cy: to[1] });  // the next answer takes it away
   trigger("select", { index: [...from, ...to], value: row, beside });
 }
-function remove(mark) {
-  trigger("delete", { value: mark.dataset.row, index: mark.dataset.mark });
+// A mark that is on its way out counts no more: the app takes one after the other.
+function remove({ row, mark }) {
+  const others = all(`[data-row="${row}"][data-mark]`);
+  const shape = others.find((other) => other.dataset.mark === mark);
+  if (!shape || shape.matches(".gone")) return;
+  const gone = others.filter((other) => other.matches(".gone") && Number(other.dataset.mark) < Number(mark)).length;
+  shape.classList.add("gone");
+  trigger("delete", { value: row, index: mark === "box" ? mark : String(mark - gone) });
 }
-// One pointer draws or moves, two of them zoom.
+// One pointer draws or moves, two of them zoom. An answer that arrives in between brings another stage.
+const stageOf = (gesture) => (gesture.stage.isConnected ? gesture.stage : all(".evf-stage")[gesture.place]);
 const pointers = new Map();
 let gesture = null;
 element.addEventListener("pointerdown", (event) => {
   const stage = up(event, ".evf-stage");
-  if (!stage || up(event, "[data-mark]") || event.button > 2) return;
+  if (!stage || event.button > 2) return;
   pointers.set(event.pointerId, [event.clientX, event.clientY]);
   gesture?.shape?.remove();
   if (pointers.size === 2) { gesture = { kind: "pinch", stage, ...spread(stage), zoom: state.zoom }; return; }
   const drags = event.pointerType === "touch" && state.zoom > 1 && state.tool !== "box";
   const moves = event.button === 1 || state.tool === "move" || !refines || drags;
-  gesture = { kind: moves ? "move" : "draw", stage, from: place(stage, event), at: [event.clientX, event.clientY], x: state.x, y: state.y };
+  const kind = up(event, "[data-mark]") ? "mark" : moves ? "move" : "draw";
+  gesture = { kind, ...up(event, "[data-mark]")?.dataset, stage, from: place(stage, event), at: [event.clientX, event.clientY], x: state.x, y: state.y };
+  gesture.place = all(".evf-stage").indexOf(stage);
   gesture.beside = event.button === 2 || event.shiftKey || state.tool === "remove";
   if (event.button === 1) event.preventDefault();
   if (event.pointerType === "mouse") stage.setPointerCapture(event.pointerId);  // a drag may end outside
@@ -210,7 +219,8 @@ function spread(stage) {
 element.addEventListener("pointermove", (event) => {
   if (!gesture || !pointers.has(event.pointerId)) return;
   pointers.set(event.pointerId, [event.clientX, event.clientY]);
-  const { stage, kind, from, at } = gesture;
+  const { kind, from, at } = gesture, stage = stageOf(gesture);
+  if (!stage || kind === "mark") return;
   if (kind === "pinch") {
     const now = spread(stage);
     zoomTo(gesture.zoom * (now.apart / gesture.apart), now.middle);
@@ -228,17 +238,19 @@ element.addEventListener("pointermove", (event) => {
     }
   }
 });
-element.addEventListener("pointerup", (event) => {
+document.addEventListener("pointerup", (event) => {
   const done = pointers.delete(event.pointerId) ? gesture : null;
   if (pointers.size) return;
   gesture = null;
-  if (!done || done.kind === "pinch" || done.moved) return;
-  const to = place(done.stage, event);
-  if (done.kind === "move") return event.button === 0 && state.tool !== "move" && send(done.stage, to, to, done.beside);
-  if (state.tool !== "box" || isBox(done.stage, done.from, to)) send(done.stage, done.from, to, done.beside);
+  const stage = done && stageOf(done);
+  if (!stage || done.kind === "pinch" || done.moved) return;
+  if (done.kind === "mark") return Math.hypot(event.clientX - done.at[0], event.clientY - done.at[1]) < 12 && remove(done);
+  const to = place(stage, event);
+  if (done.kind === "move") return event.button === 0 && state.tool !== "move" && send(stage, to, to, done.beside);
+  if (state.tool !== "box" || isBox(stage, done.from, to)) send(stage, done.from, to, done.beside);
 });
-element.addEventListener("pointercancel", (event) => {
-  pointers.delete(event.pointerId);
+document.addEventListener("pointercancel", (event) => {
+  if (!pointers.delete(event.pointerId)) return;
   gesture?.shape?.remove();
   gesture = null;
 });
@@ -254,7 +266,8 @@ element.addEventListener("wheel", (event) => {
   event.preventDefault();
   zoomTo(state.zoom * Math.exp(-event.deltaY / 300), shareOf(stage, event));
 }, { passive: false });
-element.addEventListener("click", (event) => { if (up(event, "[data-mark]")) remove(up(event, "[data-mark]")); });
+// A screen reader clicks without a pointer.
+element.addEventListener("click", (event) => { if (!event.detail && up(event, "[data-mark]")) remove(up(event, "[data-mark]").dataset); });
 
 // --- keys: arrows move a cross over the picture (with Shift in small steps), Enter clicks there ---------------------
 let cross = [0.5, 0.5];
@@ -262,7 +275,7 @@ element.addEventListener("keydown", (event) => {
   const mark = up(event, "[data-mark]");
   if (mark && ["Enter", " ", "Delete", "Backspace"].includes(event.key)) {
     event.preventDefault();
-    return remove(mark);
+    return remove(mark.dataset);
   }
   const stage = event.target;
   if (!stage.matches?.(".evf-stage")) return;
@@ -359,7 +372,7 @@ async function copy(button) {
 // --- a new answer -----------------------------------------------------------------------------------------------
 function renew() {
   const shown = one(".evf-stage")?.dataset ?? {};
-  if (shown.source !== source) state = fresh();
+  if (shown.source !== source) [state, gesture] = [fresh(), null];
   if (shown.key !== answered || shown.source !== source) [chosen, folds] = [null, new Map()];
   [source, answered] = [shown.source, shown.key];
   const row = shown.chosen ?? chosen;

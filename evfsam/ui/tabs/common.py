@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,9 +14,11 @@ from gradio.events import Dependency
 
 from evfsam.errors import InputError
 from evfsam.media.annotations import COCO, POLYGON, YOLO
+from evfsam.ui import viewer as viewer_html
 from evfsam.ui.blocks import IN_ORDER
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.phrases import with_quotes
+from evfsam.ui.service import ModelService
 from evfsam.ui.theme import script
 
 # Questions about an image wait for their turn side by side, so that one turn can answer all about the same image.
@@ -23,6 +26,10 @@ ON_GPU = {"concurrency_id": IN_ORDER, "concurrency_limit": 16, "api_visibility":
 ON_CLIP = {"concurrency_id": "clip", "concurrency_limit": 3, "api_visibility": "private"}
 # Events that need no model and are answered at once.
 FREE = {"api_visibility": "private", "show_progress": "hidden"}
+# Those of them that change what can be undone, in the order in which they came: two quick ones are two steps.
+STEP = {**FREE, "trigger_mode": "multiple", "concurrency_id": "step", "concurrency_limit": 1}
+# A mark set or removed: the answer stays as it is until the mark has changed it, and further marks wait for that.
+MARK = {**ON_GPU, "show_progress": "hidden", "trigger_mode": "multiple"}
 # The default of a handler's ``progress``: bars of downloads (tqdm) are shown on the page.
 PROGRESS = gr.Progress(track_tqdm=True)
 ANY = gr.validate(True, "")
@@ -127,7 +134,7 @@ def valid(check: Callable[[Any], object], value: Any) -> dict:
 def stale_html(answered: Question | None, now: Question, button: str) -> str:
     """A line that marks an answer to another question than the one that stands beside it; empty if it is the same.
 
-    The style sheet dims the column that the line is in.
+    The style sheet dims the masks and the figures in the column of the line; the picture stays as it is.
     """
     if answered is None or answered == now:
         return ""
@@ -187,6 +194,14 @@ def viewer(empty: str, elem_id: str, refining: bool = False) -> gr.HTML:
 def line(value: str = "") -> gr.HTML:
     """A line of text that the app writes. A link in it (``answers.link_html``) is copied by a click."""
     return gr.HTML(value, js_on_load=script("link"), elem_classes=["evf-flush"])
+
+
+def picture_html(service: ModelService, path: str | None, empty: str) -> str:
+    """The contents of a viewer for a picture of which nothing was asked yet; ``empty`` without a picture.
+
+    Raises InputError for a file that cannot be used.
+    """
+    return viewer_html.stage(service.open(path), Path(path).name, [], source=path) if path else empty
 
 
 def empty_stage(title: str, *sentences: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
@@ -32,6 +32,12 @@ TAB = "compare"
 SLIDE = """element.addEventListener("input", (event) => {
   event.target.closest(".evf-slider").style.setProperty("--cut", `${event.target.value}%`);
 });"""
+PLACED = ("the left dog", "the right dog", "the dog")  # asked of the first example
+ABOUT_PLACE = (
+    '<p class="evf-status">EVF-SAM reads words of place. Users of SAM 3 report that it masks all things of the kind '
+    '(<a href="https://github.com/facebookresearch/sam3/issues/461">sam3#461</a>). If sam3 is on this disk, choose it '
+    "beside a checkpoint to see that.</p>"
+)
 EMPTY = common.empty_stage(
     "See what differs",
     "Two to four checkpoints, phrases or precisions on one picture,",
@@ -165,7 +171,8 @@ class Widgets:
             elem_id="compare-phrases",
         )
         self.button = gr.Button("Compare", variant="primary", elem_id="compare-ask")
-        self.gallery = example_gallery([(e, ", ".join(e.compare)) for e in examples], "compare-examples")
+        captioned = [(e, ", ".join(e.compare)) for e in examples]
+        self.gallery = example_gallery(captioned, "compare-examples", "Words of place", ABOUT_PLACE)
 
     def _answer(self) -> None:
         self.stale = common.line()
@@ -189,12 +196,14 @@ def asked_info(way: str) -> str:
 def layout(service: ModelService, head: Head) -> common.Linked:
     """The tab's contents."""
     examples = read_examples()
+    examples.append(replace(examples[0], compare=PLACED))
     w = Widgets(service, examples)
     hidden, visible = gr.update(visible=False), gr.update(visible=True)
     shown = [w.compared, w.phrase, w.grid, w.agreement, w.pairs, w.asked, w.kept.panel]
 
     def fresh(model, path):
-        return [None, "", EMPTY, answers.place_html(link_to(TAB, path, model)), hidden, None, hidden]
+        html = common.picture_html(service, path, EMPTY)
+        return [None, "", html, answers.place_html(link_to(TAB, path, model)), hidden, None, hidden]
 
     def check(way, path, text, models, levels, model):
         def enough(text):
@@ -229,14 +238,16 @@ def layout(service: ModelService, head: Head) -> common.Linked:
             gr.update(info=asked_info(way)),
         )
 
-    def on_example(way, event: gr.EventData):
+    def on_example(way, model, event: gr.EventData):
         example = picked(examples, event)
+        way = PHRASES if example.compare == PLACED else way
         asked = example.compare if way == PHRASES else example.compare[:1]
-        return str(example.file), ", ".join(asked)
+        return str(example.file), ", ".join(asked), way, *fresh(model, str(example.file))
 
     inputs = [w.way, w.picture, w.phrases, w.models, w.levels, head.model]
     w.way.change(on_way, w.way, [w.models, w.levels, w.phrases], queue=False, **common.FREE)
-    chosen = w.gallery.select(on_example, w.way, [w.picture, w.phrases], queue=False, **common.FREE)
+    started = [w.picture, w.phrases, w.way, *shown]
+    chosen = w.gallery.select(on_example, [w.way, head.model], started, queue=False, **common.FREE)
     done = common.ask_on(
         [w.button.click, w.phrases.submit, chosen.success],
         on_compare,

@@ -154,7 +154,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     def fresh(model, path):
         return [
             None,
-            EMPTY,
+            common.picture_html(service, path, EMPTY),
             answers.place_html(link_to(TAB, path, model)),
             gr.update(value=None, visible=False),
             None,
@@ -192,11 +192,13 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     def on_example(model, own, event: gr.EventData):
         example = picked(examples, event)
         routed = head.route(example.is_photograph, model, own)
-        return *routed, *filled(routed[0], str(example.file), example.parts[0], example.parts[1:])
+        path, (thing, *parts) = str(example.file), example.parts
+        return *routed, *filled(routed[0], path, thing, parts), *fresh(routed[0], path)
 
     linked = [w.picture, w.thing, w.chips, w.typed]
     inputs = [w.picture, head.model, w.thing, w.chips, w.typed]
-    chosen = w.gallery.select(on_example, head.inputs, [*head.outputs, *linked], queue=False, **common.FREE)
+    started = [*head.outputs, *linked, *shown]
+    chosen = w.gallery.select(on_example, head.inputs, started, queue=False, **common.FREE)
     head.model.change(with_user_errors(on_model), [head.model, w.thing, w.chips], [w.thing, w.chips], **common.FREE)
     w.thing.input(with_user_errors(on_thing), [head.model, w.thing], w.chips, **common.FREE)
     triggers = [w.button.click, w.typed.submit, chosen.success]

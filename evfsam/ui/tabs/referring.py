@@ -251,7 +251,8 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     def on_example(model, own, event: gr.EventData):
         chosen = picked(examples, event)
         routed = head.route(chosen.is_photograph, model, own)
-        return *routed, str(chosen.file), ", ".join(chosen.refer), DEFAULT, ""
+        answer, _, *others = fresh(routed[0], str(chosen.file))
+        return *routed, str(chosen.file), ", ".join(chosen.refer), answer, History(), *others
 
     def on_word(model, text, event: gr.EventData):
         return with_word(service.info(model), text, event._data["index"])
@@ -261,7 +262,8 @@ def layout(service: ModelService, head: Head) -> common.Linked:
 
     w.words.select(with_user_errors(on_word), [head.model, w.phrases], w.phrases, queue=False, **common.FREE)
     head.model.change(with_user_errors(on_model), head.model, w.words, queue=False, **common.FREE)
-    filled = [*head.outputs, w.picture, w.phrases, w.threshold, w.by_hand]
+    started = [*shown, w.threshold, w.by_hand, w.asked, w.kept.panel, w.looked]
+    filled = [*head.outputs, w.picture, w.phrases, *started]
     chosen = w.gallery.select(on_example, head.inputs, filled, queue=False, **common.FREE)
     done = common.ask_on(
         [w.button.click, w.phrases.submit, chosen.success],
@@ -274,20 +276,20 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     inputs = [w.picture, head.model, w.phrases]
     common.watch(question, inputs, w.asked, w.stale, "Segment", done)
     seen = [w.answer, w.threshold, w.phrases, w.asked, w.history]
-    quiet = {"show_progress": "hidden", **common.ON_GPU}  # the answer stays as it is until the click has changed it
     clicked = [*inputs, w.asked, w.answer, w.threshold, w.history]
-    done.append(w.view.select(with_user_errors(on_select), clicked, [*shown, w.asked, w.threshold], **quiet))
-    done.append(w.view.delete(with_user_errors(on_delete), seen, shown, **quiet))
-    done.append(w.view.clear(with_user_errors(on_clear), seen, shown, **quiet))
+    done.append(w.view.select(with_user_errors(on_select), clicked, [*shown, w.asked, w.threshold], **common.MARK))
+    done.append(w.view.delete(with_user_errors(on_delete), seen, shown, **common.MARK))
+    done.append(w.view.clear(with_user_errors(on_clear), seen, shown, **common.MARK))
     common.cancel_on(w.cancel, done)
     restored = [*shown, w.threshold, w.phrases, w.asked, w.looked, w.which, w.heat]
     redrawn = [
-        w.view.undo(with_user_errors(on_undo), w.history, restored, **common.FREE),
-        w.view.retry(with_user_errors(on_redo), w.history, restored, **common.FREE),
+        w.view.undo(with_user_errors(on_undo), w.history, restored, **common.STEP),
+        w.view.retry(with_user_errors(on_redo), w.history, restored, **common.STEP),
         # of the slider, and of the arrow that resets it
-        w.threshold.release(with_user_errors(on_threshold), seen, shown, **common.FREE),
+        w.threshold.release(with_user_errors(on_threshold), seen, shown, **common.STEP),
     ]
-    w.threshold.input(with_user_errors(on_threshold), seen, shown, trigger_mode="always_last", **common.FREE)
+    sliding = {**common.STEP, "trigger_mode": "always_last"}
+    w.threshold.input(with_user_errors(on_threshold), seen, shown, **sliding)
     kept = [w.answer, w.threshold, *w.kept.options]
     for event in (*done, *redrawn):
         event.success(common.keep(files), kept, w.kept.outputs, **common.FREE)
@@ -315,5 +317,5 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         from_link,
         w.picture,
         fresh,
-        [*shown, w.threshold, w.by_hand, w.asked, w.kept.panel, w.looked],
+        started,
     )

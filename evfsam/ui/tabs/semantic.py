@@ -59,8 +59,8 @@ def show(service: ModelService, answer: Answer, settled: LabelMap) -> tuple[str,
     rows, shared = answers.common_notes(rows)
     contested = settled.contested.at().mask
     if contested.mean() >= answers.WORTH_TELLING:
-        told_so = ("More than one category claimed these pixels; the surer one won.",)
-        rows.append(Row("overlap, settled", contested, CONTESTED, None, told_so))
+        told_so = ("Several categories claimed these pixels. The one that is surest got them.",)
+        rows.append(Row("claimed by several", contested, CONTESTED, None, told_so))
     link = link_to(TAB, answer.picture_path, answer.model, ask=",".join(labels))
     covered = f'<p class="evf-status">{percent(settled.covered)} of the picture is labelled.</p>'
     html = viewer.stage(answer.image, answer.picture_name, rows, key=answer.key)
@@ -143,7 +143,8 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     shown = [w.answer, w.settled, w.view, w.status, w.asked, w.kept.panel]
 
     def fresh(model, path):
-        return [None, None, EMPTY, answers.place_html(link_to(TAB, path, model)), None, gr.update(visible=False)]
+        html = common.picture_html(service, path, EMPTY)
+        return [None, None, html, answers.place_html(link_to(TAB, path, model)), None, gr.update(visible=False)]
 
     def check(path, model, chosen, text):
         named = common.valid(lambda typed: service.limits.check_prompts(len(categories(chosen, typed))), text)
@@ -161,10 +162,11 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     def on_example(model, own, event: gr.EventData):
         example = picked(examples, event)
         routed = head.route(example.is_photograph, model, own)
-        return *routed, str(example.file), *_split(service, routed[0], example.semantic)
+        path = str(example.file)
+        return *routed, path, *_split(service, routed[0], example.semantic), *fresh(routed[0], path)
 
     inputs = [w.picture, head.model, w.chips, w.typed]
-    filled = [*head.outputs, w.picture, w.chips, w.typed]
+    filled = [*head.outputs, w.picture, w.chips, w.typed, *shown]
     chosen = w.gallery.select(on_example, head.inputs, filled, queue=False, **common.FREE)
     head.model.change(with_user_errors(on_model), [head.model, w.chips], w.chips, **common.FREE)
     done = common.ask_on(

@@ -97,8 +97,10 @@ class Widgets:
         )
         self.status = gr.HTML("", elem_id="video-status", elem_classes=["evf-flush"])
         with gr.Row(visible=False, elem_id="video-frames") as self.framing:
-            self.frame = gr.Slider(0, 1, 0, step=1, label="Frame", info=HOW_TO_CORRECT, scale=4, elem_id="video-frame")
-            self.use = gr.Button("Use the player's frame", size="sm", min_width=100, scale=1, elem_id="video-use")
+            self.frame = gr.Slider(
+                0, 1, 0, step=1, label="Frame", info=HOW_TO_CORRECT, scale=4, min_width=320, elem_id="video-frame"
+            )
+            self.use = gr.Button("Show the player's frame", size="sm", min_width=100, scale=1, elem_id="video-use")
         self.view = common.viewer(EMPTY, "video-view", refining=True)
         self.plot = common.line()
         self.kept = common.downloads_panel(TAB, "Video, masks as PNG, COCO JSON")
@@ -126,13 +128,19 @@ def state_of(service: ModelService, asked: Sequence) -> tuple[Question, Session]
     return Question(clip, model, direction, bool(again)), session.of(clip)
 
 
-def shown(session: Session, question: Question, frame: int) -> tuple:
-    """The values of :func:`_shown_in`: the session, its frame, and what can be done next."""
+def shown(session: Session, question: Question, frame: int, notices: Sequence[str] = ()) -> tuple:
+    """The values of :func:`_shown_in`: the session, its frame, what to tell, and what can be done next."""
     html = video_work.frame_html(question.clip, session.now, frame, session.steps)
     label = video_work.follow_label(question, session.now) if session.now.prompts else "Follow"
     missing = video_work.missing(session.now, frame)
-    told = [f"Nothing found on this frame: {', '.join(missing)}. Choose another frame."] if missing else []
-    return session, html, video_work.notices_html(told), gr.update(visible=bool(missing)), gr.update(value=label)
+    lost = [f"Nothing found on this frame: {', '.join(missing)}. Choose another frame."] if missing else []
+    return (
+        session,
+        html,
+        video_work.notices_html([*notices, *lost]),
+        gr.update(visible=bool(missing)),
+        gr.update(value=label),
+    )
 
 
 def files(session: Session) -> tuple[str | None, list[str]]:
@@ -178,8 +186,8 @@ def _correct(w: Widgets, service: ModelService, head: Head, chosen) -> None:
     """Frames, words, clicks, undo."""
     most = service.limits.kept_bytes
 
-    def then(question, session, frame, work):
-        return shown(session.then(work, most), question, frame)
+    def then(question, session, frame, work, notices=()):
+        return shown(session.then(work, most), question, frame, notices)
 
     def on_frame(path, start, end, side, session, frame):
         if not path:
@@ -196,7 +204,8 @@ def _correct(w: Widgets, service: ModelService, head: Head, chosen) -> None:
     def on_look(*inputs):
         *asked, frame, text = inputs
         question, session = state_of(service, asked)
-        return then(question, session, frame, video_work.look(service, question, session.now, text, frame))
+        work = video_work.look(service, question, session.now, text, frame)
+        return then(question, session, frame, work, video_work.kinds(service, question, work))
 
     def on_click(event: gr.EventData, *inputs):
         *asked, frame = inputs
@@ -244,7 +253,6 @@ def _correct(w: Widgets, service: ModelService, head: Head, chosen) -> None:
 
     outputs, asked = _shown_in(w), [*w.question, head.model, w.session, w.frame]
     quick = {"show_progress": "minimal", **common.ON_GPU}
-    quiet = {**quick, "show_progress": "hidden"}  # the frame stays as it is until the click has changed it
     at_frame = with_user_errors(on_frame), [*w.clip, w.session, w.frame], w.view
     gr.on([w.frame.input, w.frame.release, w.frame.change], *at_frame, trigger_mode="always_last", **common.FREE)
     w.use.click(with_user_errors(on_use), w.clip, w.frame, **common.FREE)
@@ -256,11 +264,11 @@ def _correct(w: Widgets, service: ModelService, head: Head, chosen) -> None:
     )
     for event in (w.look.click, w.phrases.submit, chosen.success, scanned.success):
         event(with_user_errors(on_look), [*asked, w.phrases], outputs, **quick)
-    w.view.select(with_user_errors(on_click), asked, outputs, **quiet)
-    w.view.delete(with_user_errors(on_delete), asked, outputs, **quiet)
-    w.view.clear(with_user_errors(on_clear), asked, outputs, **quiet)
+    w.view.select(with_user_errors(on_click), asked, outputs, **common.MARK)
+    w.view.delete(with_user_errors(on_delete), asked, outputs, **common.MARK)
+    w.view.clear(with_user_errors(on_clear), asked, outputs, **common.MARK)
     for event, handler in ((w.view.undo, on_undo), (w.view.retry, on_redo)):
-        stepped = event(with_user_errors(handler), asked, [*outputs, w.result], **common.FREE)
+        stepped = event(with_user_errors(handler), asked, [*outputs, w.result], **common.STEP)
         stepped.success(common.keep(files), w.session, w.kept.outputs, **common.FREE)
 
 
