@@ -220,9 +220,11 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         row, drag, beside = (event._data.get(name) for name in ("value", "index", "beside"))
         if answer is not None and not answer.masks:
             answer = replace(answer, model=model)
+        # A slider that is there already is left alone: it may have the focus.
+        slider = gr.skip() if answer is not None and answer.masks else visible
         answer, row = refine(service, answer, row, not beside, drag)
         asked = asked or question(path, model, text)
-        return *now(Step(answer, threshold, text, asked), history, row), asked, visible
+        return *now(Step(answer, threshold, text, asked), history, row), asked, slider
 
     def on_delete(answer, threshold, text, asked, history, event: gr.EventData):
         row, mark = event._data.get("value"), event._data.get("index")
