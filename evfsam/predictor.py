@@ -124,7 +124,7 @@ class Predictor:
             for i, cleaned in read.items():
                 read[i], warnings[i] = self.refiner.read(cleaned)
         if read:
-            text = tokenize(self.checkpoint.tokenizer, list(read.values()), self.model.config.encoder.text_positions)
+            text = tokenize(self.checkpoint.tokenizer, list(read.values()), self.model.config.encoder.longest_text)
             token_ids = text.token_ids.to(self.runtime.device)
             padding = text.padding_mask.to(self.runtime.device) if text.padding_mask.any() else None  # faster
             with model_step(self.runtime):
@@ -192,7 +192,7 @@ class Predictor:
         """Where [CLS] looks (paper, figure 5): float32 (n, n), n encoder patches per side, sum <= number of heads."""
         encoded, text = self.encode(image), clean_prompt(prompt)
         text = self.refiner.read(text)[0] if self.refiner else text
-        tokens = tokenize(self.checkpoint.tokenizer, [text], self.model.config.encoder.text_positions)
+        tokens = tokenize(self.checkpoint.tokenizer, [text], self.model.config.encoder.longest_text)
         with model_step(self.runtime):
             weights = self.model.cls_attention(encoded.encoder_pixels, tokens.token_ids.to(self.runtime.device))
         return weights[0].float().cpu().numpy()

@@ -35,7 +35,7 @@ HOMES = {
     "gradio": {"ui"},
     "spaces": {"ui", "app"},
     "huggingface_hub": {"checkpoints"},
-    "transformers": {"checkpoints", "systems"},
+    "transformers": {"checkpoints", "systems", "modeling"},  # modeling: CLIP and ViLT as encoders
     "gradio_client": {"systems"},
     "sentencepiece": {"checkpoints"},
     "spellchecker": {"words"},

@@ -40,9 +40,9 @@ from tqdm import tqdm
 
 from evfsam.checkpoints.layout import (
     CONFIG_FILE,
-    SENTENCEPIECE_FILE,
     TOKENIZER_FILES,
     WEIGHT_NAMES,
+    has_tokenizer,
     is_complete,
     shard_names,
     size_text,
@@ -241,7 +241,7 @@ class _RemoteFile:
 def _wanted(info: CheckpointInfo, sizes: dict[str, int]) -> list[str]:
     """The files to download: config, tokenizer, and one form of the weights."""
     weights = next((name for name in WEIGHT_NAMES if name in sizes), None)
-    if CONFIG_FILE not in sizes or SENTENCEPIECE_FILE not in sizes or weights is None:
+    if CONFIG_FILE not in sizes or not has_tokenizer(sizes.__contains__) or weights is None:
         raise CheckpointError(f"{info.source} on the Hub holds no EVF-SAM checkpoint; choose another.")
     small = [CONFIG_FILE, *(name for name in TOKENIZER_FILES if name in sizes)]
     if not weights.endswith(".json"):

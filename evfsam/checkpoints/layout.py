@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from evfsam.values import shown
 CONFIG_FILE = "config.json"
 SENTENCEPIECE_FILE = "sentencepiece.bpe.model"
 TOKENIZER_JSONS = ("tokenizer_config.json", "special_tokens_map.json")
-TOKENIZER_FILES = (SENTENCEPIECE_FILE, *TOKENIZER_JSONS)
+# Any of these sets of files is a tokenizer: BEIT-3's, CLIP's, and BERT's, which ViLT reads.
+CLIP_FILES, BERT_FILES = ("vocab.json", "merges.txt"), ("vocab.txt",)
+TOKENIZERS = ((SENTENCEPIECE_FILE,), CLIP_FILES, BERT_FILES)
+TOKENIZER_FILES = (SENTENCEPIECE_FILE, *TOKENIZER_JSONS, *CLIP_FILES, *BERT_FILES)
 # In the order in which they are looked for: safetensors cannot run code and load without copies.
 WEIGHT_NAMES = (
     "model.safetensors",
@@ -153,7 +157,13 @@ def is_complete(folder: Path) -> bool:
         weight_files(folder)
     except CheckpointError:
         return False
-    return all(os.path.isfile(folder / name) for name in (CONFIG_FILE, SENTENCEPIECE_FILE))
+    there = lambda name: os.path.isfile(folder / name)  # noqa: E731
+    return there(CONFIG_FILE) and has_tokenizer(there)
+
+
+def has_tokenizer(there: Callable[[str], bool]) -> bool:
+    """Whether all files of one of the tokenizers are there."""
+    return any(all(map(there, names)) for names in TOKENIZERS)
 
 
 def size_text(count: int) -> str:

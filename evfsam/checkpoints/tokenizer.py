@@ -19,12 +19,16 @@ from typing import Any
 
 import sentencepiece
 
+from evfsam.checkpoints.clip_and_bert import load_bert, load_clip
 from evfsam.checkpoints.layout import (
+    BERT_FILES,
+    CLIP_FILES,
     SENTENCEPIECE_FILE,
     TOKENIZER_FILES,
     TOKENIZER_JSONS,
     check_file,
     damaged,
+    has_tokenizer,
     label,
     read_json,
 )
@@ -50,27 +54,30 @@ _SPECIAL_TOKENS = {
 def load_tokenizer(folder: str | Path, vocabulary: int | None = None):
     """A ``transformers`` tokenizer from a checkpoint's folder, without a network.
 
-    Only the SentencePiece file is used. The two JSON files must agree with it. Other files that ``transformers``
-    looks for (``added_tokens.json``, chat templates) are not read.
+    Without a SentencePiece file it is CLIP's ``vocab.json`` with ``merges.txt``, or BERT's ``vocab.txt``. With one,
+    that file alone is used, and the two JSON files must agree with it. Other files that ``transformers`` looks for
+    (``added_tokens.json``, chat templates) are not read.
 
     Args:
         folder: of the checkpoint.
         vocabulary: how many tokens the model's embedding has; None to allow any number.
 
     Returns an ``XLMRobertaTokenizer``: ``tokenizer(text)["input_ids"]`` is ``[0, ..., 2]``, case and punctuation
-    kept; ``len(tokenizer)`` is the vocabulary (64,010 in the published checkpoints).
+    kept; ``len(tokenizer)`` is the vocabulary (64,010 in the published checkpoints). Or a ``CLIPTokenizer`` or a
+    ``BertTokenizer``.
 
     Raises CheckpointError if a file is missing or damaged, if the SentencePiece model is no unigram model, or if it
     knows more tokens than ``vocabulary``.
     """
     folder = Path(folder)
     path = folder / SENTENCEPIECE_FILE
+    for names, load in ((CLIP_FILES, load_clip), (BERT_FILES, load_bert)):
+        if not path.is_file() and all((folder / name).is_file() for name in names):
+            tokenizer = load(folder)
+            _check_room(folder, len(tokenizer), vocabulary)
+            return tokenizer
     pieces = _read_sentencepiece(path)
-    if vocabulary is not None and (known := pieces.get_piece_size() + 2) > vocabulary:  # <pad> and <mask> are added
-        raise CheckpointError(
-            f"The tokenizer in {label(folder)} knows {known} tokens, the model {vocabulary}; "
-            "use files from one checkpoint."
-        )
+    _check_room(folder, pieces.get_piece_size() + 2, vocabulary)  # <pad> and <mask> are added
     _check_jsons(folder)
     # transformers 5 reads any file as a unigram model, the reference ran SentencePiece itself. Where the two differ
     # (a BPE model), every prompt would be cut into pieces that the encoder never met.
@@ -87,6 +94,14 @@ def load_tokenizer(folder: str | Path, vocabulary: int | None = None):
             "put the file that was published with the checkpoint there."
         )
     return tokenizer
+
+
+def _check_room(folder: Path, known: int, vocabulary: int | None) -> None:
+    if vocabulary is not None and known > vocabulary:
+        raise CheckpointError(
+            f"The tokenizer in {label(folder)} knows {known} tokens, the model {vocabulary}; "
+            "use files from one checkpoint."
+        )
 
 
 def _from_sentencepiece(path: Path):
@@ -172,10 +187,10 @@ def train_tokenizer(
 def copy_tokenizer(source: str | Path, folder: str | Path) -> None:
     """Copy the tokenizer's files from one checkpoint's folder to another.
 
-    Raises CheckpointError if ``source`` has no SentencePiece file.
+    Raises CheckpointError if ``source`` has none.
     """
     source, folder = Path(source), Path(folder)
-    if not (source / SENTENCEPIECE_FILE).is_file():
+    if not has_tokenizer(lambda name: (source / name).is_file()):
         raise CheckpointError(f"{label(source)} has no {SENTENCEPIECE_FILE}; name a folder that holds the tokenizer.")
     for name in TOKENIZER_FILES:
         if (source / name).is_file() and source.resolve() != folder.resolve():

@@ -53,10 +53,18 @@ def add_parser(subparsers) -> None:
 
     files = parser.add_argument_group("foundation models, for paper-sam and paper-sam2")
     files.add_argument(
+        "--encoder", metavar="NAME", help="of the paper's table 3, such as beit3-large-half or clip-large-text"
+    )
+    files.add_argument(
         "--segmenter-weights", type=Path, metavar="FILE", help="sam_vit_h_4b8939.pth, sam2_hiera_large.pt"
     )
-    files.add_argument("--encoder-weights", type=Path, metavar="FILE", help="beit3_large_indomain_patch16_224.pth")
-    files.add_argument("--tokenizer", type=Path, metavar="FILE", help="beit3.spm")
+    files.add_argument(
+        "--encoder-weights",
+        type=Path,
+        metavar="PATH",
+        help="beit3_large_indomain_patch16_224.pth; CLIP's or ViLT's folder",
+    )
+    files.add_argument("--tokenizer", type=Path, metavar="PATH", help="beit3.spm; not needed for CLIP and ViLT")
     parser.set_defaults(func=run)
 
 
@@ -65,7 +73,9 @@ def run(args: argparse.Namespace) -> int:
     from evfsam.training.run import run as run_recipe
 
     recipe = chosen_recipe(args)
-    files = (args.segmenter_weights, args.encoder_weights, args.tokenizer)
+    in_folder = recipe.model is not None and recipe.model.encoder.kind != "beit3"
+    tokenizer = args.tokenizer or (args.encoder_weights if in_folder else None)
+    files = (args.segmenter_weights, args.encoder_weights, tokenizer)
     foundation = Foundation(*files) if all(files) else None
     folder = args.out or Path("runs") / recipe.name
     device = None if args.device == "auto" else args.device
@@ -77,12 +87,19 @@ def run(args: argparse.Namespace) -> int:
 
 def chosen_recipe(args: argparse.Namespace) -> Recipe:
     """The recipe of that name with what the options change. Raises InputError."""
+    from evfsam.modeling.encoders.config import PAPER_ENCODERS
     from evfsam.training.config import Source
     from evfsam.training.recipes import RECIPES
 
     if args.recipe not in RECIPES:
         raise InputError(f"There is no recipe {args.recipe!r}; choose one of {', '.join(RECIPES)}.")
     recipe = RECIPES[args.recipe]
+    if args.encoder:
+        if args.encoder not in PAPER_ENCODERS:
+            raise InputError(f"There is no encoder {args.encoder!r}; choose one of {', '.join(PAPER_ENCODERS)}.")
+        if not recipe.foundation:
+            raise InputError("--encoder is for a recipe of foundation models: add --recipe paper-sam or paper-sam2.")
+        recipe = replace(recipe, model=replace(recipe.model, encoder=PAPER_ENCODERS[args.encoder]))
     if args.data:
         sources = []
         for said in args.data:

@@ -1,4 +1,4 @@
-"""Builds the modules that a config describes. Only this file branches on the kind of segmenter."""
+"""Builds the modules that a config describes. Only this file branches on the kinds of encoder and segmenter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from evfsam.modeling.config import EfficientSamConfig, EvfConfig, Sam2Config, SamConfig, SegmenterConfig
+from evfsam.modeling.encoders.base import PromptEncoder
 from evfsam.modeling.encoders.beit3 import Beit3Encoder
+from evfsam.modeling.encoders.config import ClipConfig, EncoderConfig, ViltConfig
 from evfsam.modeling.evf_sam import EvfSam
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class _WithoutWeights(TorchFunctionMode):
         in_place = func.__name__.endswith("_") and not func.__name__.endswith("__")
         if isinstance(changed, torch.Tensor) and changed.is_meta and (in_place or func in self.SCALES):
             return changed
-        if func in self.FACTORIES:
+        whole_numbers = kwargs.get("dtype") in (torch.int64, torch.int32)  # a table of indices, computed as well
+        if func in self.FACTORIES and not whole_numbers:
             func, kwargs["device"] = torch.empty, "meta"
         return func(*args, **kwargs)
 
@@ -48,7 +51,21 @@ def build_model(config: EvfConfig, weights: bool = True) -> EvfSam:
             ``load_state_dict(..., assign=True)``.
     """
     with nullcontext() if weights else _WithoutWeights():
-        return EvfSam(config, Beit3Encoder(config.encoder), build_segmenter(config.segmenter)).eval()
+        return EvfSam(config, build_encoder(config.encoder), build_segmenter(config.segmenter)).eval()
+
+
+def build_encoder(config: EncoderConfig) -> PromptEncoder:
+    """The encoder alone."""
+    # transformers is imported for its models alone, because it takes seconds.
+    if isinstance(config, ClipConfig):
+        from evfsam.modeling.encoders.clip import ClipEncoder
+
+        return ClipEncoder(config)
+    if isinstance(config, ViltConfig):
+        from evfsam.modeling.encoders.vilt import ViltEncoder
+
+        return ViltEncoder(config)
+    return Beit3Encoder(config)
 
 
 def build_segmenter(config: SegmenterConfig) -> Segmenter:

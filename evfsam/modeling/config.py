@@ -1,95 +1,27 @@
 """Frozen dataclasses that describe a model. :func:`evfsam.modeling.build.build_model` makes its modules from them.
 
 ``EvfConfig.from_dict`` reads the published ``config.json``, which names sizes ("large", "huge"), and that of this
-project, which gives every number. Each value is checked against ``RULES``, and the values of one part against each
-other, so every config that exists can be built.
+project, which gives every number. Each value is checked by :mod:`evfsam.modeling.fields`, and the values of one part
+against each other, so every config that exists can be built.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
-from evfsam.modeling.rules import Flag, ListOf, OneOf, Rule, Whole, check
+from evfsam.modeling.encoders.config import BEIT3_SIZES, ENCODER_CONFIGS, Beit3Config, EncoderConfig
+from evfsam.modeling.fields import Checked, Relations, build, divides
+from evfsam.modeling.rules import Flag, OneOf, Whole, check
 from evfsam.types import PixelSpec
 from evfsam.values import shown
 
-_WIDTH, _LAYERS, _BLOCK = Whole(8, 8192), Whole(1, 128), Whole(0, 255)
-# One row per field of the dataclasses below. Fields of the same name follow the same rule.
-RULES: dict[str, Rule] = {
-    "width": _WIDTH,
-    "layers": _LAYERS,
-    "depth": _LAYERS,
-    "heads": Whole(1, 256),
-    "feed_forward": Whole(8, 65536),
-    "vocabulary": Whole(8, 1_000_000),
-    "image_size": Whole(16, 4096),
-    "patch_size": Whole(4, 64),
-    "text_positions": Whole(4, 65536),
-    "stem": OneOf(("patches", "trunk")),
-    "trunk": OneOf(("hiera", "efficientnet_lite0")),
-    "global_attention_blocks": ListOf(_BLOCK, 0, 256),
-    "window": Whole(0, 256),
-    "embedding_width": Whole(16, 1024),
-    "decoder_feed_forward": Whole(8, 65536),
-    "stages": ListOf(Whole(1, 64), 4, 4),
-    "window_position_size": ListOf(Whole(1, 256), 2, 2),
-    "windows": ListOf(Whole(1, 256), 4, 4),
-    "extra_masks": Flag(),
-    "memory": Flag(),
-    "memory_width": Whole(4, 1024),
-    "memory_layers": Whole(1, 32),
-    "memory_feed_forward": Whole(8, 65536),
-    "memory_frames": Whole(1, 64),
-}
 # Rotary tables are computed, so no file bounds their size. The published SAM-2 has 2**22 values.
 _MOST_ROTARY_VALUES = 2**23
 
-# Of each relation: whether it holds, the field that breaks it, and the rule in words.
-_Relations = Iterator[tuple[bool, str, str]]
-
-
-class _Checked:
-    """A part of a config. Raises ValueError for wrong values when it is made."""
-
-    def __post_init__(self) -> None:
-        for field in fields(self):  # type: ignore[arg-type]
-            check(field.name, getattr(self, field.name), RULES[field.name])
-        for holds, name, words in self._relations():
-            if not holds:
-                raise ValueError(f"{name}: {getattr(self, name)}; write {words}")
-
-    def _relations(self) -> _Relations:
-        yield from ()
-
 
 @dataclass(frozen=True)
-class Beit3Config(_Checked):
-    """BEIT-3 (arXiv 2208.10442). ``heads`` divides ``width``; ``image_size`` is a multiple of ``patch_size``.
-
-    ``stem`` is the source of image tokens: "patches" of pixels, or the maps of the segmenter's "trunk". Encoder and
-    segmenter share the weights of the trunk; ``patch_size`` is 32 then.
-    """
-
-    width: int
-    layers: int
-    heads: int
-    feed_forward: int
-    vocabulary: int = 64010
-    image_size: int = 224
-    patch_size: int = 16
-    text_positions: int = 1024  # two of them unused: positions start at 2, as in fairseq
-    stem: Literal["patches", "trunk"] = "patches"
-
-    def _relations(self) -> _Relations:
-        yield _divides("heads", self.heads, "width", self.width)
-        yield _divides("patch_size", self.patch_size, "image_size", self.image_size)
-        yield self.stem == "patches" or self.patch_size == 32, "patch_size", 'the stride of the stem "trunk", 32'
-
-
-@dataclass(frozen=True)
-class SamConfig(_Checked):
+class SamConfig(Checked):
     """SAM (arXiv 2304.02643): ViT with windows, prompt encoder, mask decoder."""
 
     kind: ClassVar[str] = "sam"
@@ -103,15 +35,15 @@ class SamConfig(_Checked):
     embedding_width: int = 256
     decoder_feed_forward: int = 2048
 
-    def _relations(self) -> _Relations:
-        yield _divides("heads", self.heads, "width", self.width)
-        yield _divides("patch_size", self.patch_size, "image_size", self.image_size)
+    def _relations(self) -> Relations:
+        yield divides("heads", self.heads, "width", self.width)
+        yield divides("patch_size", self.patch_size, "image_size", self.image_size)
         yield _are_blocks(self.global_attention_blocks, self.depth)
         yield _feeds_the_decoder(self.embedding_width)
 
 
 @dataclass(frozen=True)
-class Sam2Config(_Checked):
+class Sam2Config(Checked):
     """SAM-2 (arXiv 2408.00714), version 2.0: image encoder, FPN, mask decoder and, if ``memory``, memory modules.
 
     The defaults are ``sam2_hiera_l.yaml`` of the sam2 package.
@@ -140,8 +72,8 @@ class Sam2Config(_Checked):
     memory_feed_forward: int = 2048
     memory_frames: int = 7
 
-    def _relations(self) -> _Relations:
-        yield _divides("heads", self.heads, "width", self.width)
+    def _relations(self) -> Relations:
+        yield divides("heads", self.heads, "width", self.width)
         yield self.image_size % 32 == 0, "image_size", "a multiple of 32"
         yield _are_blocks(self.global_attention_blocks, sum(self.stages))
         # Between two stages a window is halved; the first one also tiles the positions, a quarter of the image.
@@ -151,12 +83,12 @@ class Sam2Config(_Checked):
         if self.memory:
             rotary_values = (self.image_size // 16) ** 2 * self.embedding_width * self.memory_layers
             yield self.memory_width % 4 == 0, "memory_width", "a multiple of 4"
-            yield _divides("memory_width", self.memory_width, "embedding_width", self.embedding_width)
+            yield divides("memory_width", self.memory_width, "embedding_width", self.embedding_width)
             yield rotary_values <= _MOST_ROTARY_VALUES, "memory_layers", "a smaller number, or a smaller image_size"
 
 
 @dataclass(frozen=True)
-class EfficientSamConfig(_Checked):
+class EfficientSamConfig(Checked):
     """EfficientSAM (arXiv 2312.00863): ViT without windows; the decoder's heads have one layer less than SAM's."""
 
     kind: ClassVar[str] = "efficient_sam"
@@ -168,14 +100,10 @@ class EfficientSamConfig(_Checked):
     embedding_width: int = 256
     decoder_feed_forward: int = 2048
 
-    def _relations(self) -> _Relations:
-        yield _divides("heads", self.heads, "width", self.width)
-        yield _divides("patch_size", self.patch_size, "image_size", self.image_size)
+    def _relations(self) -> Relations:
+        yield divides("heads", self.heads, "width", self.width)
+        yield divides("patch_size", self.patch_size, "image_size", self.image_size)
         yield _feeds_the_decoder(self.embedding_width)
-
-
-def _divides(name: str, value: int, of: str, whole: int) -> tuple[bool, str, str]:
-    return whole % value == 0, name, f"a number that divides {of}, which is {whole}"
 
 
 def _are_blocks(blocks: tuple[int, ...], count: int) -> tuple[bool, str, str]:
@@ -191,10 +119,6 @@ SegmenterConfig = SamConfig | Sam2Config | EfficientSamConfig
 SEGMENTER_CONFIGS: dict[str, type] = {c.kind: c for c in (SamConfig, Sam2Config, EfficientSamConfig)}
 
 # The sizes that the published config.json calls by name.
-BEIT3_SIZES = {
-    "base": Beit3Config(width=768, layers=12, heads=12, feed_forward=3072),
-    "large": Beit3Config(width=1024, layers=24, heads=16, feed_forward=4096),
-}
 SEGMENTER_SIZES: dict[tuple[str, str], SegmenterConfig] = {
     ("sam", "huge"): SamConfig(),
     ("sam2", "large"): Sam2Config(),
@@ -216,19 +140,24 @@ class EvfConfig:
     takes the single mask, as the others do.
     """
 
-    encoder: Beit3Config
+    encoder: EncoderConfig
     segmenter: SegmenterConfig
     multimask: bool
 
     def __post_init__(self) -> None:
         check("multimask", self.multimask, Flag())
-        if self.encoder.stem == "trunk" and getattr(self.segmenter, "trunk", None) != "efficientnet_lite0":
+        if self.shares_trunk and getattr(self.segmenter, "trunk", None) != "efficientnet_lite0":
             raise ValueError('mm_extractor.stem: "trunk"; write "patches", or the trunk "efficientnet_lite0"')
 
     @property
+    def shares_trunk(self) -> bool:
+        """Whether the encoder's image tokens come from the segmenter's trunk."""
+        return isinstance(self.encoder, Beit3Config) and self.encoder.stem == "trunk"
+
+    @property
     def hidden_size(self) -> int:
-        """Width of the encoder's tokens."""
-        return self.encoder.width
+        """Width of what the projector reads."""
+        return self.encoder.prompt_width
 
     @property
     def out_dim(self) -> int:
@@ -270,10 +199,13 @@ class EvfConfig:
         check("model_type", config.get("model_type"), OneOf(("evf",)))
         if "segmenter" in config:
             sections = {key: _object(key, config.get(key)) for key in ("mm_extractor", "segmenter")}
+            of_encoder = check(
+                "mm_extractor.kind", sections["mm_extractor"].pop("kind", "beit3"), OneOf(tuple(ENCODER_CONFIGS))
+            )
             kind = check("segmenter.kind", sections["segmenter"].pop("kind", None), OneOf(tuple(SEGMENTER_CONFIGS)))
             model = cls(
-                _build("mm_extractor", Beit3Config, sections["mm_extractor"]),
-                _build("segmenter", SEGMENTER_CONFIGS[kind], sections["segmenter"]),
+                build("mm_extractor", ENCODER_CONFIGS[of_encoder], sections["mm_extractor"]),
+                build("segmenter", SEGMENTER_CONFIGS[kind], sections["segmenter"]),
                 check("multimask", config.get("multimask"), Flag()),
             )
         else:
@@ -298,7 +230,7 @@ class EvfConfig:
             "model_type": "evf",
             **sizes,
             "multimask": self.multimask,
-            "mm_extractor": asdict(self.encoder),
+            "mm_extractor": {"kind": self.encoder.kind, **asdict(self.encoder)},
             "segmenter": {"kind": self.segmenter.kind, **asdict(self.segmenter)},
         }
 
@@ -308,16 +240,3 @@ def _object(key: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{key}: {shown(value)}; write an object with one entry per field")
     return dict(value)
-
-
-def _build(section: str, config_class: type, values: dict[str, Any]):
-    """The part of a config from JSON values: lists become tuples; an unknown or missing field is an error."""
-    known = {field.name: field.default is MISSING for field in fields(config_class)}
-    if unknown := sorted(set(values) - set(known)):
-        raise ValueError(f"{section}: {shown(unknown[0])}; write only {', '.join(known)}")
-    if missing := [name for name, required in known.items() if required and name not in values]:
-        raise ValueError(f"{section}.{missing[0]}: nothing; write {RULES[missing[0]]}")
-    try:
-        return config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-    except ValueError as error:
-        raise ValueError(f"{section}.{error}") from None

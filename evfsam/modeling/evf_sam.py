@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from evfsam.modeling.config import EvfConfig
+from evfsam.modeling.encoders.base import PromptEncoder
 from evfsam.modeling.encoders.beit3 import Beit3Encoder, TrunkEmbedding
 from evfsam.types import ImageFeatures, MaskLogits, join
 
@@ -29,14 +30,13 @@ class EvfSam(nn.Module):
     Attribute names are those of the published checkpoints.
     """
 
-    def __init__(self, config: EvfConfig, encoder: Beit3Encoder, segmenter: Segmenter):
+    def __init__(self, config: EvfConfig, encoder: PromptEncoder, segmenter: Segmenter):
         super().__init__()
         self.config = config
         self.mm_extractor = encoder
         self.visual_model = segmenter
-        embedding = encoder.beit3.vision_embed
-        if isinstance(embedding, TrunkEmbedding):
-            embedding.share(segmenter.get_submodule("image_encoder.trunk"))
+        if isinstance(encoder, Beit3Encoder) and isinstance(encoder.beit3.vision_embed, TrunkEmbedding):
+            encoder.beit3.vision_embed.share(segmenter.get_submodule("image_encoder.trunk"))
         self.text_hidden_fcs = nn.ModuleList(
             [
                 nn.Sequential(
@@ -89,16 +89,16 @@ class EvfSam(nn.Module):
             rows = slice(first, first + size)
             pixels = encoder_pixels if shared else encoder_pixels[rows]
             padding = None if padding_mask is None else padding_mask[rows]
-            done.append(self.text_hidden_fcs[0](self.mm_extractor.beit3.cls(pixels, token_ids[rows], padding)))
+            done.append(self.text_hidden_fcs[0](self.mm_extractor.prompt(pixels, token_ids[rows], padding)))
         return torch.cat(done)
 
     def project(self, encoder_tokens: torch.Tensor) -> torch.Tensor:
-        """Encoder tokens (P, T, hidden_size) -> prompt tokens (P, 1, out_dim): [CLS] through the MLP."""
-        return self.text_hidden_fcs[0](encoder_tokens[:, :1])
+        """Tokens of ``mm_extractor`` (P, T, width) -> prompt tokens (P, 1, out_dim): [CLS] through the MLP."""
+        return self.text_hidden_fcs[0](self.mm_extractor.pool(encoder_tokens))
 
     def cls_attention(self, encoder_pixels: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
         """Attention of [CLS] to the image in the last layer (paper, figure 5): float32 (P, n, n), summed over heads."""
-        return self.mm_extractor.beit3.cls_attention(encoder_pixels, token_ids)
+        return self.mm_extractor.cls_attention(encoder_pixels, token_ids)
 
     def decode(
         self,

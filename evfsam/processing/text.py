@@ -15,7 +15,7 @@ from evfsam.words import join_pieces
 
 SEMANTIC_PREFIX = "[semantic] "
 _CLEAN = re.compile(r"(?:\[semantic\] )?[A-Za-z0-9]+(?:[ -][A-Za-z0-9]+)*")  # most prompts: nothing to clean
-PAD_ID, EOS_ID, UNKNOWN_ID = 1, 2, 3  # XLM-R class tokenizers: <s> 0, <pad> 1, </s> 2, <unk> 3
+PAD_ID = 1  # of XLM-R; the padding mask alone says what is padding
 WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 
 _PREFIX = re.compile(r"(?:\[ ?semantic ?\][ :]*)+", flags=re.IGNORECASE)
@@ -103,22 +103,21 @@ def _bare(text: str) -> str:
     return words
 
 
-def tokenize(tokenizer, prompts: Sequence[str], text_positions: int) -> TextInput:
+def tokenize(tokenizer, prompts: Sequence[str], longest: int) -> TextInput:
     """Tokenize cleaned prompts. If a prompt has marks that the tokenizer does not know, its marks are left out.
 
     Args:
         tokenizer: of the checkpoint, from ``checkpoints.load_tokenizer``.
         prompts: from :func:`clean_prompt`.
-        text_positions: length of the encoder's table of positions; two of them are unused.
+        longest: tokens that the encoder can read, with the first and the last one.
     """
-    longest = text_positions - 2
     rows, cut = [], []
     for prompt in prompts:
         ids = tokenizer(prompt)["input_ids"]
-        if UNKNOWN_ID in ids:
+        if tokenizer.unk_token_id in ids[1:-1]:  # CLIP's last token is its unknown one
             ids = tokenizer(_without_marks(prompt))["input_ids"]
         cut.append(len(ids) > longest)
-        rows.append(ids if len(ids) <= longest else [*ids[: longest - 1], EOS_ID])
+        rows.append(ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]])
     token_ids = torch.full((len(rows), max(map(len, rows))), PAD_ID, dtype=torch.int64)
     padding_mask = torch.ones(token_ids.shape, dtype=torch.bool)
     for i, ids in enumerate(rows):

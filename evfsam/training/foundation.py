@@ -1,11 +1,12 @@
-"""Starting from the published foundation models, in their own files: SAM or SAM-2, and BEIT-3.
+"""Starting from the published foundation models, in their own files: SAM or SAM-2, and BEIT-3, CLIP or ViLT.
 
     sam_vit_h_4b8939.pth       segment-anything: a table of tensors
     sam2_hiera_large.pt        sam2 (version 2.0): the table under "model"
     beit3_large_*.pth          unilm/beit3: the table under "model" (or "module"), with heads beside "beit3."
     beit3.spm                  unilm/beit3: the SentencePiece tokenizer
+    clip-vit-large-patch14/    CLIP or ViLT: a folder that transformers reads, with the tokenizer's files
 
-Tensor names in them are those of this project behind ``visual_model.`` and ``mm_extractor.``.
+Tensor names in the first three are those of this project behind ``visual_model.`` and ``mm_extractor.``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from evfsam.checkpoints.layout import SENTENCEPIECE_FILE, damaged, label, some
+from evfsam.checkpoints.tokenizer import copy_tokenizer
 from evfsam.errors import CheckpointError
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.training.init import resize_positions
@@ -33,8 +35,8 @@ class Foundation:
 
     Attributes:
         segmenter: weights of SAM or SAM-2.
-        encoder: weights of BEIT-3.
-        tokenizer: ``beit3.spm``.
+        encoder: weights of BEIT-3, or the folder of CLIP or ViLT.
+        tokenizer: ``beit3.spm``, or that folder again.
     """
 
     segmenter: Path
@@ -48,18 +50,30 @@ def load_foundation(model: EvfSam, files: Foundation) -> None:
     BEIT-3's image positions are interpolated if its file is for another image size. Raises CheckpointError if a file is
     missing, damaged, unsafe, or of another model or size.
     """
-    encoder = {name: tensor for name, tensor in _tensors(files.encoder).items() if name.startswith("beit3.")}
-    encoder.setdefault(_UNUSED, model.mm_extractor.state_dict()[_UNUSED])
-    if any(name.endswith("embed_positions.A.weight") for name in encoder):
-        encoder = resize_positions(encoder, model.config.encoder)
-    _fill(model.mm_extractor, encoder, files.encoder, "BEIT-3")
+    if model.config.encoder.kind == "beit3":
+        _fill(model.mm_extractor, _beit3_tensors(model, files.encoder), files.encoder, "BEIT-3")
+    else:
+        _fill(model.mm_extractor, model.mm_extractor.pretrained(files.encoder), files.encoder, "encoder")
     _fill(model.visual_model, _tensors(files.segmenter), files.segmenter, "segmenter")
 
 
+def _beit3_tensors(model: EvfSam, path: Path) -> dict[str, torch.Tensor]:
+    state = {name: tensor for name, tensor in _tensors(path).items() if name.startswith("beit3.")}
+    state.setdefault(_UNUSED, model.mm_extractor.state_dict()[_UNUSED])
+    if any(name.endswith("embed_positions.A.weight") for name in state):
+        state = resize_positions(state, model.config.encoder)
+    return state
+
+
 def write_tokenizer(files: Foundation, folder: Path) -> None:
-    """Put BEIT-3's tokenizer into a folder of the published layout. Raises CheckpointError if it is missing."""
+    """Put the encoder's tokenizer into a folder of the published layout. Raises CheckpointError if it is missing."""
+    if files.tokenizer.is_dir():
+        copy_tokenizer(files.tokenizer, folder)
+        return
     if not files.tokenizer.is_file():
-        raise CheckpointError(f"{label(files.tokenizer)} is not there; name BEIT-3's beit3.spm.")
+        raise CheckpointError(
+            f"{label(files.tokenizer)} is not there; name BEIT-3's beit3.spm, or the folder of CLIP or ViLT."
+        )
     shutil.copyfile(files.tokenizer, folder / SENTENCEPIECE_FILE)
 
 

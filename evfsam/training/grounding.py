@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from evfsam.modeling.config import Beit3Config
+from evfsam.modeling.config import EncoderConfig
 from evfsam.modeling.encoders.beit3 import FIRST_POSITION, Beit3
 from evfsam.training.losses import dice_loss
 
@@ -19,7 +19,7 @@ class GroundingHeads(nn.Module):
     the decoder gets nothing else of the text.
     """
 
-    def __init__(self, config: Beit3Config):
+    def __init__(self, config: EncoderConfig):
         super().__init__()
         self.token_head = nn.Linear(config.width, 1)
         self.cls_query = nn.Linear(config.width, config.width)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from evfsam.modeling.config import Beit3Config, EvfConfig, SamConfig
-from evfsam.modeling.encoders.beit3 import FIRST_POSITION
+from evfsam.modeling.encoders.beit3 import FIRST_POSITION, Beit3
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.modeling.segmenters.sam2 import Sam2Segmenter
 from evfsam.modeling.segmenters.sam2_memory import Sam2Memory
@@ -33,8 +33,16 @@ SAM2_IN_SAM = {
 
 @torch.no_grad()
 def initialise(model: EvfSam) -> None:
-    """Fill encoder and projector; the segmenter keeps its package's own initialisation. Uses torch's global seed."""
-    beit3 = model.mm_extractor.beit3
+    """Fill BEIT-3 and the projector; the rest keeps its package's own initialisation. Uses torch's global seed."""
+    if model.config.encoder.kind == "beit3":
+        _initialise_beit3(model.mm_extractor.beit3)
+    hidden, last = model.text_hidden_fcs[0][0], model.text_hidden_fcs[0][2]
+    for layer, gain in ((hidden, math.sqrt(2)), (last, PROJECTOR_GAIN)):
+        nn.init.xavier_uniform_(layer.weight, gain=gain)
+        nn.init.zeros_(layer.bias)
+
+
+def _initialise_beit3(beit3: Beit3) -> None:
     depth_scale = 1 / math.sqrt(2 * len(beit3.encoder.layers))
     for name, module in beit3.named_modules():
         if isinstance(module, nn.Linear):
@@ -46,10 +54,6 @@ def initialise(model: EvfSam) -> None:
     nn.init.normal_(beit3.vision_embed.cls_token)
     for positions in (beit3.encoder.embed_positions.A, beit3.encoder.embed_positions.B):
         nn.init.normal_(positions.weight, std=0.5)
-    hidden, last = model.text_hidden_fcs[0][0], model.text_hidden_fcs[0][2]
-    for layer, gain in ((hidden, math.sqrt(2)), (last, PROJECTOR_GAIN)):
-        nn.init.xavier_uniform_(layer.weight, gain=gain)
-        nn.init.zeros_(layer.bias)
 
 
 def resize_positions(state: dict[str, torch.Tensor], encoder: Beit3Config) -> dict[str, torch.Tensor]:
@@ -142,6 +146,8 @@ def fit_state(state: dict[str, torch.Tensor], config: EvfConfig) -> dict[str, to
     # EfficientSAM has no relative positions, and its own are of another shape.
     if "visual_model.image_encoder.blocks.0.attn.rel_pos_h" in state and config.segmenter.kind == "sam":
         state = resize_vit(state, config.segmenter)
+    if config.encoder.kind != "beit3":
+        return state
     return deepen(resize_positions(state, config.encoder), config.encoder)
 
 

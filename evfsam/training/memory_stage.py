@@ -18,7 +18,6 @@ from torch import nn
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.modeling.segmenters.sam2_memory import FrameFeatures, Sam2Memory
 from evfsam.processing.inputs import segmenter_pixels
-from evfsam.processing.text import PAD_ID
 from evfsam.training.cache import CachedClips, mask_of
 from evfsam.training.config import Stage
 from evfsam.training.init import initialise_memory
@@ -127,9 +126,10 @@ class MemoryStage(nn.Module):
     def _image_losses(self, batch: MemoryBatch) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Of prompts in words, and of point prompts, on images without a memory."""
         model, words = self.model, batch.words
-        rows, ids = words.image_of_row, words.token_ids
+        rows = words.image_of_row
         with torch.no_grad():
-            prompt_tokens = model.project(model.mm_extractor(words.encoder_pixels, ids, ids.eq(PAD_ID), rows))
+            tokens = model.mm_extractor(words.encoder_pixels, words.token_ids, words.padding_mask, rows)
+            prompt_tokens = model.project(tokens)
             features = model.encode_image(words.segmenter_pixels)
         worded = mask_losses(model.decode(features.select(rows), prompt_tokens, multimask=False), words.coverage)
         rng = generator(self.seed, f"{self.stage.name} clicks", batch.step)

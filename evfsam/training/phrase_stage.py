@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from evfsam.modeling.evf_sam import EvfSam
-from evfsam.processing.text import PAD_ID
 from evfsam.training.cache import CachedFeatures
 from evfsam.training.config import Stage
 from evfsam.training.grounding import GroundingHeads
@@ -106,8 +105,8 @@ class PhraseStage(nn.Module):
     def forward(self, batch: JointBatch) -> dict[str, torch.Tensor]:
         """Scalar losses by name; ``loss`` is their sum in the weights of the stage."""
         words, weights = batch.words, self.stage.losses
-        pixels, ids, rows = words.encoder_pixels, words.token_ids, words.image_of_row
-        tokens = self.model.mm_extractor(pixels, ids, ids.eq(PAD_ID), rows)
+        pixels, rows = words.encoder_pixels, words.image_of_row
+        tokens = self.model.mm_extractor(pixels, words.token_ids, words.padding_mask, rows)
         losses, parts = {}, {}
         if "grounding" in weights:
             losses |= self.heads(self.model.mm_extractor.beit3, tokens, pixels, rows, words.token_coverage)
@@ -161,8 +160,8 @@ def answers_of(model: EvfSam) -> Callable:
 
     @torch.no_grad()
     def answers(words: PhraseBatch):
-        pixels, padding = words.encoder_pixels[words.image_of_row], words.token_ids.eq(PAD_ID)
-        prompt_tokens = model.encode_prompt(pixels, words.token_ids, padding)
+        pixels = words.encoder_pixels[words.image_of_row]
+        prompt_tokens = model.encode_prompt(pixels, words.token_ids, words.padding_mask)
         features = model.encode_image(words.segmenter_pixels)
         masks = model.decode(features.select(words.image_of_row), prompt_tokens, multimask=False)
         return prompt_tokens, features, masks

@@ -132,6 +132,10 @@ def run_stage(
     config = recipe.model_of(stage)
     if _finished(folder, stage):
         return
+    if "grounding" in stage.losses and (config.encoder.kind != "beit3" or config.encoder.fusion == "text"):
+        raise InputError(
+            f"Stage {stage.name} trains image tokens of BEIT-3: leave its loss grounding out, or --encoder."
+        )
     base = start if isinstance(start, Path) else None
     origin = build_and_fill(base).eval() if base else None
     if isinstance(config, ReferSamConfig):
@@ -213,7 +217,7 @@ def new_model(config: EvfConfig, seed: int, foundation: Foundation | None = None
         load_foundation(model, foundation)  # and the projector as the package makes it, as in the official code
     else:
         initialise(model)
-        if config.encoder.stem == "trunk":
+        if config.shares_trunk:
             fold_into(model.visual_model.image_encoder.trunk, imagenet_weights())
     return model
 

@@ -39,6 +39,7 @@ class PhraseBatch(NamedTuple):
         encoder_pixels: float32 (B, 3, n, n), see :func:`evfsam.processing.inputs.prepare`.
         segmenter_pixels: float32 (B, 3, S, S).
         token_ids: int64 (P, L), padded.
+        padding_mask: bool (P, L), True where padded.
         one_thing: bool (P,), whether the prompt refers to one thing; "[semantic] " asks for all of a kind.
         coverage: float32 (P, g, g), 0..1: covered share of each cell; the segmenter's square has S / 4 per side.
         token_coverage: float32 (P, t, t), 0..1: the same for the encoder's t x t image tokens, over the image itself,
@@ -54,6 +55,7 @@ class PhraseBatch(NamedTuple):
     encoder_pixels: torch.Tensor
     segmenter_pixels: torch.Tensor
     token_ids: torch.Tensor
+    padding_mask: torch.Tensor
     one_thing: torch.Tensor
     coverage: torch.Tensor
     token_coverage: torch.Tensor
@@ -162,10 +164,10 @@ class Sampler:
         self.data, self.spec, self.varied = data, config.pixels, varied
         self.grid = self.spec.image_size // 4
         self.tokens = config.encoder.image_size // config.encoder.patch_size
-        positions = config.encoder.text_positions
+        longest = config.encoder.longest_text
         # int64 (L,) of a text, not padded.
         self.token_ids = lru_cache(maxsize=500_000)(
-            lambda text: tokenize(tokenizer, [clean_prompt(text)], positions).token_ids[0]
+            lambda text: tokenize(tokenizer, [clean_prompt(text)], longest).token_ids[0]
         )
 
     def samples(self, stage: Stage, rng: np.random.Generator) -> tuple[np.ndarray, list[Sample]]:
@@ -213,6 +215,7 @@ class Sampler:
             torch.cat([one.encoder_pixels for one in inputs]),
             torch.cat([one.segmenter_pixels for one in inputs]),
             nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PAD_ID),
+            nn.utils.rnn.pad_sequence([torch.zeros_like(row).bool() for row in ids], True, True),
             torch.tensor([not text.startswith(SEMANTIC_PREFIX) for text in texts]),
             torch.from_numpy(np.stack([coverage_of(self.square(mask), self.grid) for mask in masks])),
             torch.from_numpy(np.stack([coverage_of(mask, self.tokens) for mask in masks])),

@@ -15,6 +15,11 @@ REFUSED = {
     "no scenes a step": (["--batch", "0"], "--batch is 0: give a whole number of at least 1"),
     "fewer than no workers": (["--workers", "-1"], "--workers is -1: give a whole number of at least 1"),
     "no steps": (["--steps", "0"], "--steps is 0: give a whole number of at least 1"),
+    "an unknown encoder": (["--recipe", "paper-sam2", "--encoder", "bert"], "no encoder 'bert'"),
+    "an encoder of the paper for another recipe": (
+        ["--encoder", "clip-large-text"],
+        "--encoder is for a recipe of found",
+    ),
     "no scenes": (["--scenes", "0"], "--scenes is 0: give a whole number of at least 1"),
 }
 

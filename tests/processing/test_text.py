@@ -15,7 +15,7 @@ from evfsam.checkpoints.tokenizer import load_tokenizer, train_tokenizer
 from evfsam.data.scenes import expressions, make_scene
 from evfsam.errors import InputError
 from evfsam.predictor import Predictor
-from evfsam.processing.text import EOS_ID, PAD_ID, UNKNOWN_ID, clean_prompt, tokenize, unknown_words
+from evfsam.processing.text import PAD_ID, clean_prompt, tokenize, unknown_words
 from evfsam.values import MAX_PROMPT_CHARACTERS
 from tests.checkpoints.small import BEIT3, PHRASES
 
@@ -182,24 +182,24 @@ def test_what_cannot_be_read_is_refused_in_one_sentence(predictor, typed, told):
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=4), st.integers(6, 40))
-def test_phrases_of_any_length_fit_the_positions(tokenizer, lengths, text_positions):
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=4), st.integers(4, 38))
+def test_phrases_of_any_length_fit_the_positions(tokenizer, lengths, longest):
     prompts = [" ".join(["red"] * length) for length in lengths]
-    text = tokenize(tokenizer, prompts, text_positions)
-    assert text.token_ids.shape == text.padding_mask.shape and text.token_ids.shape[1] <= text_positions - 2
+    text = tokenize(tokenizer, prompts, longest)
+    assert text.token_ids.shape == text.padding_mask.shape and text.token_ids.shape[1] <= longest
     for row, prompt in enumerate(prompts):
         full = tokenizer(prompt)["input_ids"]
         read = text.token_ids[row][~text.padding_mask[row]].tolist()
-        assert text.cut[row] == (len(full) > text_positions - 2)
-        assert read[-1] == EOS_ID and read[:-1] == full[: len(read) - 1]
+        assert text.cut[row] == (len(full) > longest)
+        assert read[-1] == tokenizer.eos_token_id and read[:-1] == full[: len(read) - 1]
         assert (text.token_ids[row][text.padding_mask[row]] == PAD_ID).all()
 
 
 def test_marks_that_a_tokenizer_does_not_know_do_not_change_the_words(tokenizer):
-    plain = tokenize(tokenizer, ["[semantic] red car"], BEIT3.text_positions)
-    assert UNKNOWN_ID not in plain.token_ids
+    plain = tokenize(tokenizer, ["[semantic] red car"], BEIT3.longest_text)
+    assert tokenizer.unk_token_id not in plain.token_ids
     for typed in ("[semantic] red (car)", "[semantic] red & car", "[semantic] red \u201ccar\u201d"):
-        assert torch.equal(tokenize(tokenizer, [typed], BEIT3.text_positions).token_ids, plain.token_ids)
+        assert torch.equal(tokenize(tokenizer, [typed], BEIT3.longest_text).token_ids, plain.token_ids)
 
 
 def test_a_phrase_that_is_cut_is_said(predictor):
@@ -225,6 +225,6 @@ def test_training_reads_the_very_tokens_that_the_app_reads():
 
 
 def test_neighbours_in_a_batch_do_not_change_a_phrase(tokenizer):
-    alone = tokenize(tokenizer, ["the red car"], BEIT3.text_positions)
-    beside = tokenize(tokenizer, ["the red car", "the small blue zebra left"], BEIT3.text_positions)
+    alone = tokenize(tokenizer, ["the red car"], BEIT3.longest_text)
+    beside = tokenize(tokenizer, ["the red car", "the small blue zebra left"], BEIT3.longest_text)
     assert torch.equal(beside.token_ids[0][~beside.padding_mask[0]], alone.token_ids[0])

@@ -1,8 +1,12 @@
 """BEIT-3 (arXiv 2208.10442): one transformer that reads an image and a text together from its first layer.
 
 Each projection, norm and feed-forward exists twice ("multiway"): ``A`` for image tokens, ``B`` for text tokens.
-Attention runs over both. Module names equal those of the published checkpoints (torchscale), so weights load by name.
-torchscale itself is not used: it pins releases of timm and fairscale that no longer install.
+Attention runs over both in the first ``Beit3Config.joint_layers`` layers: all of them in EVF-SAM. In the layers after
+these, image tokens attend to image tokens alone, and text tokens to text tokens. The paper's table 3 calls that row
+"fusion in layers 1 to 12" of 24, and says no more about it.
+
+Module names equal those of the published checkpoints (torchscale), so weights load by name. torchscale itself is not
+used: it pins releases of timm and fairscale that no longer install.
 """
 
 from __future__ import annotations
@@ -11,7 +15,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from evfsam.modeling.config import Beit3Config
+from evfsam.errors import InputError
+from evfsam.modeling.encoders.base import PromptEncoder
+from evfsam.modeling.encoders.config import Beit3Config
 from evfsam.modeling.linear import feed_forward, linear
 from evfsam.modeling.pixels import PixelConv2d
 from evfsam.modeling.trunks.efficientnet_lite import WIDTHS as TRUNK_WIDTHS
@@ -188,15 +194,16 @@ class Beit3(nn.Module):
 
     def __init__(self, config: Beit3Config):
         super().__init__()
+        self.config = config
         self.text_embed = nn.Embedding(config.vocabulary, config.width)
         self.vision_embed = (VisionEmbedding if config.stem == "patches" else TrunkEmbedding)(config)
         self.encoder = Encoder(config)
 
     def _embed(self, pixels, token_ids, padding_mask, image_of_row=None) -> tuple[Parts, torch.Tensor | None]:
-        """The tokens of image and text, and ``attendable``."""
+        """The tokens of image and text, and ``attendable``; for the fusion "text" those of the text alone."""
         positions = self.encoder.embed_positions
         parts: Parts = {}
-        if pixels is not None:
+        if pixels is not None and self.config.fusion != "text":
             image = self.vision_embed(pixels)
             image = image if image_of_row is None else image[image_of_row]
             parts["A"] = image + positions.A.weight[FIRST_POSITION : FIRST_POSITION + image.shape[1]]
@@ -226,11 +233,12 @@ class Beit3(nn.Module):
             padding_mask: bool (B, L), True where ``token_ids`` is padding.
             image_of_row: int64 (B,), which of several images each text is about; None if it is the one in its place.
 
-        Returns (B, T, width), normalised: [CLS], the image tokens row by row, then the text tokens.
+        Returns (B, T, width), normalised: [CLS], the image tokens row by row, then the text tokens. For the fusion
+        "text" the image's are not there.
         """
         parts, attendable = self._embed(pixels, token_ids, padding_mask, image_of_row)
-        for layer in self.encoder.layers:
-            parts = layer(parts, attendable)
+        for number in range(self.config.layers):
+            parts = self._layer(number, parts, attendable)
         return join(self.encoder.layer_norm(parts))
 
     def cls(
@@ -238,10 +246,20 @@ class Beit3(nn.Module):
     ) -> torch.Tensor:
         """The first token of :meth:`forward`, (B, 1, width). The last layer computes no other."""
         parts, attendable = self._embed(pixels, token_ids, padding_mask)
-        *layers, last = self.encoder.layers
-        for layer in layers:
-            parts = layer(parts, attendable)
-        return self.encoder.layer_norm(last(parts, attendable, only_cls=True))["A"]
+        last = self.config.layers - 1
+        for number in range(last):
+            parts = self._layer(number, parts, attendable)
+        return self.encoder.layer_norm(self._layer(last, parts, attendable, only_cls=True))["A"]
+
+    def _layer(self, number: int, parts: Parts, attendable: torch.Tensor | None, only_cls: bool = False) -> Parts:
+        """One layer, over image and text together or over each alone."""
+        layer = self.encoder.layers[number]
+        if number < self.config.joint_layers:
+            return layer(parts, attendable, only_cls)
+        if only_cls:
+            return layer({"A": parts["A"]}, None, only_cls)
+        own = {"A": None, "B": None if attendable is None else attendable[..., -parts["B"].shape[1] :]}
+        return {way: layer({way: tokens}, own[way])[way] for way, tokens in parts.items()}
 
     def cls_attention(
         self, pixels: torch.Tensor, token_ids: torch.Tensor, padding_mask: torch.Tensor | None = None
@@ -250,9 +268,13 @@ class Beit3(nn.Module):
 
         Arguments as in :meth:`forward`. Returns float32 (B, n, n) for n x n patches, summed over heads.
         """
+        if self.config.fusion == "text":
+            raise InputError("This checkpoint's encoder reads no image: choose one whose encoder reads both.")
         parts, attendable = self._embed(pixels, token_ids, padding_mask)
-        for layer in self.encoder.layers[:-1]:
-            parts = layer(parts, attendable)
+        for number in range(self.config.layers - 1):
+            parts = self._layer(number, parts, attendable)
+        if self.config.joint_layers < self.config.layers:
+            parts, attendable = {"A": parts["A"]}, None
         last = self.encoder.layers[-1]
         assert isinstance(last, Layer)  # a ModuleList does not tell
         weights = last.self_attn.weights(last.self_attn_layer_norm(parts), attendable)
@@ -261,7 +283,7 @@ class Beit3(nn.Module):
         return weights[:, :, 0, 1:split].sum(1).unflatten(-1, (side, side))
 
 
-class Beit3Encoder(nn.Module):
+class Beit3Encoder(PromptEncoder):
     """Holds :class:`Beit3` under the name ``beit3``, as the published checkpoints do."""
 
     def __init__(self, config: Beit3Config):
@@ -271,3 +293,24 @@ class Beit3Encoder(nn.Module):
     def forward(self, pixels, token_ids, padding_mask=None, image_of_row=None) -> torch.Tensor:
         """As :meth:`Beit3.forward`."""
         return self.beit3(pixels, token_ids, padding_mask, image_of_row)
+
+    def pool(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(P, T, width) -> (P, 1, prompt_width), as ``Beit3Config.prompt`` says."""
+        config = self.beit3.config
+        text = 0 if config.fusion == "text" else 1 + (config.image_size // config.patch_size) ** 2
+        if config.prompt == "image_mean":
+            return tokens[:, 1:text].mean(1, keepdim=True)
+        of_image, of_text = tokens[:, :1], tokens[:, text : text + 1]
+        if config.prompt == "both_cls":
+            return torch.cat([of_image, of_text], dim=-1)
+        return of_image if config.prompt == "image_cls" else of_text
+
+    def prompt(self, pixels, token_ids, padding_mask=None) -> torch.Tensor:
+        """As :meth:`PromptEncoder.prompt`; other tokens than [CLS] are not computed where it suffices."""
+        if self.beit3.config.prompt == "image_cls":
+            return self.beit3.cls(pixels, token_ids, padding_mask)
+        return super().prompt(pixels, token_ids, padding_mask)
+
+    def cls_attention(self, pixels, token_ids) -> torch.Tensor:
+        """As :meth:`Beit3.cls_attention`."""
+        return self.beit3.cls_attention(pixels, token_ids)
