@@ -15,7 +15,7 @@ def load_clip(folder: Path):
 
     vocab, merges = (folder / name for name in CLIP_FILES)
     pairs = [tuple(line.split()) for line in _lines(merges) if line and not line.startswith("#version")]
-    return _make(vocab, lambda: CLIPTokenizer(vocab=read_json(vocab), merges=pairs))
+    return _make(vocab, lambda: CLIPTokenizer(vocab=read_json(vocab), merges=pairs))  # type: ignore[arg-type]  # pairs are what it reads
 
 
 def load_bert(folder: Path):

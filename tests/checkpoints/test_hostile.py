@@ -25,7 +25,9 @@ from evfsam.checkpoints import registry
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.checkpoints.registry import describe_folder, find, list_models
 from evfsam.errors import CheckpointError
-from evfsam.modeling.config import RULES, SEGMENTER_CONFIGS, Beit3Config, EvfConfig
+from evfsam.modeling.config import SEGMENTER_CONFIGS, EvfConfig
+from evfsam.modeling.encoders.config import ENCODER_CONFIGS
+from evfsam.modeling.fields import RULES
 from tests.checkpoints.small import SAM, write_checkpoint
 
 REPOSITORY = Path(__file__).parents[2]
@@ -570,7 +572,7 @@ JSON = st.recursive(
 )
 NEAR = st.sampled_from([1, 2, 3, 4, 8, 16, 32, 64, 128, 255, 1024, 4096, [1, 1, 1, 1], [2, 4], True, False, "sam2"])
 KINDS = st.sampled_from(sorted(SEGMENTER_CONFIGS))
-PARTS = (Beit3Config, *SEGMENTER_CONFIGS.values())
+PARTS = (*ENCODER_CONFIGS.values(), *SEGMENTER_CONFIGS.values())
 FIELDS = sorted({field.name for part in PARTS for field in fields(part)})
 SECTION = st.dictionaries(st.sampled_from(FIELDS), NEAR | JSON, max_size=4)
 FACTS = [*registry._FACTS, "refinement", "presence_threshold", "iou_thresholds", "follows_edges"]
@@ -579,7 +581,9 @@ CONFIGS = st.fixed_dictionaries(
     {"model_type": st.just("evf")},
     optional={
         "multimask": st.booleans() | JSON,
-        "mm_extractor": SECTION.map(lambda values: SMALL_ENCODER | values) | JSON,
+        "mm_extractor": SECTION.map(lambda values: SMALL_ENCODER | values)
+        | st.builds(lambda kind, values: {"kind": kind, **values}, st.sampled_from(list(ENCODER_CONFIGS)), SECTION)
+        | JSON,
         "segmenter": st.builds(lambda kind, values: {"kind": kind, **values}, KINDS, SECTION) | JSON,
         "sam_scale": st.sampled_from(["huge", "large", "tiny", "small"]) | JSON,
         "mm_extractor_scale": st.sampled_from(["base", "large"]) | JSON,

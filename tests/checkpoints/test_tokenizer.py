@@ -9,7 +9,8 @@ import sentencepiece
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evfsam.checkpoints.tokenizer import TOKENIZER_FILES, load_tokenizer, train_tokenizer
+from evfsam.checkpoints.layout import SENTENCEPIECE_FILE, TOKENIZER_JSONS
+from evfsam.checkpoints.tokenizer import load_tokenizer, train_tokenizer
 from evfsam.errors import CheckpointError
 from tests.checkpoints.small import PHRASES
 
@@ -94,7 +95,7 @@ def test_loading_asks_no_network(folder, monkeypatch):
 
 def test_the_same_phrases_give_the_same_files(folder, tmp_path):
     train_tokenizer(iter(PHRASES), tmp_path, vocabulary_size=90)
-    for name in TOKENIZER_FILES:
+    for name in (SENTENCEPIECE_FILE, *TOKENIZER_JSONS):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
 

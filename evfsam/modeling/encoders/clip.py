@@ -24,7 +24,6 @@ class ClipEncoder(PromptEncoder):
 
     def __init__(self, config: ClipConfig):
         super().__init__()
-        common = {"projection_dim": config.projection, "hidden_act": config.activation}
         self.text = CLIPTextModelWithProjection(
             CLIPTextConfig(
                 vocab_size=config.vocabulary,
@@ -35,7 +34,8 @@ class ClipEncoder(PromptEncoder):
                 max_position_embeddings=config.text_positions,
                 bos_token_id=0,  # transformers checks them against the vocabulary; the tokenizer has its own
                 eos_token_id=0,
-                **common,
+                projection_dim=config.projection,
+                hidden_act=config.activation,
             )
         )
         self.image: nn.Module | None = None
@@ -48,7 +48,8 @@ class ClipEncoder(PromptEncoder):
                     intermediate_size=config.image_feed_forward,
                     image_size=config.image_size,
                     patch_size=config.patch_size,
-                    **common,
+                    projection_dim=config.projection,
+                    hidden_act=config.activation,
                 )
             )
 
@@ -68,7 +69,7 @@ class ClipEncoder(PromptEncoder):
     def pretrained(self, folder: Path) -> dict[str, torch.Tensor]:
         """The state of this module from a folder of a published CLIP, see :func:`read_pretrained`."""
         parts = {"text": CLIPTextModelWithProjection, "image": CLIPVisionModelWithProjection}
-        state = {}
+        state: dict[str, torch.Tensor] = {}
         for name, module_class in parts.items():
             if getattr(self, name) is not None:
                 state |= {f"{name}.{key}": tensor for key, tensor in read_pretrained(module_class, folder).items()}
