@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from evfsam.checkpoints.load import load_checkpoint
+from evfsam.checkpoints.tokenizer import load_tokenizer
 from evfsam.data.scenes import SEEDS
 from evfsam.data.scenes.dataset import SceneDataset
 from evfsam.errors import CheckpointError, InputError
@@ -186,7 +187,7 @@ def test_sources_are_drawn_from_by_their_weights(sampler_of):
     assert len(mixture) == 6 and set(drawn) == set(range(6))
     assert (drawn < 2).mean() == pytest.approx(0.75, abs=0.03)
     assert mixture[2].name == other[0].name
-    sampler = Sampler(mixture, TWINS["paper-sam2"], lambda text: {"input_ids": [0, 5, 2]})
+    sampler = Sampler(mixture, TWINS["paper-sam2"], load_tokenizer(BUNDLED))
     (stage,) = twin("paper-sam2").stages
     batch, _ = sampler.phrases(stage, generator(0, "x", 1))
     assert [masks.shape[1] for masks in batch.masks] == [3, 3] and len(batch.token_ids) == 6

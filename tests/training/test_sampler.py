@@ -78,6 +78,7 @@ def photograph(name="one"):
 def test_any_data_set_is_asked_up_to_so_many_different_prompts(most, asked):
     recipe = small()
     letters = lambda text: {"input_ids": [0, *text.encode()[:5], 2]}  # noqa: E731
+    letters.unk_token_id = 3
     sampler = Sampler(Mixture(([photograph()],), (False,)), recipe.model, letters)
     batch, samples = sampler.phrases(stage_of(recipe, images=1, prompts=most, shares=None), generator(0, "x", 0))
     assert len(batch.token_ids) == asked == len({tuple(row) for row in batch.token_ids.tolist()})

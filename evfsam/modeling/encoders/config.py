@@ -172,14 +172,13 @@ PAPER_ENCODERS: dict[str, EncoderConfig] = {
     "beit3-large-half": replace(_LARGE, fusion="half"),
     "beit3-large-late": replace(_LARGE, fusion="late", prompt="both_cls"),
     "beit3-large-text": replace(_LARGE, fusion="text", prompt="text_cls"),
-    **{
-        f"{name}-{fusion}": replace(config, fusion=fusion)
-        for name, config, fusions in (
-            ("vilt", ViltConfig(), ("early", "late", "text")),
-            ("clip-large", _CLIP, ("late", "text")),
-            ("openclip-large", _OPENCLIP, ("late", "text")),
-            ("openclip-huge", _OPENCLIP_HUGE, ("late", "text")),
-        )
-        for fusion in fusions
-    },
+    "vilt-early": ViltConfig(),
+    "vilt-late": ViltConfig(fusion="late"),
+    "vilt-text": ViltConfig(fusion="text"),
+    "clip-large-late": _CLIP,
+    "clip-large-text": replace(_CLIP, fusion="text"),
+    "openclip-large-late": _OPENCLIP,
+    "openclip-large-text": replace(_OPENCLIP, fusion="text"),
+    "openclip-huge-late": _OPENCLIP_HUGE,
+    "openclip-huge-text": replace(_OPENCLIP_HUGE, fusion="text"),
 }

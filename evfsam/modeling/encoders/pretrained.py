@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
 from evfsam.errors import CheckpointError
 
 
-def read_pretrained(module_class: type, folder: Path, **how) -> dict[str, torch.Tensor]:
+def read_pretrained(module_class: type[PreTrainedModel], folder: Path, **how) -> dict[str, torch.Tensor]:
     """The state of ``module_class.from_pretrained(folder, **how)``. Nothing is downloaded.
 
     Raises CheckpointError if the folder is not there, is damaged, or lacks weights of this class.
