@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from evfsam.training.run import run as run_recipe
 
     recipe = chosen_recipe(args)
-    in_folder = recipe.model is not None and recipe.model.encoder.kind != "beit3"
+    in_folder = recipe.foundation and recipe.model.encoder.kind != "beit3"
     tokenizer = args.tokenizer or (args.encoder_weights if in_folder else None)
     files = (args.segmenter_weights, args.encoder_weights, tokenizer)
     foundation = Foundation(*files) if all(files) else None

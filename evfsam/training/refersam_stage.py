@@ -18,7 +18,6 @@ from evfsam.modeling.config import SamConfig
 from evfsam.modeling.evf_sam import EvfSam
 from evfsam.modeling.refersam.config import ReferSamConfig
 from evfsam.modeling.refersam.model import ReferSam
-from evfsam.processing.text import PAD_ID
 from evfsam.training.config import Recipe, Stage
 from evfsam.training.init import resize_vit
 from evfsam.training.losses import mask_losses, mask_terms
@@ -94,7 +93,7 @@ class ReferSamStage(nn.Module):
     def forward(self, words: PhraseBatch) -> dict[str, torch.Tensor]:
         """Scalar losses by name; ``loss`` is their sum in the weights of the stage."""
         looked = self.model.encode_image(words.segmenter_pixels)
-        answer = self.model.decode(looked.select(words.image_of_row), words.token_ids, words.token_ids.ne(PAD_ID))
+        answer = self.model.decode(looked.select(words.image_of_row), words.token_ids, ~words.padding_mask)
         # The cells of the truth, out of the masks as users get them.
         masks = F.avg_pool2d(answer.full_size(), 4)
         decoded = MaskLogits(masks, answer.iou_predictions)
