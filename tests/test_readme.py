@@ -92,9 +92,21 @@ def test_the_table_of_models_is_the_registry():
     assert told == able
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
-def test_local_links_lead_somewhere(link):
-    assert link.startswith("https://") or (ROOT / link).exists()
+PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "assets" / "checkpoints").glob("*/*.md")]
+LINKS = {(page, link) for page in PAGES for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))}
+
+
+def anchors(page: Path) -> list[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+@pytest.mark.parametrize(("page", "link"), sorted(LINKS), ids=lambda part: getattr(part, "name", part))
+def test_local_links_lead_somewhere(page, link):
+    if not link.startswith(("https://", "http://")):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists() and (not anchor or anchor in anchors(target))
 
 
 def test_the_front_matter_fits_the_requirements():
