@@ -11,7 +11,7 @@ from evfsam.media.palette import colour_of
 from evfsam.processing.text import SEMANTIC_PREFIX
 from evfsam.types import Segmentation
 from evfsam.ui.kept import Answer, KeptMask
-from evfsam.ui.phrases import with_quotes
+from evfsam.ui.prompts import with_quotes
 from evfsam.ui.viewer import Row, percent, seconds
 
 CLICKED = "clicked thing"  # a mask that was asked for without words

@@ -22,7 +22,7 @@ from evfsam.ui.downloads import bare, write_files
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.followed import Question
 from evfsam.ui.kept import DEFAULT, HIGHEST, LOWEST, STEP, Answer
-from evfsam.ui.phrases import split_phrases
+from evfsam.ui.prompts import split_prompts
 from evfsam.ui.service import ModelService
 from evfsam.ui.tabs import compare, parts, referring, semantic
 from evfsam.ui.tabs.common import ON_CLIP, ON_GPU
@@ -59,7 +59,7 @@ def take_apart(
 ) -> tuple[dict[str, Any], list[str]]:
     """Masks of the parts of a thing, as (JSON, files)."""
     thing = _text(thing)
-    answer = parts.ask(service, _model(service, model), picture, thing, split_phrases(names))
+    answer = parts.ask(service, _model(service, model), picture, thing, split_prompts(names))
     return _answered(service, answer, answer.at(), answer.things_at())
 
 
@@ -68,14 +68,14 @@ def compare_(
 ) -> tuple[dict[str, Any], list[str]]:
     """Several answers on one image compared, as (JSON, files)."""
     by, of = values.choice(by, "by", WAYS), _text(of)
-    named = split_phrases(of) if of.strip() else []
+    named = split_prompts(of) if of.strip() else []
     for found in compare.compare(service, by, picture, phrases, named, named, _model(service, model)):
         compared = found
     sides = [
         {
             **figures(side),
             **_described(service, side.segmentation, side.candidate.model),
-            "phrase": side.candidate.phrase,
+            "phrase": side.candidate.prompt,
         }
         for side in compared.sides
     ]
@@ -221,7 +221,7 @@ def layout(service: ModelService) -> None:
         text, names = _raw(gr.Textbox()), _raw(gr.Textbox())
         # Clients take a component's first value for the default, and none for "has to be given".
         of, model = _raw(gr.Textbox("")), _raw(gr.Textbox("", label="model, empty for the default one"))
-        by = _raw(gr.Radio(list(WAYS), value=compare.PHRASES))
+        by = _raw(gr.Radio(list(WAYS), value=compare.PROMPTS))
         threshold = _raw(gr.Slider(LOWEST, HIGHEST, DEFAULT, step=STEP))
         film, frame = gr.Video(format=None, sources=["upload"]), _raw(gr.Number(0, precision=0))
         direction = _raw(gr.Radio(list(DIRECTIONS), value="forward"))

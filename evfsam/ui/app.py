@@ -17,7 +17,7 @@ from evfsam.ui.files import claim_folder
 from evfsam.ui.guard import guarded
 from evfsam.ui.head import Head
 from evfsam.ui.links import linked_picture
-from evfsam.ui.phrases import with_quotes
+from evfsam.ui.prompts import with_quotes
 from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
 from evfsam.ui.tabs import common, compare, parts, referring, semantic, video

@@ -25,8 +25,8 @@ from evfsam.ui.toolbar import view_bar
 from evfsam.ui.viewer import layers_html, percent, picture_uri, ratio_css, seconds, to_view
 
 FEWEST, MOST = 2, 4
-CHECKPOINTS, PHRASES, PRECISIONS = "checkpoints", "phrases", "precisions"
-WAYS = (CHECKPOINTS, PHRASES, PRECISIONS)
+CHECKPOINTS, PROMPTS, PRECISIONS = "checkpoints", "phrases", "precisions"
+WAYS = (CHECKPOINTS, PROMPTS, PRECISIONS)
 NO_SCORE = "–"  # of a mask that is not there
 
 
@@ -36,7 +36,7 @@ class Candidate:
 
     label: str
     model: str
-    phrase: str
+    prompt: str
     precision: str
 
 
@@ -63,7 +63,7 @@ class Side:
 
 
 def candidates(
-    way: str, models: Sequence[str], phrases: Sequence[str], precisions: Sequence[str], model: str
+    way: str, models: Sequence[str], prompts: Sequence[str], precisions: Sequence[str], model: str
 ) -> list[Candidate]:
     """The sides of a comparison by ``way``. What is not compared is ``model``, the first phrase and "auto".
 
@@ -71,11 +71,11 @@ def candidates(
     """
     if way not in WAYS:
         raise InputError(f"There is no comparison by {way!r}; choose one of {', '.join(WAYS)}.")
-    phrase = phrases[0]
+    prompt = prompts[0]
     sides = {
-        CHECKPOINTS: [Candidate(name, name, phrase, "auto") for name in dict.fromkeys(models)],
-        PHRASES: [Candidate(text, model, text, "auto") for text in phrases],
-        PRECISIONS: [Candidate(name, model, phrase, name) for name in dict.fromkeys(precisions)],
+        CHECKPOINTS: [Candidate(name, name, prompt, "auto") for name in dict.fromkeys(models)],
+        PROMPTS: [Candidate(text, model, text, "auto") for text in prompts],
+        PRECISIONS: [Candidate(name, model, prompt, name) for name in dict.fromkeys(precisions)],
     }[way]
     if not FEWEST <= len(sides) <= MOST:
         raise InputError(f"Choose {FEWEST} to {MOST} {way} to compare, not {len(sides)}.")
@@ -135,7 +135,7 @@ def figures(side: Side) -> dict[str, Any]:
     return {
         "label": candidate.label,
         "model": candidate.model,
-        "phrase": candidate.phrase,
+        "phrase": candidate.prompt,
         "precision": candidate.precision,
         "score": round(found.score, 6),
         "area": round(found.area_fraction, 6),

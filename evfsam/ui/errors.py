@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from evfsam.errors import EvfSamError
-from evfsam.ui.phrases import with_quotes
+from evfsam.ui.prompts import with_quotes
 
 LOG = logging.getLogger(__name__)
 UNKNOWN = "This request cannot be read: /gradio_api/info lists the endpoints and the values that each takes."

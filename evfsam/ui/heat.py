@@ -30,9 +30,9 @@ def heat_over(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.rint(grey * (1 - share) + colours * share).astype(np.uint8)
 
 
-def beside_html(masked: np.ndarray, heat: np.ndarray, phrase: str) -> str:
+def beside_html(masked: np.ndarray, heat: np.ndarray, prompt: str) -> str:
     """The mask and the attention for a phrase beside each other, uint8 (h, w, 3) both, as HTML."""
-    name = escape(phrase)
+    name = escape(prompt)
     return (
         '<div class="evf-grid" style="--columns: 2">'
         f'<figure><img alt="Mask of {name}" src="{picture_uri(masked)}"><figcaption>The mask</figcaption></figure>'

@@ -125,7 +125,7 @@ class Answer:
         return Path(self.picture_path).name
 
     @property
-    def phrases(self) -> list[str]:
+    def prompts(self) -> list[str]:
         return [mask.prompt for mask in self.masks]
 
     def at(self, threshold: float = 0.5) -> Iterator[Segmentation]:

@@ -56,8 +56,8 @@ def _with_thing(service: ModelService, answer: Answer, number: str, inside: bool
 
 def with_clicks(service: ModelService, answer: Answer, row: int, clicks: SpatialPrompt | None) -> Answer:
     """The answer with one mask asked for again by these clicks, or a new one in the row after the last."""
-    phrase = answer.phrases[row] if row < len(answer.masks) else ""
-    again = service.answer(answer.model, answer.picture_path, [phrase], [clicks])
+    prompt = answer.prompts[row] if row < len(answer.masks) else ""
+    again = service.answer(answer.model, answer.picture_path, [prompt], [clicks])
     masks = *answer.masks[:row], again.masks[0], *answer.masks[row + 1 :]
     all_clicks = *answer.clicks[:row], clicks, *answer.clicks[row + 1 :]
     return replace(again, masks=masks, clicks=all_clicks, key=answer.key)
@@ -72,7 +72,7 @@ def without_mark(service: ModelService, answer: Answer | None, row: int, mark: s
         raise InputError("Ask for something first: then its marks can be taken off.")
     row = values.number(row, "row", 0, len(answer.masks) - 1, whole=True, text=True)
     left = without(answer.clicks[row], mark)
-    if answer.phrases[row] or _names_a_thing(left):
+    if answer.prompts[row] or _names_a_thing(left):
         return with_clicks(service, answer, row, left)
     masks, clicks = ((*kept[:row], *kept[row + 1 :]) for kept in (answer.masks, answer.clicks))
     return replace(answer, masks=masks, clicks=clicks)
@@ -86,10 +86,10 @@ def without_marks(service: ModelService, answer: Answer | None) -> Answer | None
     """The words alone again; what was only clicked goes."""
     if answer is None or not any(answer.clicks):
         return answer
-    named = [row for row, phrase in enumerate(answer.phrases) if phrase]
+    named = [row for row, prompt in enumerate(answer.prompts) if prompt]
     changed = [row for row in named if answer.clicks[row]]
     kept = {row: answer.masks[row] for row in named}
     if changed:
-        again = service.answer(answer.model, answer.picture_path, [answer.phrases[row] for row in changed])
+        again = service.answer(answer.model, answer.picture_path, [answer.prompts[row] for row in changed])
         kept |= dict(zip(changed, again.masks, strict=True))
     return replace(answer, masks=tuple(kept.values()), clicks=(None,) * len(kept))

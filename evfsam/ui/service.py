@@ -286,7 +286,7 @@ class ModelService:
         start = time.perf_counter()
         encoded = predictor.encode(image)
         encoded_at = time.perf_counter()
-        (found,) = predictor.segment(encoded, [read(candidate.phrase, predictor.info).text])
+        (found,) = predictor.segment(encoded, [read(candidate.prompt, predictor.info).text])
         answered_at = time.perf_counter()
         weights = sum(p.numel() * p.element_size() for p in predictor.model.parameters())
         kept = KeptMask.of(found, (0.5,))

@@ -20,7 +20,7 @@ from evfsam.ui import downloads
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.kept import DEFAULT, Answer
 from evfsam.ui.limits import Limits
-from evfsam.ui.phrases import with_quotes
+from evfsam.ui.prompts import with_quotes
 from evfsam.ui.tabs import common
 from evfsam.ui.turns import ClientGoneError
 from evfsam.ui.viewer import VIEW_PIXELS

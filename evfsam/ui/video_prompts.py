@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evfsam import values
 from evfsam.types import SpatialPrompt, VideoPrompt
-from evfsam.ui.phrases import split_phrases
+from evfsam.ui.prompts import split_prompts
 from evfsam.video.propagate import name_of
 
 Prompts = tuple[VideoPrompt, ...]
@@ -13,7 +13,7 @@ Prompts = tuple[VideoPrompt, ...]
 def name_objects(text: str, frame_index: int) -> Prompts:
     """One object per phrase, all named on one frame. Raises InputError if there is none."""
     frame_index = values.number(frame_index, "frame", 0, whole=True)
-    return tuple(VideoPrompt(i, phrase, frame_index) for i, phrase in enumerate(split_phrases(text), start=1))
+    return tuple(VideoPrompt(i, text, frame_index) for i, text in enumerate(split_prompts(text), start=1))
 
 
 def names_of(prompts: Prompts) -> dict[int, str]:
@@ -27,22 +27,22 @@ def words_of(prompts: Prompts) -> dict[int, str]:
     return {p.object_id: p.text for p in prompts if p.text}
 
 
-def ask_again(prompts: Prompts, text: str, frame_index: int) -> Prompts:
+def ask_again(prompts: Prompts, typed: str, frame_index: int) -> Prompts:
     """The prompts when these phrases are asked on a frame of a clip that was followed.
 
     Other words for an object correct it from this frame on, further phrases are further objects, and an object whose
     phrase is gone goes, too. Phrases that did not change are asked again, on this frame. Raises InputError for none.
     """
-    phrases, words = split_phrases(text), words_of(prompts)
-    added = [phrase for phrase in phrases if phrase not in words.values()]
-    gone = [i for i, phrase in words.items() if phrase not in phrases]
+    texts, words = split_prompts(typed), words_of(prompts)
+    added = [text for text in texts if text not in words.values()]
+    gone = [i for i, text in words.items() if text not in texts]
     if not added and not gone:
-        return _put(prompts, *(VideoPrompt(i, phrase, frame_index) for i, phrase in words.items()))
+        return _put(prompts, *(VideoPrompt(i, text, frame_index) for i, text in words.items()))
     if len(added) == len(gone):
-        return _put(prompts, *(VideoPrompt(i, phrase, frame_index) for i, phrase in zip(gone, added, strict=True)))
+        return _put(prompts, *(VideoPrompt(i, text, frame_index) for i, text in zip(gone, added, strict=True)))
     kept = tuple(p for p in prompts if p.object_id not in gone)
     free = 1 + max((p.object_id for p in prompts), default=0)
-    return (*kept, *(VideoPrompt(free + i, phrase, frame_index) for i, phrase in enumerate(added)))
+    return (*kept, *(VideoPrompt(free + i, text, frame_index) for i, text in enumerate(added)))
 
 
 def clicks_at(prompts: Prompts, object_id: int, frame_index: int) -> SpatialPrompt | None:

@@ -18,7 +18,7 @@ from evfsam.ui import viewer
 from evfsam.ui.clicking import with_drag, without
 from evfsam.ui.followed import Clip, Followed, Question, Work
 from evfsam.ui.limits import Limits
-from evfsam.ui.phrases import split_phrases
+from evfsam.ui.prompts import split_prompts
 from evfsam.ui.service import ModelService
 from evfsam.ui.video_job import Job, Step, rows_of
 from evfsam.ui.video_prompts import ask_again, clicks_at, name_objects, with_clicks, words_of
@@ -172,7 +172,7 @@ def kinds(service: ModelService, question: Question, work: Work) -> list[str]:
 def next_job(service: ModelService, question: Question, work: Work, text: str, frame_index: int) -> Job:
     """What "Follow" does now. Raises EvfSamError for what cannot be followed."""
     require_video(service, question.model)
-    same = bool(work.prompts) and (not text.strip() or split_phrases(text) == list(words_of(work.prompts).values()))
+    same = bool(work.prompts) and (not text.strip() or split_prompts(text) == list(words_of(work.prompts).values()))
     prompts = work.prompts if same else name_objects(text, frame_index)
     job = Job.of(question, prompts, work.followed if same else None)
     service.limits.check_clip(len(question.clip.open()), len(job.names))
@@ -213,10 +213,10 @@ def step_html(step: Step) -> str | None:
 
 
 def find_first(
-    service: ModelService, model: str, clip: Clip, phrase: str, every: int = 5
+    service: ModelService, model: str, clip: Clip, prompt: str, every: int = 5
 ) -> Iterator[tuple[int, bool]]:
     """(frame index, found) of every fifth frame up to the first on which a phrase finds something."""
-    yield from service.scan(model, clip, phrase, every)
+    yield from service.scan(model, clip, prompt, every)
 
 
 def times_of(followed: Followed) -> tuple[float, ...]:

@@ -29,7 +29,7 @@ class Vocabulary:
     parts: dict[str, tuple[str, ...]]
     bare_things: frozenset[str] = frozenset()
 
-    def part_phrase(self, thing: str, part: str) -> str:
+    def part_prompt(self, thing: str, part: str) -> str:
         """What to ask for a part of a thing; a part on its own where no thing is named."""
         return part if not thing or thing in self.bare_things else f"{thing} {part}"
 
@@ -107,7 +107,7 @@ def vocabulary_of(info: CheckpointInfo) -> Vocabulary:
     return Vocabulary((*known, "clothes"), {**parts, HUMAN: COMMON}, frozenset({HUMAN}))
 
 
-def semantic_phrase(words_: str) -> str:
+def semantic_prompt(words_: str) -> str:
     """ "sky" -> "[semantic] sky"; the prefix is not doubled where somebody typed it."""
     bare = words_.strip()
     while bare.lower().startswith(SEMANTIC_PREFIX.strip()):

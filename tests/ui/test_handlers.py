@@ -114,14 +114,14 @@ def test_clicks_refine_one_phrase_and_can_be_forgotten(service, answer):
 
 def test_a_click_without_a_chosen_row_asks_for_what_is_there(service, answer):
     more, row = refine(service, answer, None, False, (70, 50, 70, 50))
-    assert row == 2 and more.masks[:2] == answer.masks and more.phrases == [*answer.phrases, ""]
+    assert row == 2 and more.masks[:2] == answer.masks and more.prompts == [*answer.prompts, ""]
     assert more.clicks[2].points.labels.tolist() == [1]  # a new thing starts with what belongs to it
     html, _ = referring.show(service, more, 0.5, row)
     assert ">clicked thing<" in html and 'data-chosen="2"' in html
     assert f'data-key="{answer.key}"' in html  # rows that were chosen stay chosen
     names = [Path(path).name for path in referring.files(more, 0.5)[1]]
     assert "shore.clicked-thing.mask.png" in names or not more.masks[2].at().mask.any()
-    assert without_marks(service, more).phrases == answer.phrases
+    assert without_marks(service, more).prompts == answer.prompts
 
 
 def test_a_picture_can_be_clicked_before_anything_was_asked(service, picture):
@@ -262,7 +262,7 @@ def test_what_was_not_found_gives_no_empty_files(answer):
 
 def test_semantic_labels_every_pixel_at_most_once(service, picture):
     answer, settled = semantic.ask(service, "first", picture, semantic.categories(["sky", "sea"], "sand, sky"))
-    assert answer.phrases == ["[semantic] sky", "[semantic] sea", "[semantic] sand"]
+    assert answer.prompts == ["[semantic] sky", "[semantic] sea", "[semantic] sand"]
     html, status = semantic.show(service, answer, settled)
     assert "of the picture is labelled" in status and ">sky<" in html and "[semantic]" not in html
     _, single = semantic.files(answer, settled)
@@ -285,7 +285,7 @@ def test_semantic_needs_a_category():
 def test_parts_come_as_masks_and_cutouts(service, picture):
     names = ["body", "wheel"]
     answer = parts.ask(service, "first", picture, "car", names)
-    assert answer.phrases == ["[semantic] car body", "[semantic] car wheel"]
+    assert answer.prompts == ["[semantic] car body", "[semantic] car wheel"]
     assert ">wheel<" in parts.show(service, answer, "car", names)[0]
     pieces = parts.exploded(answer, names)
     found = [s for s in answer.at() if s.mask.any()]
@@ -318,7 +318,7 @@ def test_checkpoints_side_by_side(service, picture):
 @pytest.mark.parametrize("way", ["checkpoints", "precisions", "phrases"])
 def test_a_comparison_names_the_phrase_that_it_asked_for(service, picture, way):
     *_, found = compare.compare(service, way, picture, "a <dog>, a cat", ["first", "second"], ["fp32", "bf16"], "first")
-    assert ("Asked for “a &lt;dog&gt;”" in compare.phrase_html(way, found)) == (way != "phrases")
+    assert ("Asked for “a &lt;dog&gt;”" in compare.prompt_html(way, found)) == (way != "phrases")
 
 
 def test_the_same_answer_agrees_with_itself(service, picture):
@@ -331,7 +331,7 @@ def test_the_same_answer_agrees_with_itself(service, picture):
 def test_chips_are_words_that_the_checkpoint_knows():
     words = vocabulary_of(find("evf-sam2-tiny"))
     assert "sky" in words.categories and "wheel" in words.parts["car"]
-    assert "pants" not in words.parts["person"] and words.part_phrase("person", "hair") == "person hair"
+    assert "pants" not in words.parts["person"] and words.part_prompt("person", "hair") == "person hair"
 
 
 def test_chips_name_what_people_wear_for_a_checkpoint_that_learned_from_photographs():
@@ -339,4 +339,4 @@ def test_chips_name_what_people_wear_for_a_checkpoint_that_learned_from_photogra
     words = vocabulary_of(replace(info, vocabulary=(*info.vocabulary, *photo_words())))
     assert {"pants", "hair", "clothes"} <= set(words.parts["person"]) and "clothes" in words.categories
     assert not {"shoe", "trousers"} & set(words.parts["person"])  # beside "shoes" and "pants" they would only confuse
-    assert words.part_phrase("person", "hair") == "hair" and words.part_phrase("car", "wheel") == "car wheel"
+    assert words.part_prompt("person", "hair") == "hair" and words.part_prompt("car", "wheel") == "car wheel"

@@ -37,7 +37,7 @@ print(json.dumps({
     "download_s": downloaded - start,
     "answer_s": time.perf_counter() - downloaded,
     "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
-    "phrases": list(answer.phrases),
+    "phrases": list(answer.prompts),
     "offered": service.checkpoints.to_get(service.default_model) is not None,
 }))
 """

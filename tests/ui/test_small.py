@@ -20,10 +20,10 @@ from evfsam.ui.answers import notes
 from evfsam.ui.clicking import clicks_from_text, clicks_to_text, with_drag
 from evfsam.ui.kept import THRESHOLDS, KeptMask, logit
 from evfsam.ui.label_map import UNLABELLED, LabelMap, Settler, labels_png
-from evfsam.ui.phrases import split_phrases, with_quotes
+from evfsam.ui.prompts import split_prompts, with_quotes
 from evfsam.ui.settings import read_settings
 from evfsam.ui.viewer import Row, percent, rows_html, seconds
-from evfsam.ui.vocabulary import OPEN, semantic_phrase
+from evfsam.ui.vocabulary import OPEN, semantic_prompt
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,13 @@ from evfsam.ui.vocabulary import OPEN, semantic_phrase
     ],
 )
 def test_phrases(typed, phrases):
-    assert split_phrases(typed) == phrases
+    assert split_prompts(typed) == phrases
 
 
 @pytest.mark.parametrize("typed", ["", "  ", ",,\n", None, 5, ["a dog"], {"a": 1}, float("nan"), "x" * 100_000])
 def test_no_phrases(typed):
     with pytest.raises(InputError):
-        split_phrases(typed)
+        split_prompts(typed)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_a_row_has_one_note():
 
 @pytest.mark.parametrize("typed", ["sky", "[semantic] sky", "[Semantic]sky", " [semantic] [semantic] sky"])
 def test_the_prefix_is_added_once(typed):
-    assert semantic_phrase(typed) == "[semantic] sky"
+    assert semantic_prompt(typed) == "[semantic] sky"
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_the_prefix_is_added_once(typed):
     [("dog", "head", "dog head"), ("person", "left arm", "left arm"), ("", "hair", "hair")],
 )
 def test_part_phrases(thing, part, phrase):
-    assert OPEN.part_phrase(thing, part) == phrase
+    assert OPEN.part_prompt(thing, part) == phrase
 
 
 def test_published_checkpoints_offer_the_open_label_sets():

@@ -49,7 +49,7 @@ def test_what_asks_for_all_of_a_kind_is_taken_apart(service, picture):
     answer = referring.ask(service, "first", picture, "every car, all the sky, the sea")
     assert [bool(mask.things) for mask in answer.masks[1:]] == [False, False]
     assert all(thing.prompt == "car" and thing.size_hw == (96, 144) for thing in answer.masks[0].things)
-    assert answer.phrases == ["every car", "all the sky", "the sea"]
+    assert answer.prompts == ["every car", "all the sky", "the sea"]
 
 
 def test_parts_are_never_taken_apart(service, picture):

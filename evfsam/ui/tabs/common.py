@@ -17,7 +17,7 @@ from evfsam.media.annotations import COCO, POLYGON, YOLO
 from evfsam.ui import viewer as viewer_html
 from evfsam.ui.blocks import IN_ORDER
 from evfsam.ui.errors import with_user_errors
-from evfsam.ui.phrases import with_quotes
+from evfsam.ui.prompts import with_quotes
 from evfsam.ui.service import ModelService
 from evfsam.ui.theme import script
 

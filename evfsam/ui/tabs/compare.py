@@ -17,13 +17,13 @@ from evfsam.media.images import open_image
 from evfsam.runtime import PRECISIONS as KNOWN_PRECISIONS
 from evfsam.types import Segmentation
 from evfsam.ui import answers, comparison, downloads
-from evfsam.ui.comparison import CHECKPOINTS, PHRASES, PRECISIONS, WAYS, Candidate, Side
+from evfsam.ui.comparison import CHECKPOINTS, PRECISIONS, PROMPTS, WAYS, Candidate, Side
 from evfsam.ui.components import picture_input
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import Example, example_gallery, picked, read_examples
 from evfsam.ui.head import Head
 from evfsam.ui.links import link_to, linked_picture
-from evfsam.ui.phrases import split_phrases
+from evfsam.ui.prompts import split_prompts
 from evfsam.ui.service import ModelService
 from evfsam.ui.tabs import common
 
@@ -73,7 +73,7 @@ def compare(
     model: str,
 ) -> Iterator[Compared]:
     """Ask every side in turn; after each, what there is by then. Raises EvfSamError for what cannot be compared."""
-    chosen = comparison.candidates(way, models or [], split_phrases(text), precisions or [], model)
+    chosen = comparison.candidates(way, models or [], split_prompts(text), precisions or [], model)
     for candidate in chosen:
         service.compared_info(candidate.model)
     image = service.open(path, len(chosen))
@@ -107,18 +107,18 @@ def contents(compared: Compared) -> Iterator[tuple[str, bytes]]:
 def question(way: str, path, text, models, precisions, model: str) -> common.Question:
     """What the inputs ask for now."""
     try:
-        chosen = comparison.candidates(way, models or [], split_phrases(text), precisions or [], model)
+        chosen = comparison.candidates(way, models or [], split_prompts(text), precisions or [], model)
     except InputError:
         chosen = []
-    asked = [(side.model, side.phrase, side.precision) for side in chosen]
+    asked = [(side.model, side.prompt, side.precision) for side in chosen]
     # Where checkpoints are compared, the one that is chosen for the other tabs plays no part.
     return common.Question(path, "" if way == CHECKPOINTS else model, tuple(map(" ".join, asked)))
 
 
-def phrase_html(way: str, compared: Compared) -> str:
+def prompt_html(way: str, compared: Compared) -> str:
     """Which phrase all sides were asked for, as HTML; empty where phrases are compared."""
-    phrase = escape(compared.sides[0].candidate.phrase)
-    return "" if way == PHRASES else f'<p class="evf-asked">Asked for “{phrase}”.</p>'
+    prompt = escape(compared.sides[0].candidate.prompt)
+    return "" if way == PROMPTS else f'<p class="evf-asked">Asked for “{prompt}”.</p>'
 
 
 def named(compared: Compared) -> Iterator[Segmentation]:
@@ -141,7 +141,7 @@ class Widgets:
         self.known = list(KNOWN_PRECISIONS[service.runtime.device.type])
         self.local = [name for name, info in service.models.items() if not info.on_hub]
         # What can be compared at once: checkpoints if there are two without a download, else phrases.
-        self.start = CHECKPOINTS if len(self.local) > 1 else PHRASES
+        self.start = CHECKPOINTS if len(self.local) > 1 else PROMPTS
         with gr.Row(equal_height=False):
             with common.question_column():
                 self._question(examples)
@@ -163,7 +163,7 @@ class Widgets:
         self.levels = gr.CheckboxGroup(
             self.known, value=self.known, label="Precisions", visible=False, elem_id="compare-precisions"
         )
-        self.phrases = gr.Textbox(
+        self.prompts = gr.Textbox(
             label="What to find",
             info=asked_info(self.start),
             placeholder="the red car, the car that is red",
@@ -176,7 +176,7 @@ class Widgets:
 
     def _answer(self) -> None:
         self.stale = common.line()
-        self.phrase = common.line()
+        self.prompt = common.line()
         self.grid = common.viewer(EMPTY, "compare-grid")
         self.cancel = common.cancel_button(TAB)
         self.agreement = common.line()
@@ -190,7 +190,7 @@ class Widgets:
 
 def asked_info(way: str) -> str:
     """How many phrases a comparison takes."""
-    return "Two to four phrases, with commas between them." if way == PHRASES else "One phrase; of several, the first."
+    return "Two to four phrases, with commas between them." if way == PROMPTS else "One phrase; of several, the first."
 
 
 def layout(service: ModelService, head: Head) -> common.Linked:
@@ -199,7 +199,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     examples.append(replace(examples[0], compare=PLACED))
     w = Widgets(service, examples)
     hidden, visible = gr.update(visible=False), gr.update(visible=True)
-    shown = [w.compared, w.phrase, w.grid, w.agreement, w.pairs, w.asked, w.kept.panel]
+    shown = [w.compared, w.prompt, w.grid, w.agreement, w.pairs, w.asked, w.kept.panel]
 
     def fresh(model, path):
         html = common.picture_html(service, path, EMPTY)
@@ -207,7 +207,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
 
     def check(way, path, text, models, levels, model):
         def enough(text):
-            comparison.candidates(way, models or [], split_phrases(text), levels or [], model)
+            comparison.candidates(way, models or [], split_prompts(text), levels or [], model)
 
         said = common.valid(enough, text)
         return [common.ANY, common.valid(service.has_picture, path), said, *[common.ANY] * 3]
@@ -218,9 +218,9 @@ def layout(service: ModelService, head: Head) -> common.Linked:
             rows = [service.compared_info(side.candidate.model) for side in found.sides]
             notes = [answers.notes(side.segmentation, row) for side, row in zip(found.sides, rows, strict=True)]
             grid_html = comparison.grid_html(found.image, found.sides, notes, found.waiting)
-            yield found, phrase_html(way, found), grid_html, "", hidden, None, hidden, *nothing
+            yield found, prompt_html(way, found), grid_html, "", hidden, None, hidden, *nothing
         of = {CHECKPOINTS: models, PRECISIONS: levels}.get(way) or []
-        link = link_to(TAB, path, model, by=way, ask=", ".join(split_phrases(text)), of=",".join(of))
+        link = link_to(TAB, path, model, by=way, ask=", ".join(split_prompts(text)), of=",".join(of))
         table = f'<p class="evf-status">{answers.link_html(link)}</p>{comparison.iou_html(found.sides)}'
         asked = question(way, path, text, models, levels, model)
         left, right, *_ = found.labels
@@ -240,16 +240,16 @@ def layout(service: ModelService, head: Head) -> common.Linked:
 
     def on_example(way, model, event: gr.EventData):
         example = picked(examples, event)
-        way = PHRASES if example.compare == PLACED else way
-        asked = example.compare if way == PHRASES else example.compare[:1]
+        way = PROMPTS if example.compare == PLACED else way
+        asked = example.compare if way == PROMPTS else example.compare[:1]
         return str(example.file), ", ".join(asked), way, *fresh(model, str(example.file))
 
-    inputs = [w.way, w.picture, w.phrases, w.models, w.levels, head.model]
-    w.way.change(on_way, w.way, [w.models, w.levels, w.phrases], queue=False, **common.FREE)
-    started = [w.picture, w.phrases, w.way, *shown]
+    inputs = [w.way, w.picture, w.prompts, w.models, w.levels, head.model]
+    w.way.change(on_way, w.way, [w.models, w.levels, w.prompts], queue=False, **common.FREE)
+    started = [w.picture, w.prompts, w.way, *shown]
     chosen = w.gallery.select(on_example, [w.way, head.model], started, queue=False, **common.FREE)
     done = common.ask_on(
-        [w.button.click, w.phrases.submit, chosen.success],
+        [w.button.click, w.prompts.submit, chosen.success],
         on_compare,
         inputs,
         [*shown, w.first, w.second, w.pair],
@@ -270,5 +270,5 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         level = gr.update(value=[name for name in of if name in w.known]) if by == PRECISIONS else gr.skip()
         return [linked_picture(query), by, named, level, query.get("ask", "")]
 
-    linked = [w.picture, w.way, w.models, w.levels, w.phrases]
+    linked = [w.picture, w.way, w.models, w.levels, w.prompts]
     return common.Linked(TAB, linked, values, w.picture, fresh, shown)

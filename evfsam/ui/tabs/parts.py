@@ -18,11 +18,11 @@ from evfsam.ui.examples import Example, example_gallery, picked, read_examples
 from evfsam.ui.head import Head
 from evfsam.ui.kept import Answer
 from evfsam.ui.links import link_to, linked_picture
-from evfsam.ui.phrases import chosen_phrases
+from evfsam.ui.prompts import chosen_prompts
 from evfsam.ui.service import ModelService
 from evfsam.ui.tabs import common
 from evfsam.ui.viewer import Row, percent
-from evfsam.ui.vocabulary import HUMAN, semantic_phrase, vocabulary_of
+from evfsam.ui.vocabulary import HUMAN, semantic_prompt, vocabulary_of
 
 TAB = "parts"
 EMPTY = common.empty_stage(
@@ -34,7 +34,7 @@ EMPTY = common.empty_stage(
 
 def part_names(chosen: Sequence[str] | None, typed: str | None) -> list[str]:
     """The chosen chips and the typed parts, each once. Raises InputError if there are none."""
-    return chosen_phrases(chosen, typed, "part")
+    return chosen_prompts(chosen, typed, "part")
 
 
 def ask(service: ModelService, model: str, path: str | None, thing: str | None, parts: Sequence[str]) -> Answer:
@@ -43,8 +43,8 @@ def ask(service: ModelService, model: str, path: str | None, thing: str | None, 
     Raises EvfSamError for what cannot be used.
     """
     vocabulary = vocabulary_of(service.info(model))
-    phrases = [semantic_phrase(vocabulary.part_phrase((thing or "").strip(), part)) for part in parts]
-    return service.answer(model, path, phrases, apart=False)
+    prompts = [semantic_prompt(vocabulary.part_prompt((thing or "").strip(), part)) for part in parts]
+    return service.answer(model, path, prompts, apart=False)
 
 
 def show(service: ModelService, answer: Answer, thing: str | None, parts: Sequence[str]) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from evfsam.ui.heat import beside_html, heat_over
 from evfsam.ui.history import History, Step
 from evfsam.ui.kept import DEFAULT, HIGHEST, LOWEST, STEP, THRESHOLDS, Answer
 from evfsam.ui.links import link_to, linked_picture
-from evfsam.ui.phrases import split_phrases
+from evfsam.ui.prompts import split_prompts
 from evfsam.ui.refining import refine, without_mark, without_marks
 from evfsam.ui.service import ModelService
 from evfsam.ui.several import Several
@@ -49,20 +49,20 @@ def ask(
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> Answer:
     """Phrases on an image file; a link's clicks refine them, or stand alone. Raises EvfSamError for unusable ones."""
-    phrases = phrases_of(text, by_hand)
-    clicks = clicks_from_text(by_hand, len(phrases))
-    return service.answer(model, path, phrases + [""] * (len(clicks) - len(phrases)), clicks, thresholds)
+    prompts = prompts_of(text, by_hand)
+    clicks = clicks_from_text(by_hand, len(prompts))
+    return service.answer(model, path, prompts + [""] * (len(clicks) - len(prompts)), clicks, thresholds)
 
 
-def phrases_of(text: str, by_hand: str = "") -> list[str]:
+def prompts_of(text: str, by_hand: str = "") -> list[str]:
     """The typed phrases. Raises InputError if there are none, unless there are clicks."""
-    return [] if by_hand and not text.strip() else split_phrases(text)
+    return [] if by_hand and not text.strip() else split_prompts(text)
 
 
 def question(path: str | None, model: str, text: str) -> common.Question:
     """What the inputs ask for now."""
     try:
-        return common.Question(path, model, tuple(split_phrases(text)))
+        return common.Question(path, model, tuple(split_prompts(text)))
     except InputError:
         return common.Question(path, model)
 
@@ -101,21 +101,21 @@ def show(
     )
     if not answer.masks:
         return html, answers.place_html(link_to(TAB, answer.picture_path, answer.model))
-    words = ", ".join(filter(None, answer.phrases))
+    words = ", ".join(filter(None, answer.prompts))
     asked = {"ask": words, "threshold": f"{threshold:g}", "clicks": clicks_to_text(answer.clicks)}
     return html, answers.status(answer, link_to(TAB, answer.picture_path, answer.model, **asked), shared)
 
 
-def attention(service: ModelService, answer: Answer | None, phrase: str | None, threshold: float) -> str:
+def attention(service: ModelService, answer: Answer | None, prompt: str | None, threshold: float) -> str:
     """The attention of [CLS] for one of the answer's phrases, beside the mask, as HTML."""
-    if answer is None or not any(answer.phrases):
+    if answer is None or not any(answer.prompts):
         raise InputError("Ask for something in words first, then see where the model looked.")
-    row = answer.phrases.index(phrase) if phrase in answer.phrases else 0
+    row = answer.prompts.index(prompt) if prompt in answer.prompts else 0
     mask = answer.masks[row].at(threshold_of(threshold)).mask
-    weights = service.attention(answer.model, answer.picture_path, answer.phrases[row])
+    weights = service.attention(answer.model, answer.picture_path, answer.prompts[row])
     image = viewer.to_view(answer.image)
     mask = viewer.to_view(mask * np.uint8(255)) > 127
-    return beside_html(overlay(image, [mask], [colour_of(row)]), heat_over(image, weights), answer.phrases[row])
+    return beside_html(overlay(image, [mask], [colour_of(row)]), heat_over(image, weights), answer.prompts[row])
 
 
 def files(
@@ -163,7 +163,7 @@ class Widgets:
 
     def _question(self, examples: Sequence[Example], words: str) -> None:
         self.picture = picture_input(elem_id="refer-picture")
-        self.phrases = gr.Textbox(
+        self.prompts = gr.Textbox(
             label="What to find",
             info="One phrase, or several with commas between them. “every dog” masks dogs one by one.",
             placeholder="the red car, the person on the left",
@@ -199,18 +199,18 @@ def layout(service: ModelService, head: Head) -> common.Linked:
 
     def looked(answer):
         """The panel "Where the model looked", closed, with the answer's phrases to choose from."""
-        worded = list(filter(None, answer.phrases))
+        worded = list(filter(None, answer.prompts))
         choices = gr.update(choices=worded, value=next(iter(worded), None))
         return gr.update(visible=bool(worded), open=False), choices, WAIT
 
     def check(model, path, text, threshold, by_hand, history):
-        typed = common.valid(lambda text: service.limits.check_prompts(len(phrases_of(text, by_hand))), text)
+        typed = common.valid(lambda text: service.limits.check_prompts(len(prompts_of(text, by_hand))), text)
         return [common.ANY, common.valid(service.has_picture, path), typed, *[common.ANY] * 3]
 
     def on_ask(model, path, text, threshold, by_hand, history, progress=common.PROGRESS):
         threshold_of(threshold)
         answer = ask(service, model, path, text, by_hand)
-        asked = common.Question(path, model, tuple(filter(None, answer.phrases)))
+        asked = common.Question(path, model, tuple(filter(None, answer.prompts)))
         return *now(Step(answer, threshold, text, asked), history), asked, visible, hidden, *looked(answer), ""
 
     def on_threshold(answer, threshold, text, asked, history):
@@ -247,8 +247,8 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     def on_redo(history):
         return on_step(history.redo())
 
-    def on_attention(answer, phrase, threshold):
-        return attention(service, answer, phrase, threshold)
+    def on_attention(answer, prompt, threshold):
+        return attention(service, answer, prompt, threshold)
 
     def on_example(model, own, event: gr.EventData):
         chosen = picked(examples, event)
@@ -262,28 +262,28 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     def on_model(model):
         return words_html(service.info(model))
 
-    w.words.select(with_user_errors(on_word), [head.model, w.phrases], w.phrases, queue=False, **common.FREE)
+    w.words.select(with_user_errors(on_word), [head.model, w.prompts], w.prompts, queue=False, **common.FREE)
     head.model.change(with_user_errors(on_model), head.model, w.words, queue=False, **common.FREE)
     started = [*shown, w.threshold, w.by_hand, w.asked, w.kept.panel, w.looked]
-    filled = [*head.outputs, w.picture, w.phrases, *started]
+    filled = [*head.outputs, w.picture, w.prompts, *started]
     chosen = w.gallery.select(on_example, head.inputs, filled, queue=False, **common.FREE)
     done = common.ask_on(
-        [w.button.click, w.phrases.submit, chosen.success],
+        [w.button.click, w.prompts.submit, chosen.success],
         on_ask,
-        [head.model, w.picture, w.phrases, w.threshold, w.by_hand, w.history],
+        [head.model, w.picture, w.prompts, w.threshold, w.by_hand, w.history],
         [*shown, w.asked, w.threshold, w.kept.panel, w.looked, w.which, w.heat, w.by_hand],
         check,
         w.view,
     )
-    inputs = [w.picture, head.model, w.phrases]
+    inputs = [w.picture, head.model, w.prompts]
     common.watch(question, inputs, w.asked, w.stale, "Segment", done)
-    seen = [w.answer, w.threshold, w.phrases, w.asked, w.history]
+    seen = [w.answer, w.threshold, w.prompts, w.asked, w.history]
     clicked = [*inputs, w.asked, w.answer, w.threshold, w.history]
     done.append(w.view.select(with_user_errors(on_select), clicked, [*shown, w.asked, w.threshold], **common.MARK))
     done.append(w.view.delete(with_user_errors(on_delete), seen, shown, **common.MARK))
     done.append(w.view.clear(with_user_errors(on_clear), seen, shown, **common.MARK))
     common.cancel_on(w.cancel, done)
-    restored = [*shown, w.threshold, w.phrases, w.asked, w.looked, w.which, w.heat]
+    restored = [*shown, w.threshold, w.prompts, w.asked, w.looked, w.which, w.heat]
     redrawn = [
         w.view.undo(with_user_errors(on_undo), w.history, restored, **common.STEP),
         w.view.retry(with_user_errors(on_redo), w.history, restored, **common.STEP),
@@ -300,11 +300,11 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         event(with_user_errors(on_attention), [w.answer, w.which, w.threshold], w.heat, **common.ON_GPU)
 
     def ask_all(model, text, threshold):
-        split_phrases(text)
+        split_prompts(text)
         cut = threshold_of(threshold)
         return lambda path: ask(service, model, path, text, thresholds=(cut,)), {"threshold": cut}
 
-    w.several.ask_on(service.limits, ask_all, [head.model, w.phrases, w.threshold])
+    w.several.ask_on(service.limits, ask_all, [head.model, w.prompts, w.threshold])
 
     def from_link(query):
         try:
@@ -315,7 +315,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
 
     return common.Linked(
         TAB,
-        [w.picture, w.phrases, w.threshold, w.by_hand],
+        [w.picture, w.prompts, w.threshold, w.by_hand],
         from_link,
         w.picture,
         fresh,

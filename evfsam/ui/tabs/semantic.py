@@ -21,12 +21,12 @@ from evfsam.ui.head import Head
 from evfsam.ui.kept import Answer
 from evfsam.ui.label_map import UNLABELLED, LabelMap, labels_png
 from evfsam.ui.links import link_to, linked_picture
-from evfsam.ui.phrases import chosen_phrases
+from evfsam.ui.prompts import chosen_prompts
 from evfsam.ui.service import ModelService
 from evfsam.ui.several import Several
 from evfsam.ui.tabs import common
 from evfsam.ui.viewer import Row, percent
-from evfsam.ui.vocabulary import semantic_phrase, vocabulary_of
+from evfsam.ui.vocabulary import semantic_prompt, vocabulary_of
 
 TAB = "semantic"
 EMPTY = common.empty_stage(
@@ -39,12 +39,12 @@ CONTESTED = (255, 255, 255)
 
 def categories(chosen: Sequence[str] | None, typed: str | None) -> list[str]:
     """The chosen chips and the typed categories, each once. Raises InputError if there are none."""
-    return chosen_phrases(chosen, typed, "category")
+    return chosen_prompts(chosen, typed, "category")
 
 
 def ask(service: ModelService, model: str, path: str | None, names: Sequence[str]) -> tuple[Answer, LabelMap]:
     """Categories on an image file. Raises EvfSamError for what cannot be used."""
-    return service.label(model, path, list(dict.fromkeys(semantic_phrase(name) for name in names)))
+    return service.label(model, path, list(dict.fromkeys(semantic_prompt(name) for name in names)))
 
 
 def show(service: ModelService, answer: Answer, settled: LabelMap) -> tuple[str, str]:

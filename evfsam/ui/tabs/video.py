@@ -14,7 +14,7 @@ from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import ExampleClip, example_gallery, picked, read_clips
 from evfsam.ui.followed import Question, Session
 from evfsam.ui.head import Head
-from evfsam.ui.phrases import split_phrases
+from evfsam.ui.prompts import split_prompts
 from evfsam.ui.service import ModelService
 from evfsam.ui.tabs import common
 from evfsam.ui.tabs.video_effects import effects_panel
@@ -54,7 +54,7 @@ class Widgets:
             label="Video", format=None, sources=["upload", "webcam"], height=330, buttons=[], elem_id="video-file"
         )
         self.facts = common.line()
-        self.phrases = gr.Textbox(
+        self.prompts = gr.Textbox(
             label="What to follow",
             info="One object, or several with commas between them.",
             placeholder="the red car, the dog",
@@ -115,7 +115,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     chosen = _example(w, examples)
     _correct(w, service, head, chosen)
     _follow(w, service, head)
-    return common.Linked(TAB, [w.phrases], lambda query: [query.get("ask", "")])
+    return common.Linked(TAB, [w.prompts], lambda query: [query.get("ask", "")])
 
 
 def state_of(service: ModelService, asked: Sequence) -> tuple[Question, Session]:
@@ -179,7 +179,7 @@ def _example(w: Widgets, examples: list[ExampleClip]):
         example = picked(examples, event)
         return str(example.file), ", ".join(example.follow)
 
-    return w.gallery.select(on_example, None, [w.video, w.phrases], queue=False, **common.FREE)
+    return w.gallery.select(on_example, None, [w.video, w.prompts], queue=False, **common.FREE)
 
 
 def _correct(w: Widgets, service: ModelService, head: Head, chosen) -> None:
@@ -242,14 +242,14 @@ def _correct(w: Widgets, service: ModelService, head: Head, chosen) -> None:
         return on_step(question, session.redo(), frame)
 
     def on_scan(path, start, end, side, model, text):
-        phrase, at = split_phrases(text)[0], 0
+        prompt, at = split_prompts(text)[0], 0
         clip = video_work.clip_of(path, start, end, side, service.limits)
-        for at, found in video_work.find_first(service, model, clip, phrase):
+        for at, found in video_work.find_first(service, model, clip, prompt):
             yield at, f'<p class="evf-status">Looked at frame {at} …</p>', gr.skip()
             if found:
                 yield at, f'<p class="evf-status">Found on frame {at}.</p>', gr.update(visible=False)
                 return
-        raise VideoError(f"{phrase!r} was found on no frame: choose other words or another clip.")
+        raise VideoError(f"{prompt!r} was found on no frame: choose other words or another clip.")
 
     outputs, asked = _shown_in(w), [*w.question, head.model, w.session, w.frame]
     quick = {"show_progress": "minimal", **common.ON_GPU}
@@ -258,12 +258,12 @@ def _correct(w: Widgets, service: ModelService, head: Head, chosen) -> None:
     w.use.click(with_user_errors(on_use), w.clip, w.frame, **common.FREE)
     scanned = w.scan.click(
         with_user_errors(on_scan),
-        [*w.clip, head.model, w.phrases],
+        [*w.clip, head.model, w.prompts],
         [w.frame, w.status, w.scan],
         **{"show_progress": "minimal", **common.ON_CLIP},
     )
-    for event in (w.look.click, w.phrases.submit, chosen.success, scanned.success):
-        event(with_user_errors(on_look), [*asked, w.phrases], outputs, **quick)
+    for event in (w.look.click, w.prompts.submit, chosen.success, scanned.success):
+        event(with_user_errors(on_look), [*asked, w.prompts], outputs, **quick)
     w.view.select(with_user_errors(on_click), asked, outputs, **common.MARK)
     w.view.delete(with_user_errors(on_delete), asked, outputs, **common.MARK)
     w.view.clear(with_user_errors(on_clear), asked, outputs, **common.MARK)
@@ -316,7 +316,7 @@ def _follow(w: Widgets, service: ModelService, head: Head) -> None:
         return gr.update(interactive=True), gr.update(visible=False)
 
     asked, free = [*w.question, head.model, w.session, w.frame], {"queue": False, **common.FREE}
-    started = w.go.click(with_user_errors(on_start), [*asked, w.phrases], [w.job, w.cancel, w.go], **free)
+    started = w.go.click(with_user_errors(on_start), [*asked, w.prompts], [w.job, w.cancel, w.go], **free)
     outputs = [w.session, w.view, w.status, w.result, w.plot, w.effects]
     slow = {"show_progress": "minimal", **common.ON_CLIP}
     went = started.success(with_user_errors(on_go), [w.job, w.session], outputs, **slow)

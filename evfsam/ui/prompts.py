@@ -9,26 +9,26 @@ from evfsam import values
 from evfsam.errors import InputError
 
 
-def chosen_phrases(chosen: Sequence[str] | None, typed: str | None, kind: str) -> list[str]:
-    """Chosen chips, then typed phrases of a ``kind`` ("part"), as :func:`split_phrases`. Raises InputError if none."""
+def chosen_prompts(chosen: Sequence[str] | None, typed: str | None, kind: str) -> list[str]:
+    """Chosen chips, then typed phrases of a ``kind`` ("part"), as :func:`split_prompts`. Raises InputError if none."""
     if not isinstance(typed, str | None):
         values.prompt_text(typed)
     if not chosen and not (typed or "").strip():
         raise InputError(f"Choose at least one {kind}, or type one.")
-    return split_phrases(",".join([*(chosen or []), typed or ""]))
+    return split_prompts(",".join([*(chosen or []), typed or ""]))
 
 
-def split_phrases(text: str | None) -> list[str]:
+def split_prompts(text: str | None) -> list[str]:
     """Phrases, one per line or between commas, in order. A phrase that is given twice comes once.
 
     Raises InputError for no phrase, and for what is no text.
     """
     text = values.prompt_text(text) if text is not None and not isinstance(text, str) else text or ""
     parts = (" ".join(part.split()) for part in re.split(r"[\n,;]", text))
-    phrases = list(dict.fromkeys(values.prompt_text(part) for part in parts if part))
-    if not phrases:
+    prompts = list(dict.fromkeys(values.prompt_text(part) for part in parts if part))
+    if not prompts:
         raise InputError('Type what to look for, for example "the red car".')
-    return phrases
+    return prompts
 
 
 _QUOTED = re.compile(r"(?<!\w)'([^'\n]*)'(?!\w)|(?<!\w)\"([^\"\n]*)\"(?!\w)")
