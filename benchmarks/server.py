@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -160,10 +161,10 @@ def cpu_seconds(process: subprocess.Popen) -> float:
     return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(root: Path, clients: int, model: str, device: str) -> dict[str, tuple[list[Answered], float]]:
+def measure(root: Path, clients: int, model: str, options: Sequence[str]) -> dict[str, tuple[list[Answered], float]]:
     """{how: (its answered requests, processor time of the app)}"""
     with tempfile.TemporaryDirectory() as folder:
-        process, url = start_app(Path(folder), "--device", device, root=root)
+        process, url = start_app(Path(folder), *options, root=root)
         try:
             server = Server(url, model)
             for kind in ("one", "clip"):  # loads the checkpoint
@@ -190,12 +191,20 @@ def main() -> None:
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="another checkout to compare with")
     parser.add_argument("--model", default="", help="a checkpoint that tracks (default: that of the app)")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--server", default="", metavar="URL", help="replicas that the app asks, see docs/scale.md")
     parser.add_argument("--json", type=Path, help="where to write every request")
     args = parser.parse_args()
     checkouts = {**({"before": args.before.resolve()} if args.before else {}), "now": ROOT}
-    found = {name: measure(root, args.clients, args.model, args.device) for name, root in checkouts.items()}
+    options = ["--device", args.device, *(["--server", args.server] if args.server else [])]
+    found = {name: measure(root, args.clients, args.model, options) for name, root in checkouts.items()}
     if args.json:
-        where = {"cpus": os.cpu_count(), "device": args.device, "clients": args.clients, "load": os.getloadavg()}
+        where = {
+            "cpus": os.cpu_count(),
+            "device": args.device,
+            "server": args.server,
+            "clients": args.clients,
+            "load": os.getloadavg(),
+        }
         runs = {
             name: {how: {"cpu_s": cpu, "requests": [asdict(each) for each in some]} for how, (some, cpu) in by.items()}
             for name, by in found.items()

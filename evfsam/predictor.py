@@ -138,6 +138,23 @@ class Predictor:
         with model_step(self.runtime, half=False):
             return self._decode(encoded, read, tokens, spatial), warnings
 
+    def decode_many(
+        self, encoded: EncodedImage, asked: Sequence[tuple[Sequence[str], Sequence[SpatialPrompt | None]]]
+    ) -> list[tuple[MaskLogits, list[tuple[str, ...]]] | Exception]:
+        """As :meth:`decode` for the prompts of several askers, as one batch. An error ends its asker's part alone."""
+        try:
+            texts = [text for prompts, _ in asked for text in prompts]
+            masks, warnings = self.decode(encoded, texts, [by_hand for _, spatial in asked for by_hand in spatial])
+        except Exception as error:
+            if len(asked) <= 1:
+                return [error] * len(asked)
+            return [part for each in asked for part in self.decode_many(encoded, [each])]
+        parts, end = [], 0
+        for prompts, _ in asked:
+            start, end = end, end + len(prompts)
+            parts.append((masks.rows(list(range(start, end))), warnings[start:end]))
+        return parts
+
     def _decode(self, encoded, read: dict[int, str], tokens: dict[int, torch.Tensor], spatial) -> MaskLogits:
         """The prompts without points and boxes are decoded together, the others one by one."""
         rows = [i for i in read if spatial[i] is None]

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from evfsam import values
+from evfsam.errors import EvfSamError, InputError
 from evfsam.predictor import Predictor
 from evfsam.processing.inputs import spatial_prompts
 from evfsam.things import Asked, iter_separate, read
-from evfsam.types import EncodedImage, Segmentation, SpatialPrompt
+from evfsam.types import EncodedImage, MaskLogits, Segmentation, SpatialPrompt
 from evfsam.ui.kept import KeptMask
 from evfsam.ui.label_map import LabelMap, Settler
 from evfsam.ui.limits import Limits
@@ -141,6 +142,16 @@ def answers(
             yield i, error
 
 
+def within(limits: Limits, size_hw: tuple[int, int], waiters: Sequence[Waiter]) -> list[Waiter]:
+    """Those who ask no more than the limits allow on an image of this size; the others are told."""
+    for waiter in waiters:
+        try:
+            limits.check_image(size_hw, waiter.prompts)
+        except InputError as error:
+            waiter.answer.set_exception(error)
+    return [waiter for waiter in waiters if not waiter.answer.done()]
+
+
 def settle(waiters: Sequence[Waiter], steps: Iterator[Step], size_hw: tuple[int, int], gone: set[int]) -> None:
     """Settle the answers of all that wait by the steps of :func:`answers`. Stops once nobody waits.
 
@@ -169,36 +180,33 @@ def _decode(
     predictor: Predictor, encoded: EncodedImage, questions: Sequence[Question]
 ) -> list[Iterator[Segmentation] | Exception]:
     """For each question a mask per prompt, each made when it is taken, or the error that it ended with."""
-    try:
-        return _decode_together(predictor, encoded, questions)
-    except Exception as error:
-        if len(questions) == 1:
-            return [error]
-        return [found for question in questions for found in _decode(predictor, encoded, [question])]
-
-
-def _decode_together(
-    predictor: Predictor, encoded: EncodedImage, questions: Sequence[Question]
-) -> list[Iterator[Segmentation] | Exception]:
-    size_hw = encoded.geometry.original_size_hw
-    texts: list[str] = []
-    spatial: list[SpatialPrompt | None] = []
-    firsts: list[int] = []
+    read: list[tuple[list[str], list[SpatialPrompt | None]] | Exception] = []
     for question in questions:
-        firsts.append(len(texts))
-        texts += values.prompts(question.texts(predictor))
         points = [by_hand and by_hand.points for by_hand in question.clicks]
         boxes = [by_hand and by_hand.box for by_hand in question.clicks]
-        spatial += spatial_prompts(points, boxes, len(question.prompts), size_hw)
-    masks, warnings = predictor.decode(encoded, texts, spatial)
+        try:
+            texts = values.prompts(question.texts(predictor))
+            read.append((texts, spatial_prompts(points, boxes, len(texts), encoded.geometry.original_size_hw)))
+        except EvfSamError as error:
+            read.append(error)
+    decoded = iter(predictor.decode_many(encoded, [one for one in read if not isinstance(one, Exception)]))
+    found: list[Iterator[Segmentation] | Exception] = []
+    for one in read:
+        part = one if isinstance(one, Exception) else next(decoded)
+        found.append(part if isinstance(part, Exception) else _finished(predictor, encoded, *one, *part))
+    return found
 
-    def finished(rows: range) -> Iterator[Segmentation]:
-        for i in rows:
-            yield predictor.finish(masks, i, encoded, texts[i], warnings[i], text_only=spatial[i] is None)
 
-    return [
-        finished(range(first, first + len(question.prompts))) for first, question in zip(firsts, questions, strict=True)
-    ]
+def _finished(
+    predictor: Predictor,
+    encoded: EncodedImage,
+    texts: Sequence[str],
+    spatial: Sequence[SpatialPrompt | None],
+    masks: MaskLogits,
+    warnings: Sequence[tuple[str, ...]],
+) -> Iterator[Segmentation]:
+    for i, text in enumerate(texts):
+        yield predictor.finish(masks, i, encoded, text, warnings[i], text_only=spatial[i] is None)
 
 
 def _apart(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from evfsam.batch.remote import RemotePredictor
 from evfsam.checkpoints.fetch import local_folder
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.checkpoints.pool import ModelPool
@@ -55,14 +56,15 @@ class ModelService:
     """
 
     def __init__(self, settings: Settings):
-        """Raises InputError for a device or precision, CheckpointError for a checkpoint that is not there."""
+        """Raises InputError for a device or precision, CheckpointError for a checkpoint, EvfSamError for a server."""
         self.limits = settings.limits
         self.runtime = choose_runtime(settings.device, settings.precision)
         self.systems = _offered_systems(settings.models)
         named = [name for name in settings.models if not find_system(name)]
         self.checkpoints = Checkpoints(named, self.runtime, settings.download)
         self.models = self.checkpoints.models
-        self.default_model = next(iter(self.models))
+        self._replicas = RemotePredictor(settings.server) if settings.server else None
+        self.default_model = self._replicas.info.name if self._replicas else next(iter(self.models))
         self._predictors: ModelPool[Predictor | System] = ModelPool(_weight_budget(self.runtime))
         self._loading, self._model = Line(), Line()
         self._stopped: set[str] = set()  # keys of jobs
@@ -91,7 +93,7 @@ class ModelService:
         try:
             if local_folder(info) is None:
                 self.checkpoints.get(info.name, "operator").wait()
-            if not ON_ZERO_GPU:
+            if not ON_ZERO_GPU and not self._on_replicas(info.name):
                 self.predictor(info.name).segment(np.zeros((64, 64, 3), np.uint8), ["sky"])
         except EvfSamError as error:  # told to who asks for it; the app goes on with the others
             LOG.warning("%s", error)
@@ -193,27 +195,25 @@ class ModelService:
         self.info(model)
         self.has_picture(picture_path)
         self.limits.check_prompts(len(question.prompts))
-        client = Client.current()
+        client, prompts = Client.current(), len(question.prompts)
+        if self._on_replicas(model):  # they form the batches
+            waiter = Waiter(client, None, question, prompts)
+            self._work(model, picture_path, [waiter])
+            return waiter.answer.result()
         self._load(model, client)
-        key = None if ON_ZERO_GPU else (model, content_digest(picture_path))
-        waiter = Waiter(client, key, question, len(question.prompts))
+        waiter = Waiter(client, None if ON_ZERO_GPU else (model, content_digest(picture_path)), question, prompts)
         return self._model.together(waiter, lambda waiters: self._work(model, picture_path, waiters))
+
+    def _on_replicas(self, model: str) -> bool:
+        return self._replicas is not None and model == self._replicas.info.name
 
     def _work(self, model: str, picture_path: str, waiters: Sequence[Waiter]) -> None:
         """Answer questions about one image. Raises InputError if it cannot be opened."""
         image = self.open(picture_path)
-        waiters = [waiter for waiter in waiters if self._allowed(image.shape[:2], waiter)]
-        if waiters:
+        if waiters := asking.within(self.limits, image.shape[:2], waiters):
             gone: set[int] = set()
             steps = self._asked(model, image, [waiter.question for waiter in waiters], gone)
             asking.settle(waiters, steps, image.shape[:2], gone)
-
-    def _allowed(self, size_hw: tuple[int, int], waiter: Waiter) -> bool:
-        try:
-            self.limits.check_image(size_hw, waiter.prompts)
-        except InputError as error:
-            waiter.answer.set_exception(error)
-        return not waiter.answer.done()
 
     def _answer(self, model, picture_path, found: Answered, masks, clicks) -> Answer:
         where = self.runtime.device.type, self.runtime.precision
@@ -273,7 +273,8 @@ class ModelService:
 
     def _ask(self, model: str, image: np.ndarray, questions: Sequence[Question], gone: set[int]) -> Iterator[tuple]:
         """As :func:`evfsam.ui.asking.answers`."""
-        yield from asking.answers(self.predictor(model), image, questions, self.limits, gone)
+        predictor = self._replicas if self._on_replicas(model) else self.predictor(model)
+        yield from asking.answers(predictor, image, questions, self.limits, gone)
 
     def _measure(self, candidate: Candidate, image: np.ndarray) -> Side:
         predictor: Predictor | System

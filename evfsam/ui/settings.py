@@ -29,6 +29,7 @@ class Settings:
         allow_hosts: names, beside its own, under which the app may be asked.
         limits: how much one request may ask for (EVFSAM_LIMIT_PIXELS and so on).
         download: whether visitors may have published checkpoints downloaded.
+        server: the address of replicas that answer questions about images (``evfsam.batch.serve``), or nothing.
         mcp: whether to offer the endpoints to language models as well (needs the ``mcp`` package).
     """
 
@@ -41,6 +42,7 @@ class Settings:
     allow_hosts: tuple[str, ...] = ()
     download: bool = True
     mcp: bool = False
+    server: str = ""
     limits: Limits = Limits()
 
 
@@ -100,6 +102,12 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.
         default=environment.get("EVFSAM_DOWNLOAD", "").lower() in ("0", "no", "false"),
         help="let nobody download a published checkpoint from the page (EVFSAM_DOWNLOAD=0)",
     )
+    parser.add_argument(
+        "--server",
+        metavar="URL",
+        default=environment.get("EVFSAM_SERVER", ""),
+        help="have replicas at this address answer questions about images, see docs/scale.md (EVFSAM_SERVER)",
+    )
     parser.add_argument("--mcp", action="store_true", help="serve MCP too (GRADIO_MCP_SERVER)")
     given = parser.parse_args(arguments)
     return Settings(
@@ -112,6 +120,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.
         allow_hosts=_names(given.allow_host or environment.get("EVFSAM_ALLOW_HOST", "").split(",")),
         download=not given.no_download,
         mcp=given.mcp,
+        server=given.server,
         limits=read_limits(environment),
     )
 

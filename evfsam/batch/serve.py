@@ -1,0 +1,127 @@
+"""One checkpoint behind Ray Serve: replicas that grow with the load, and a batch per image.
+
+    serve run evfsam.batch.serve:build model=evf-sam2-tiny max_replicas=4
+    python app.py --server http://localhost:8000
+
+Or ask it without the page: POST /segment takes ``{"image": an image file in base64, "prompts": ["the red car"]}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ray import serve
+from starlette.responses import JSONResponse
+
+from evfsam.batch.wire import MOST_BYTES, UNREADABLE, read_question, write_masks
+from evfsam.errors import EvfSamError, InputError
+from evfsam.media.export import encode_rle
+from evfsam.predictor import Predictor
+
+MOST_TOGETHER = 32  # questions in a batch
+
+
+def build(options: dict[str, str]) -> serve.Application:
+    """The application that ``serve run`` starts.
+
+    Args:
+        options: model, device and precision as ``Predictor.from_pretrained`` takes them; min_replicas and max_replicas
+            (1 and 1); gpus and cpus per replica (0 and 1).
+    """
+    scaling = {
+        "min_replicas": int(options.get("min_replicas", 1)),
+        "max_replicas": int(options.get("max_replicas", options.get("min_replicas", 1))),
+        "target_ongoing_requests": 4,
+    }
+    needs = {"num_cpus": float(options.get("cpus", 1)), "num_gpus": float(options.get("gpus", 0))}
+    how = [options.get(name) for name in ("model", "device", "precision")]
+    deployment = Segmenter.options(autoscaling_config=scaling, ray_actor_options=needs)
+    return deployment.bind(how[0], how[1] or "auto", how[2] or "auto")
+
+
+@serve.deployment(max_ongoing_requests=2 * MOST_TOGETHER)
+class Segmenter:
+    """A replica: one checkpoint, and the questions that have come since its last batch."""
+
+    def __init__(self, model: str | None, device: str, precision: str):
+        self.predictor = Predictor.from_pretrained(model, device, precision)
+
+    async def __call__(self, request: Any) -> JSONResponse:
+        """GET / describes the model. POST /segment gives masks as JSON, /decode mask logits for the page."""
+        path = request.url.path
+        if request.method == "GET" and path == "/":
+            pixels = asdict(self.predictor.model.config.pixels)
+            return JSONResponse({"model": self.predictor.info.name, "pixels": pixels})
+        if request.method != "POST" or path not in ("/segment", "/decode"):
+            return JSONResponse({"error": "Send POST /segment or GET /."}, 404)
+        try:
+            question = await asyncio.to_thread(read_question, await _body(request))
+            answer = await self.answer((*question, path == "/segment"))
+        except EvfSamError as error:
+            return JSONResponse({"error": str(error)}, 400)
+        if isinstance(answer, EvfSamError):
+            return JSONResponse({"error": str(answer)}, 400)
+        if isinstance(answer, Exception):
+            raise answer
+        return JSONResponse(answer)
+
+    @serve.batch(max_batch_size=MOST_TOGETHER, batch_wait_timeout_s=0.005)
+    async def answer(self, questions: list[tuple]) -> list[dict[str, Any] | Exception]:
+        """Answers in the order of the questions. What comes meanwhile waits for the next batch."""
+        return await asyncio.to_thread(self._answer, questions)
+
+    def _answer(self, questions: Sequence[tuple]) -> list[dict[str, Any] | Exception]:
+        by_image: dict[bytes, list[int]] = defaultdict(list)
+        for i, (file, *_) in enumerate(questions):
+            by_image[hashlib.blake2b(file, digest_size=16).digest()].append(i)
+        answers: list[dict[str, Any] | Exception] = [EvfSamError("It was not answered.")] * len(questions)
+        for rows in by_image.values():
+            try:
+                encoded = self.predictor.encode(questions[rows[0]][1])
+                parts = self.predictor.decode_many(encoded, [questions[i][2] for i in rows])
+            except Exception as error:
+                parts = [error] * len(rows)
+            for i, part in zip(rows, parts, strict=True):
+                try:
+                    answers[i] = (
+                        part if isinstance(part, Exception) else self._written(encoded, *questions[i][2:], *part)
+                    )
+                except Exception as error:
+                    answers[i] = error
+        return answers
+
+    def _written(self, encoded, asked, full_size: bool, masks, warnings) -> dict[str, Any]:
+        if not full_size:
+            return write_masks(masks, warnings)
+        rows = []
+        for i, (prompt, by_hand) in enumerate(zip(*asked, strict=True)):
+            found = self.predictor.finish(masks, i, encoded, prompt, warnings[i], text_only=by_hand is None)
+            rows.append(
+                {
+                    "phrase": prompt,
+                    "score": found.score,
+                    "presence": found.presence,
+                    "area": found.area_fraction,
+                    "box_xyxy": found.box_xyxy,
+                    "rle": encode_rle(found.mask),
+                    "warnings": list(found.warnings),
+                }
+            )
+        return {"model": self.predictor.info.name, "results": rows}
+
+
+async def _body(request: Any) -> bytes:
+    """The body of a request. Raises InputError if it is too long."""
+    body = bytearray()
+    async for block in request.stream():
+        body += block
+        if len(body) > MOST_BYTES:
+            raise InputError(f"This question is longer than {MOST_BYTES:,} bytes: send a smaller image.")
+    if not body:
+        raise InputError(UNREADABLE)
+    return bytes(body)
