@@ -41,8 +41,8 @@ from evfsam.media.video_writer import open_writer  # noqa: E402
 SIZE_HW = (480, 640)
 IMAGES = 4
 PHRASES = ["the red car", "the largest tree", "the dog", "the house on the left", "the boat", "the person", "the ball"]
-MIXTURE = ("one", "one", "three", "categories", "one", "three", "categories", "clip")  # requests of a client
-SHORT_FRAMES, LONG_FRAMES = 4, 40
+MIXTURE = ("one", "three", "categories", "clip", "one", "three", "one", "categories")  # requests of a client
+SHORT_FRAMES, LONG_FRAMES, ALONE = 4, 20, 10
 PATIENCE_S = 900
 
 
@@ -106,22 +106,19 @@ def clip(frames: int) -> bytes:
         return path.read_bytes()
 
 
-def order(client: int) -> list[str]:
-    return [str(kind) for kind in np.random.default_rng(client).permutation(MIXTURE)]
+def order(client: int, requests: int) -> list[str]:
+    """The kinds of a client's requests: the first ones of the mixture, in an order of its own."""
+    return [str(kind) for kind in np.random.default_rng(client).permutation(MIXTURE[:requests])]
 
 
-def one_by_one(server: Server, clients: int) -> list[Answered]:
-    return [
-        server.ask(client, i, kind)
-        for i in range(len(MIXTURE))
-        for client in range(clients)
-        for kind in [order(client)[i]]
-    ]
+def one_by_one(server: Server, clients: int, requests: int) -> list[Answered]:
+    orders = [order(client, requests) for client in range(clients)]
+    return [server.ask(client, i, orders[client][i]) for i in range(requests) for client in range(clients)]
 
 
-def together(server: Server, clients: int) -> list[Answered]:
+def together(server: Server, clients: int, requests: int) -> list[Answered]:
     def work(client: int) -> list[Answered]:
-        return [server.ask(client, i, kind) for i, kind in enumerate(order(client))]
+        return [server.ask(client, i, kind) for i, kind in enumerate(order(client, requests))]
 
     with ThreadPoolExecutor(clients) as pool:
         return [each for found in pool.map(work, range(clients)) for each in found]
@@ -161,7 +158,9 @@ def cpu_seconds(process: subprocess.Popen) -> float:
     return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(root: Path, clients: int, model: str, options: Sequence[str]) -> dict[str, tuple[list[Answered], float]]:
+def measure(
+    root: Path, clients: int, requests: int, model: str, options: Sequence[str]
+) -> dict[str, tuple[list[Answered], float]]:
     """{how: (its answered requests, processor time of the app)}"""
     with tempfile.TemporaryDirectory() as folder:
         process, url = start_app(Path(folder), *options, root=root)
@@ -170,9 +169,9 @@ def measure(root: Path, clients: int, model: str, options: Sequence[str]) -> dic
             for kind in ("one", "clip"):  # loads the checkpoint
                 server.ask(0, 0, kind)
             ways = {
-                "one by one": lambda: one_by_one(server, clients),
-                "together": lambda: together(server, clients),
-                "one prompt, alone": lambda: [server.ask(1, i, "one") for i in range(20)],
+                "one by one": lambda: one_by_one(server, clients, requests),
+                "together": lambda: together(server, clients, requests),
+                "one prompt, alone": lambda: [server.ask(1, i, "one") for i in range(ALONE)],
                 "one prompt, beside a clip": lambda: beside_a_clip(server),
             }
             found = {}
@@ -188,6 +187,9 @@ def measure(root: Path, clients: int, model: str, options: Sequence[str]) -> dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument(
+        "--requests", type=int, choices=range(1, len(MIXTURE) + 1), default=len(MIXTURE), help="of each"
+    )
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="another checkout to compare with")
     parser.add_argument("--model", default="", help="a checkpoint that tracks (default: that of the app)")
     parser.add_argument("--device", default="cpu")
@@ -196,7 +198,7 @@ def main() -> None:
     args = parser.parse_args()
     checkouts = {**({"before": args.before.resolve()} if args.before else {}), "now": ROOT}
     options = ["--device", args.device, *(["--server", args.server] if args.server else [])]
-    found = {name: measure(root, args.clients, args.model, options) for name, root in checkouts.items()}
+    found = {name: measure(root, args.clients, args.requests, args.model, options) for name, root in checkouts.items()}
     if args.json:
         where = {
             "cpus": os.cpu_count(),
