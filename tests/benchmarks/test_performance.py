@@ -72,3 +72,13 @@ def test_against_the_reference():
     """12 GB of memory and some minutes."""
     words = ["--reference", os.environ["EVF_SAM_REFERENCE"], "--prompts", "1", "--rounds", "1", "--calls", "1"]
     assert against_reference.main(words) == 0
+
+
+def test_the_server_benchmark_tells_waits_and_fairness():
+    from benchmarks.server import MIXTURE, Answered, figures, order
+
+    found = [Answered(0, "one", 0.0, 1.0), Answered(0, "one", 1.0, 2.0), Answered(1, "one", 0.0, 4.0)]
+    told = figures(found)
+    assert told["requests"] == 3 and told["per_second"] == pytest.approx(3 / 4) and told["p50_s"] == 1.0
+    assert told["fairness"] == pytest.approx(4 / 2.5)
+    assert sorted(order(3, 4)) == sorted(MIXTURE[:4]) and order(3, 8) != order(4, 8)
