@@ -42,7 +42,7 @@ class Stage:
         losses: weight of each loss. Of "points": "points" (point and box prompts), "features" (equal the features
             of the checkpoint that the recipe continues). Of "phrases": "masks", "grounding" (which image tokens a
             prompt covers), "corrections" (a click after the answer), "points", "kept" (answer as the checkpoint that
-            the recipe continues). Of "memory": "clips", "masks", "points". Of "refersam": "masks", "coarse".
+            the recipe continues). Of "memory": "clips", "masks", "points". Of "refersam": "masks", "coarse", "tokens".
         steps: optimizer steps.
         images, prompts: images that one process reads at a time, and prompts of each.
         batch: images in an optimizer step, over all processes; gradients are accumulated until they are read. None for

@@ -139,7 +139,7 @@ def run_stage(
     base = start if isinstance(start, Path) else None
     origin = build_and_fill(base).eval() if base else None
     if isinstance(config, ReferSamConfig):
-        _learn(refersam_stage(stage, recipe, folder, data, origin), folder, accelerator, workers)
+        _learn(refersam_stage(stage, recipe, folder, data, origin, accelerator.device), folder, accelerator, workers)
         return
     if origin and "features" in stage.losses:  # cell for cell what the teacher sees, so at its size
         size = origin.config.segmenter.image_size

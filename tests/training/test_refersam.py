@@ -31,19 +31,21 @@ def trained(tmp_path_factory):
 def test_every_stage_supervises_the_coarse_mask_and_the_folder_answers(trained):
     rows = [json.loads(line) for line in (trained / "metrics.jsonl").open()]
     assert [row["stage"] for row in rows] == [stage.name for stage in RECIPE.stages]
-    assert all(row["coarse"] > 0 and row["loss"] > row["coarse"] for row in rows)
+    assert all(row["tokens"] > 0 and row["coarse"] > 0 for row in rows)
+    assert rows[-1]["loss"] == pytest.approx(sum(rows[-1][name] for name in ("masks", "coarse", "tokens")), abs=1e-3)
     (found,) = load_model(f"refersam-tiny@{trained / 'checkpoint'}", "cpu").segment(IMAGE, ["the red car"])
     assert found.mask_logits.shape == IMAGE.shape[:2]
     assert (trained / "checkpoint" / "model.safetensors").stat().st_size <= 16 * 2**20
 
 
-def test_it_starts_from_sam_and_changes_all_parts(trained):
-    before = new_refersam(RECIPE.model, source := build_and_fill(TOKENIZER)).state_dict()
+def test_it_starts_from_sam_and_every_stage_changes_its_parts(trained):
+    state = new_refersam(RECIPE.model, source := build_and_fill(TOKENIZER)).state_dict()
     decoder = "mask_decoder.mask_tokens.weight"
-    assert torch.equal(before[f"sam_{decoder}"], source.state_dict()[f"visual_model.{decoder}"])
-    after = load_file(trained / "coarse.safetensors")
-    changed = {part_of(name) for name, value in after.items() if not torch.equal(before[name[6:]], value)}
-    assert changed == set(RECIPE.stages[0].trains)
+    assert torch.equal(state[f"sam_{decoder}"], source.state_dict()[f"visual_model.{decoder}"])
+    for stage in RECIPE.stages:
+        before, state = state, {k[6:]: v for k, v in load_file(trained / f"{stage.name}.safetensors").items()}
+        changed = {part_of(f"model.{name}") for name, value in state.items() if not torch.equal(before[name], value)}
+        assert changed <= set(stage.trains) and (stage is RECIPE.stages[0] or changed == set(stage.trains))
 
 
 def test_another_size_is_refused():

@@ -50,11 +50,13 @@ class Answer(NamedTuple):
         low_res_masks: float32 logits (P, S / 4, S / 4).
         coarse_masks: the same, from which SAM's dense prompt was made; training supervises them as well.
         iou_predictions: float32 (P,).
+        prompt_tokens: float32 (P, sparse_tokens, C), SAM's sparse prompts.
     """
 
     low_res_masks: torch.Tensor
     coarse_masks: torch.Tensor
     iou_predictions: torch.Tensor
+    prompt_tokens: torch.Tensor
 
     def full_size(self) -> torch.Tensor:
         """Logits at the size of the model's image, (P, S, S), resized as the public code does it."""
@@ -227,7 +229,7 @@ class ReferSam(nn.Module):
         sparse = self.sparse_embedding(prompts[:, 1:]).float()
         places = self.sam_prompt_encoder.pe_layer(tuple(embeddings.shape[-2:]))[None]
         masks, ious = decode_each(self.sam_mask_decoder, places, embeddings.float(), sparse, dense, multimask=False)
-        return Answer(masks[:, 0].float(), coarse[:, 0].float(), ious[:, 0].float())
+        return Answer(masks[:, 0].float(), coarse[:, 0].float(), ious[:, 0].float(), sparse)
 
     def forward(self, pixels: torch.Tensor, token_ids: torch.Tensor, real: torch.Tensor) -> Answer:
         """P images and one prompt for each; shapes as in the methods above."""
