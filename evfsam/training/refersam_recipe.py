@@ -14,7 +14,7 @@ _STAGE = Stage(
     trains=("encoder", "interactor", "image_encoder", "prompt_encoder", "decoder"),
     losses={"masks": 1.0, "coarse": 1.0, "tokens": 1.0},
     steps=600,
-    learning_rate=1e-3,
+    learning_rate=3e-4,
     images=3,
     prompts=6,
     # So short a training learns names and colours first.

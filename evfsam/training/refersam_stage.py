@@ -90,7 +90,7 @@ def refersam_stage(
     @torch.no_grad()
     def teach(words: PhraseBatch) -> torch.Tensor:
         pixels = words.encoder_pixels[words.image_of_row]
-        return source.encode_prompt(pixels, words.token_ids, words.token_ids.eq(PAD_ID)).float()
+        return source.encode_prompt(pixels, words.token_ids, words.padding_mask).float()
 
     return ReferSamStage(model, stage, sampler, recipe.seed, teach)
 
@@ -125,7 +125,8 @@ class ReferSamStage(nn.Module):
         bce, dice, iou = mask_terms(answer.coarse_masks, words.coverage, counted)
         coarse = bce.mean() + (dice * present).sum() / present.sum().clamp(min=1)
         losses |= {"coarse": coarse, "coarse_iou": (iou * present).sum() / present.sum().clamp(min=1)}
-        wanted = self.teach(words)
-        losses["tokens"] = (answer.prompt_tokens - wanted).square().mean() / wanted.var()
         losses["masks"] = losses["loss"]
+        if "tokens" in self.stage.losses:
+            wanted = self.teach(words)
+            losses["tokens"] = (answer.prompt_tokens - wanted).square().mean() / wanted.var()
         return losses | {"loss": sum(weight * losses[name] for name, weight in self.stage.losses.items())}
