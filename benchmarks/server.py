@@ -216,7 +216,8 @@ def main() -> None:
     for how in found["now"]:
         for name, by in found.items():
             some, cpu = by[how]
-            for kind in ("all", *dict.fromkeys(MIXTURE)) if "together" in how else ("all",):
+            kinds = [kind for kind in dict.fromkeys(MIXTURE) if any(each.kind == kind for each in some)]
+            for kind in ("all", *kinds) if how == "together" else ("all",):
                 row = figures(
                     [each for each in some if each.kind == kind or kind == "all" and each.kind != "long clip"]
                 )
