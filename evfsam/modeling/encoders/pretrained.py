@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -19,8 +20,9 @@ def read_pretrained(module_class: type[PreTrainedModel], folder: Path, **how) ->
     name = module_class.__name__
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder.name} is no folder with a config.json: name the folder of a published model.")
+    read: Any = module_class.from_pretrained  # its annotation leaves out the loading info
     try:
-        model, found = module_class.from_pretrained(folder, local_files_only=True, output_loading_info=True, **how)
+        model, found = read(folder, local_files_only=True, output_loading_info=True, **how)
     except Exception as error:  # transformers raises anything for a damaged file
         raise CheckpointError(
             f"{folder.name} cannot be read as {name} ({type(error).__name__}); download it again."
