@@ -37,3 +37,9 @@ def test_a_visitor_gets_no_system_that_is_not_here(both, picture):
 def test_a_system_is_no_model_of_the_other_tabs(both, picture):
     with pytest.raises(EvfSamError, match="no checkpoint"):
         both.answer("clipseg", picture, ["a dog"])
+
+
+def test_the_bundled_system_stands_beside_checkpoints_without_a_download(both, picture):
+    names = [both.default_model, "refersam-tiny"]
+    *_, found = compare.compare(both, "checkpoints", picture, "the dog", names, [], names[0])
+    assert found.labels == names and both.compared_info("refersam-tiny").licence == "Apache-2.0"
