@@ -275,7 +275,7 @@ def _spread(values: Sequence[float]) -> str:
 
 def plot(runs: Sequence[dict]) -> str:
     """SVG: every run as a dot, each row's mean as a bar, for the scores of referring prompts and of places."""
-    shown, left, width, height = ("referring", "place"), 290, 400, 24
+    shown, left, width, height = ("referring", "place"), 290, 430, 24
     rows = [row for row in ROWS if any(run["name"] == row.name for run in runs)]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 30}" height="{height * len(rows) + 70}" '
@@ -288,7 +288,7 @@ def plot(runs: Sequence[dict]) -> str:
         parts.append(f'<text x="{x}" y="{height * len(rows) + 60}" text-anchor="middle">{tick}</text>')
     for number, (score, colour) in enumerate(zip(shown, ("#1b6ca8", "#d1711f"), strict=True)):
         label = {"referring": "all referring prompts", "place": "places and relations"}[score]
-        parts.append(f'<text x="{left + 190 * number}" y="22" fill="{colour}">{label}, mean IoU in %</text>')
+        parts.append(f'<text x="{left + 225 * number}" y="22" fill="{colour}">{label}, mean IoU in %</text>')
         for at, row in enumerate(rows):
             values = [100 * run[score] for run in runs if run["name"] == row.name]
             y = 44 + at * height + 9 * number
