@@ -149,7 +149,8 @@ class Predictor:
             if len(asked) <= 1:
                 return [error] * len(asked)
             return [part for each in asked for part in self.decode_many(encoded, [each])]
-        parts, end = [], 0
+        parts: list[tuple[MaskLogits, list[tuple[str, ...]]] | Exception] = []
+        end = 0
         for prompts, _ in asked:
             start, end = end, end + len(prompts)
             parts.append((masks.rows(list(range(start, end))), warnings[start:end]))

@@ -11,6 +11,15 @@ from tests.random_model import save_random_model
 from tests.random_tracker import save_random_tracker
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """With ``-n 2 --dist loadgroup``, a file is for one process, and all that drives a browser for the same one."""
+    for item in items:
+        if item.config.pluginmanager.hasplugin("xdist"):
+            group = "browser" if item.get_closest_marker("browser") else str(item.path)
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def random_checkpoint(tmp_path_factory):
     """The folder of a tiny checkpoint with random weights."""

@@ -112,7 +112,7 @@ def test_a_block_of_sam_equals_the_package(grid, window, batch, monkeypatch):
     torch.nn.init.normal_(block.attn.rel_pos_h)
     torch.nn.init.normal_(block.attn.rel_pos_w)
     tokens = torch.randn(batch, *grid, 32)
-    ours = sam_vit._block(block, tokens.flatten(1, 2), grid)
+    ours = sam_vit.vit_block(block, tokens.flatten(1, 2), grid)
     torch.testing.assert_close(ours, block(tokens).flatten(1, 2), atol=1e-5, rtol=1e-5)
 
 

@@ -45,7 +45,9 @@ class MultiScaleAttention(Attention):
         super().__init__(query_width, key_width, inner_width, heads)
         self.level_weights = nn.Linear(query_width, heads * levels)
 
-    def forward(self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, sizes: Sizes) -> torch.Tensor:
+    def forward(  # type: ignore[override]  # sizes instead of a mask
+        self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, sizes: Sizes
+    ) -> torch.Tensor:
         """As :meth:`Attention.forward`; the keys of all levels follow each other."""
         weights = self.level_weights(queries).unflatten(2, (self.heads, len(sizes))).softmax(-1).transpose(1, 2)
         counts = [height * width for height, width in sizes]
@@ -104,7 +106,7 @@ class DeformableAttention(nn.Module):
             weights = self.attention_weights(queries).unflatten(2, (heads, -1)).softmax(-1)
             weights = weights.transpose(1, 2).flatten(0, 1).unflatten(2, (self.levels, points))
             projected = self.value_proj(values).unflatten(2, (heads, -1))
-            read: torch.Tensor | float = 0.0
+            read = values.new_zeros(())
             for level, part in enumerate(projected.split([height * width for height, width in sizes], 1)):
                 height, width = sizes[level]
                 grid = part.permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, (height, width))

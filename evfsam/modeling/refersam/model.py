@@ -23,6 +23,7 @@ from evfsam.modeling.refersam.attention import (
 from evfsam.modeling.refersam.config import ReferSamConfig
 from evfsam.modeling.refersam.interactor import LEVELS, Grids, Interaction, Language, Norm, PixelNorm, SpatialPrior
 from evfsam.modeling.segmenters.sam import SamSegmenter, decode_each
+from evfsam.modeling.trunks.sam_vit import SamViT
 
 
 class Looked(NamedTuple):
@@ -88,7 +89,7 @@ class PromptLayer(nn.Module):
 class VisionLanguageAdapter(nn.Module):
     """The interactor and the prompter, around SAM's image encoder."""
 
-    def __init__(self, config: ReferSamConfig, image_encoder: nn.Module):
+    def __init__(self, config: ReferSamConfig, image_encoder: SamViT):
         super().__init__()
         self.config = config
         width, out, text = config.segmenter.width, config.segmenter.embedding_width, config.text.hidden_size
@@ -134,7 +135,7 @@ class VisionLanguageAdapter(nn.Module):
         for number, interaction in enumerate(self.interactions):
             if number:
                 vit, pyramid = self._see(number, vit, pyramid, grids)
-            pyramid, language = interaction.tell(vit, pyramid, language, grids)
+            pyramid, language = interaction.tell(vit, pyramid, language, grids)  # type: ignore[operator]
         words = self.lang_proj(language.words)
         counts = [height * width for height, width in grids.levels]
         levels = [project(part) for project, part in zip(self.adapter_proj, pyramid.split(counts, 1), strict=True)]
@@ -159,7 +160,7 @@ class VisionLanguageAdapter(nn.Module):
 
     def _see(self, number: int, vit: torch.Tensor, pyramid: torch.Tensor, grids: Grids):
         first, last = self.config.groups[number]
-        return self.interactions[number].see(vit, pyramid, grids, self.vis_model.blocks[first : last + 1])
+        return self.interactions[number].see(vit, pyramid, grids, self.vis_model.blocks[first : last + 1])  # type: ignore[operator]
 
     def _grids(self, vit: tuple[int, int], device: torch.device) -> Grids:
         height, width = vit
