@@ -50,6 +50,7 @@ class Offer:
         # A script reads it, which no gr.State allows. The style sheet hides it: Gradio shows it even if it is "hidden".
         self.got = gr.Textbox(elem_classes=["evf-unseen"], container=False)
         self.outputs: list[Component] = [self._column, self._line, self._get, self._cancel]
+        self._built = self._offered(chosen)
 
     def wire(self, model: gr.Dropdown, own: gr.State, switch: list[Component], switched: Callable) -> None:
         """Let the button work.
@@ -102,13 +103,7 @@ class Offer:
                 yield self._running(download), ""
                 await asyncio.sleep(LOOK_S)
                 client.check()
-            if download.error:
-                raise download.error
-            if download.running or download.stopped:
-                here = size_text(download.progress().here)
-                yield self._told(info, f"Stopped. The {here} that have arrived are kept.", "Go on"), ""
-            else:
-                yield self._offered(info.name), info.name
+            yield self._ended(info, download), "" if download.running or download.stopped else info.name
         except ClientGoneError:  # the download goes on
             if download:
                 download.leave(who)
@@ -124,13 +119,27 @@ class Offer:
             yield self._running(download)
             await asyncio.sleep(LOOK_S)
             client.check()
-        yield self._offered(chosen)
+        try:
+            offered = self._ended(info, download) if info and download else self._offered(chosen)
+        except EvfSamError as error:
+            offered = self._told(info, str(error), "Try again")
+        # A visitor may have pressed the button before this ran: what that told must stay.
+        yield [gr.skip()] * len(self.outputs) if offered == self._built else offered
         for _ in range(PROPOSE_LOOKS if self.checkpoints.runtime.device.type != "cpu" else 0):
             if self.checkpoints.proposed:  # the app asks the Hub only after its start
                 yield self._offered(chosen)
                 break
             await asyncio.sleep(LOOK_S)
             client.check()
+
+    def _ended(self, info: CheckpointInfo, download: Download) -> list:
+        """What to show once nobody waits for a download. Raises its error."""
+        if download.error:
+            raise download.error
+        if not (download.running or download.stopped):
+            return self._offered(info.name)
+        here = size_text(download.progress().here)
+        return self._told(info, f"Stopped. The {here} that have arrived are kept.", "Go on")
 
     def _offered(self, chosen: str) -> list:
         info = self.checkpoints.to_get(chosen)
