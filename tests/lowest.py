@@ -21,7 +21,7 @@ import importlib, pkgutil
 from importlib.metadata import version
 import evfsam
 for module in pkgutil.walk_packages(evfsam.__path__, "evfsam."):
-    if not module.name.endswith("__main__"):
+    if not module.name.endswith(("__main__", "batch.serve")):  # the latter needs requirements-scale.txt
         importlib.import_module(module.name)
 for name, lowest in {lowest}:
     assert version(name) == lowest or version(name).startswith(lowest + "."), (name, version(name))
