@@ -18,7 +18,6 @@ import json
 import shutil
 import statistics
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -158,8 +157,7 @@ class World:
 
     Args:
         folder: where scenes, features and the encoder's pretraining are kept.
-        scenes: to train on.
-        held_out: to score on.
+        scenes, held_out: how many to train on, and to score on.
         pretraining: steps.
     """
 
@@ -240,12 +238,11 @@ def every_other_layer(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tens
     """A model's state with the layers 0, 2, 4 ... of its BEIT-3."""
     marker, kept = "mm_extractor.beit3.encoder.layers.", {}
     for name, tensor in state.items():
-        if name.startswith(marker):
-            number, own = name.removeprefix(marker).split(".", 1)
-            if int(number) % 2:
-                continue
-            name = f"{marker}{int(number) // 2}.{own}"
-        kept[name] = tensor
+        number, _, own = name.removeprefix(marker).partition(".")
+        if not name.startswith(marker):
+            kept[name] = tensor
+        elif int(number) % 2 == 0:
+            kept[f"{marker}{int(number) // 2}.{own}"] = tensor
     return kept
 
 
@@ -257,25 +254,24 @@ def read_results(path: Path) -> dict[tuple[str, int], dict]:
 
 def table(runs: Iterable[dict]) -> str:
     """Markdown: of each row mean and standard deviation over its seeds, mean IoU in per cent."""
-    by_name = defaultdict(list)
-    for run in runs:
-        by_name[run["name"]].append(run)
+    runs = list(runs)
     lines = ["| tables | what differs | " + " | ".join(SCORES) + " | paper |", "|---" * (len(SCORES) + 3) + "|"]
     for row in ROWS:
-        if row.name in by_name:
-            cells = [_spread([run[score] for run in by_name[row.name]]) for score in SCORES]
+        if own := [run for run in runs if run["name"] == row.name]:
+            cells = [_spread([run[score] for run in own]) for score in SCORES]
             lines.append(f"| {row.tables} | {row.name} | {' | '.join(cells)} | {row.paper or ''} |")
     return "\n".join(lines)
 
 
 def _spread(values: Sequence[float]) -> str:
-    mean = f"{100 * statistics.fmean(values):.1f}"
-    return f"{mean} ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else mean
+    spread = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * statistics.fmean(values):.1f}{spread}"
 
 
 def plot(runs: Sequence[dict]) -> str:
     """SVG: every run as a dot, each row's mean as a bar, for the scores of referring prompts and of places."""
-    shown, left, width, height = ("referring", "place"), 290, 430, 24
+    shown = {"referring": "all referring prompts", "place": "places and relations"}
+    left, width, height = 290, 430, 24
     rows = [row for row in ROWS if any(run["name"] == row.name for run in runs)]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 30}" height="{height * len(rows) + 70}" '
@@ -286,8 +282,7 @@ def plot(runs: Sequence[dict]) -> str:
         x = left + width * tick / 100
         parts.append(f'<line x1="{x}" y1="36" x2="{x}" y2="{height * len(rows) + 44}" stroke="#ddd"/>')
         parts.append(f'<text x="{x}" y="{height * len(rows) + 60}" text-anchor="middle">{tick}</text>')
-    for number, (score, colour) in enumerate(zip(shown, ("#1b6ca8", "#d1711f"), strict=True)):
-        label = {"referring": "all referring prompts", "place": "places and relations"}[score]
+    for number, ((score, label), colour) in enumerate(zip(shown.items(), ("#1b6ca8", "#d1711f"), strict=True)):
         parts.append(f'<text x="{left + 225 * number}" y="22" fill="{colour}">{label}, mean IoU in %</text>')
         for at, row in enumerate(rows):
             values = [100 * run[score] for run in runs if run["name"] == row.name]

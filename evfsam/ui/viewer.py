@@ -66,7 +66,7 @@ def stage(
     Args:
         image: uint8 (H, W, 3).
         name: of the picture, for those who cannot see it.
-        marks: points and boxes set by hand, one entry a row or none at all.
+        marks: points and boxes set by hand, one entry per row or none at all.
         key: of the answer; a row that the user chose stays chosen as long as it is the same.
         chosen: a row to choose for the user; "1.0" is the first thing of the second row.
         steps: whether there is a step to undo, and one to redo; None where clicks on the picture mean nothing.

@@ -88,5 +88,5 @@ def test_the_app_starts_as_a_space_and_books_its_gpu(service, tmp_path):
     assert told["device"] == "cuda" and told["placed"] == ["cuda"]
     assert told["queue"] > 1  # Gradio's own default on ZeroGPU would be one
     assert [path for path, _ in calls[:2]] == ["/startup-report", "/schedule"]
-    assert 10 <= float(calls[1][1]["durationSeconds"][0]) <= 60  # an anonymous visitor has two minutes a day
+    assert 10 <= float(calls[1][1]["durationSeconds"][0]) <= 60  # an anonymous visitor has two minutes per day
     assert told["refused"]

@@ -35,3 +35,8 @@ class PromptEncoder(nn.Module):
     def cls_attention(self, pixels: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
         """Where [CLS] looks in the image, see :meth:`EvfSam.cls_attention`. Raises InputError where that is unknown."""
         raise InputError("The attention of [CLS] can be shown for BEIT-3 alone: choose a checkpoint with that encoder.")
+
+
+def per_text(images: torch.Tensor, texts: int, image_of_row: torch.Tensor | None) -> torch.Tensor:
+    """What was read of B images, (B or P, ...), for each of P texts, (P, ...); arguments as of the encoder."""
+    return images.expand(texts, *[-1] * (images.dim() - 1)) if image_of_row is None else images[image_of_row]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from evfsam.modeling.encoders.base import PromptEncoder
+from evfsam.modeling.encoders.base import PromptEncoder, per_text
 from evfsam.modeling.encoders.config import ClipConfig
 from evfsam.modeling.encoders.pretrained import read_pretrained
 
@@ -63,7 +63,7 @@ class ClipEncoder(PromptEncoder):
         if self.image is not None:
             mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in (_MEAN, _STD))
             images = self.image(((pixels + 1) / 2 - mean) / std).image_embeds
-            embeddings.append(images.expand(len(tokens), -1) if image_of_row is None else images[image_of_row])
+            embeddings.append(per_text(images, len(tokens), image_of_row))
         return torch.cat(embeddings, dim=-1).unsqueeze(1)
 
     def pretrained(self, folder: Path) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ import torch
 from transformers import ViltConfig as TransformersConfig
 from transformers import ViltModel
 
-from evfsam.modeling.encoders.base import PromptEncoder
+from evfsam.modeling.encoders.base import PromptEncoder, per_text
 from evfsam.modeling.encoders.config import ViltConfig
 from evfsam.modeling.encoders.pretrained import read_pretrained
 
@@ -47,10 +47,8 @@ class ViltEncoder(PromptEncoder):
         if self.config.fusion == "late":
             of_images = self._read(images[:, :0], read.new_ones(len(images), 0), images)[:, :1]
             of_texts = self._read(words, read, words[:, :0])[:, :1]
-            of_images = of_images.expand(len(words), -1, -1) if image_of_row is None else of_images[image_of_row]
-            return torch.cat([of_texts, of_images], dim=-1)
-        images = images.expand(len(words), -1, -1) if image_of_row is None else images[image_of_row]
-        return self._read(words, read, images)[:, :1]
+            return torch.cat([of_texts, per_text(of_images, len(words), image_of_row)], dim=-1)
+        return self._read(words, read, per_text(images, len(words), image_of_row))[:, :1]
 
     def _image(self, pixels: torch.Tensor) -> torch.Tensor:
         """[CLS] and patches with their positions, (B, 1 + n, width). transformers' own function shuffles patches."""
