@@ -19,22 +19,25 @@ LOW_SCORE = 0.5  # predicted IoU below which a mask is more likely wrong than ri
 WORTH_TELLING = 0.01  # of the image: a seam between two masks is no conflict
 
 
-def rows(answer: Answer, threshold: float, info: CheckpointInfo) -> list[Row]:
-    """One row per phrase, with its mask cut at ``threshold``, and its things."""
-    made, place = [], 0
-    for found, things in zip(answer.at(threshold), answer.things_at(threshold), strict=True):
-        own = thing_rows(things, place)
-        made.append(Row(label_of(found), found.mask, colour_of(place), found.score, notes(found, info), own))
-        place += max(1, len(own))
-    return made
+def rows(answer: Answer, threshold: float, info: CheckpointInfo) -> tuple[list[Row], list[str]]:
+    """One row per mask, cut at ``threshold``, with its things; and the notes that all rows share, which none has then.
 
-
-def thing_rows(things: Sequence[Segmentation], place: int) -> tuple[Row, ...]:
-    """Numbered rows; ``place``: of the first one's colour."""
-    return tuple(
-        Row(f"{thing.prompt} {number}", thing.mask, colour_of(place + number - 1), thing.score)
-        for number, thing in enumerate(things, start=1)
-    )
+    The things of a label map are folded, and their colours follow those of all categories.
+    """
+    labels, made = answer.labels, []
+    place = len(answer.masks) if labels else 0  # of the next colour
+    for i, mask in enumerate(answer.masks):
+        found = mask.at(threshold)
+        things = tuple(
+            Row(f"{thing.prompt} {number}", thing.at(threshold).mask, colour_of(place + number - 1), thing.score)
+            for number, thing in enumerate(mask.things, start=1)
+        )
+        told, colour = notes(found, info, labels.lost[i] if labels else 0.0), colour_of(i if labels else place)
+        made.append(Row(label_of(mask), found.mask, colour, found.score, told, things, unfolded=not labels))
+        place += len(things) if labels else max(1, len(things))
+    shared = [note for note in made[0].notes if all(note in row.notes for row in made)] if len(made) > 1 else []
+    own = [tuple(note for note in row.notes if note not in shared) for row in made]
+    return [replace(row, notes=notes) for row, notes in zip(made, own, strict=True)], shared
 
 
 def label_of(segmentation: Segmentation | KeptMask) -> str:
@@ -55,15 +58,6 @@ def notes(segmentation: Segmentation, info: CheckpointInfo, lost: float = 0.0) -
     elif segmentation.score < LOW_SCORE:
         found.append("Low confidence: the model itself expects a bad fit.")
     return tuple(found)
-
-
-def common_notes(rows_: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:
-    """The rows without the notes that all of them share, and those notes."""
-    if len(rows_) < 2:
-        return list(rows_), ()
-    shared = [note for note in rows_[0].notes if all(note in row.notes for row in rows_)]
-    own = [tuple(note for note in row.notes if note not in shared) for row in rows_]
-    return [replace(row, notes=notes) for row, notes in zip(rows_, own, strict=True)], tuple(shared)
 
 
 def status(answer: Answer, link: str, notices: Sequence[str] = ()) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -43,15 +44,15 @@ def segment(
     """Masks of the things that phrases name, as (JSON, files)."""
     threshold = values.number(threshold, "threshold", LOWEST, HIGHEST, default=DEFAULT)
     answer = referring.ask(service, _model(service, model), picture, phrases, thresholds=(threshold,))
-    return _answered(service, answer, answer.at(threshold), answer.things_at(threshold))
+    return _answered(service, answer, threshold)
 
 
 def label(service: ModelService, picture: str | None, categories: str, model: str) -> tuple[dict[str, Any], list[str]]:
     """One label map of categories, as (JSON, files)."""
     names = semantic.categories([], categories)
-    answer, settled = semantic.ask(service, _model(service, model), picture, names)
-    document, files = _answered(service, answer, answer.at(), answer.things_at(), settled.lost)
-    return {**document, "labelled": round(settled.covered, 6)}, files
+    answer = semantic.ask(service, _model(service, model), picture, names)
+    document, files = _answered(service, answer)
+    return {**document, "labelled": round(answer.labels.covered, 6)}, files
 
 
 def take_apart(
@@ -60,7 +61,7 @@ def take_apart(
     """Masks of the parts of a thing, as (JSON, files)."""
     thing = _text(thing)
     answer = parts.ask(service, _model(service, model), picture, thing, split_prompts(names))
-    return _answered(service, answer, answer.at(), answer.things_at())
+    return _answered(service, answer)
 
 
 def compare_(
@@ -153,28 +154,23 @@ def _text(value: Any) -> str:
     return "" if value is None else values.prompt_text(value)
 
 
-def _answered(
-    service: ModelService,
-    answer: Answer,
-    segmentations: Iterable[Segmentation],
-    things: Sequence[Sequence[Segmentation]],
-    lost: tuple[float, ...] = (),
-) -> tuple[dict[str, Any], list[str]]:
+def _answered(service: ModelService, answer: Answer, threshold: float = DEFAULT) -> tuple[dict[str, Any], list[str]]:
+    """An answer with its masks cut at ``threshold``, as (JSON, files)."""
     rows: list[dict[str, Any]] = []
-    client = Client.current()
+    client, things, name = Client(), answer.things_at(threshold), Path(answer.picture_path).name
 
     def described() -> Iterator[Segmentation]:
-        for found in segmentations:
+        for i, found in enumerate(answer.at(threshold)):
             client.check()
-            taken, own = (lost[len(rows)] if lost else 0.0), things[len(rows)]
-            rows.append(_described(service, found, answer.model, taken))
-            rows[-1]["things"] = [_measured(thing) for thing in own]
+            lost = answer.labels.lost[i] if answer.labels else 0.0
+            rows.append(_described(service, found, answer.model, lost))
+            rows[-1]["things"] = [_measured(thing) for thing in things[i]]
             yield found
 
-    files = write_files(bundle(answer.image, bare(described()), answer.picture_name, things))
+    files = write_files(bundle(answer.image, bare(described()), name, things))
     height, width = answer.size_hw
     document = {
-        "picture": {"name": answer.picture_name, "width": width, "height": height},
+        "picture": {"name": name, "width": width, "height": height},
         "model": answer.model,
         "device": answer.device,
         "precision": answer.precision,

@@ -65,7 +65,7 @@ def with_zip(paths: Sequence[str], stem: str) -> tuple[str, list[str]]:
 
 def picture_files(
     image: np.ndarray,
-    picture_name: str,
+    picture_path: str,
     segmentations: Iterable[Segmentation],
     more: Iterable[tuple[str, bytes]] = (),
     **options: Any,
@@ -78,14 +78,14 @@ def picture_files(
 
     Writing stops once nobody waits for the files.
     """
-    picture_name = Path(picture_name).name
-    found = chain(bundle(image, segmentations, picture_name, **options), more)
-    return with_zip(write_files(waited_for(found)), slug(Path(picture_name).stem, "picture"))
+    path = Path(picture_path)
+    found = chain(bundle(image, segmentations, path.name, **options), more)
+    return with_zip(write_files(waited_for(found)), slug(path.stem, "picture"))
 
 
 def waited_for(files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
     """The files as long as somebody waits for them. Raises ClientGoneError."""
-    client = Client.current()
+    client = Client()
     for file in files:
         client.check()
         yield file

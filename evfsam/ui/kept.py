@@ -6,7 +6,6 @@ import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from evfsam.types import Segmentation, SpatialPrompt
 LOWEST, HIGHEST, STEP = 0.05, 0.95, 0.05  # of the threshold slider
 THRESHOLDS = tuple(round(LOWEST + STEP * i, 2) for i in range(19))
 DEFAULT = 0.5
+UNLABELLED = 255  # in a label map
 TOO_DETAILED = "This mask has too many details to keep every threshold: it is kept at 0.5."
 
 
@@ -86,6 +86,30 @@ class Cut(Sequence):
 
 
 @dataclass(frozen=True)
+class LabelMap:
+    """At most one label per pixel, kept compressed.
+
+    Attributes:
+        masks: one per category: the pixels that it kept.
+        contested: the pixels that more than one category claimed.
+        lost: for each category, the share of the image that another one took from it, 0..1.
+        covered: share of the image with a label, 0..1.
+    """
+
+    masks: tuple[KeptMask, ...]
+    contested: KeptMask
+    lost: tuple[float, ...]
+    covered: float
+
+    def labels(self) -> np.ndarray:
+        """uint8 (H, W): the index of the category, ``UNLABELLED`` where none claims the pixel."""
+        labels = np.full(self.contested.size_hw, UNLABELLED, np.uint8)
+        for index, mask in enumerate(self.masks):
+            labels[mask.at().mask] = index
+        return labels
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a session looks at: an image, what was asked of it and what was found.
 
@@ -100,6 +124,7 @@ class Answer:
             that were answered together share the encoding and the decoding of their prompts.
         clicks: for each mask, the points and box that refined it, or None.
         asked: how many of the masks the last question was about.
+        labels: where every pixel went, if the question was for categories.
         key: the same for all answers that came about by clicks from one question.
     """
 
@@ -113,16 +138,13 @@ class Answer:
     decode_seconds: float
     clicks: tuple[SpatialPrompt | None, ...] = ()
     asked: int = 0
+    labels: LabelMap | None = None
     key: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
 
     @property
     def image(self) -> np.ndarray:
         """uint8 (H, W, 3), read again from its file. Raises InputError if the file is gone."""
         return open_image(self.picture_path, self.size_hw[0] * self.size_hw[1])
-
-    @property
-    def picture_name(self) -> str:
-        return Path(self.picture_path).name
 
     @property
     def prompts(self) -> list[str]:

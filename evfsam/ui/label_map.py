@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from evfsam.media.palette import colour_of
 from evfsam.types import Segmentation
-from evfsam.ui.kept import KeptMask
-
-UNLABELLED = 255
-
-
-@dataclass(frozen=True)
-class LabelMap:
-    """At most one label per pixel, kept compressed.
-
-    Attributes:
-        masks: one per category: the pixels that it kept.
-        contested: the pixels that more than one category claimed.
-        lost: for each category, the share of the image that another one took from it, 0..1.
-        covered: share of the image with a label, 0..1.
-    """
-
-    masks: tuple[KeptMask, ...]
-    contested: KeptMask
-    lost: tuple[float, ...]
-    covered: float
-
-    def labels(self) -> np.ndarray:
-        """uint8 (H, W): the index of the category, ``UNLABELLED`` where none claims the pixel."""
-        labels = np.full(self.contested.size_hw, UNLABELLED, np.uint8)
-        for index, mask in enumerate(self.masks):
-            labels[mask.at().mask] = index
-        return labels
+from evfsam.ui.kept import UNLABELLED, KeptMask, LabelMap
 
 
 class Settler:

@@ -25,7 +25,10 @@ def link_to(tab: str, picture_path: str | None, model: str, **asked: str) -> str
     """A relative link that opens ``tab`` with the same picture, checkpoint and questions; without a picture, bare."""
     if not picture_path:
         return "?" + urlencode({"tab": tab})
-    picture = _picture_name(Path(picture_path))
+    path = Path(picture_path)
+    twin = EXAMPLES / path.name
+    is_example = twin.is_file() and path.is_file() and filecmp.cmp(path, twin, shallow=False)
+    picture = f"{EXAMPLE if is_example else path.parent.name}/{path.name}"
     given = {name: value for name, value in asked.items() if value}
     return "?" + urlencode({"tab": tab, "model": model, "picture": picture, **given})
 
@@ -41,10 +44,3 @@ def linked_picture(query: Mapping[str, str]) -> str | None:
         return str(uploaded_file(Path(get_upload_folder(), folder, name)))
     except (InputError, ValueError):
         return None
-
-
-def _picture_name(path: Path) -> str:
-    twin = EXAMPLES / path.name
-    if twin.is_file() and path.is_file() and filecmp.cmp(path, twin, shallow=False):
-        return f"{EXAMPLE}/{path.name}"
-    return f"{path.parent.name}/{path.name}"

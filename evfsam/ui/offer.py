@@ -96,7 +96,7 @@ class Offer:
         if info is None:
             yield self._offered(chosen), ""
             return
-        download, client = None, Client.current()
+        download, client = None, Client()
         try:
             download = self.checkpoints.get(info.name, who)
             while download.running and download.wanted(who):
@@ -113,7 +113,7 @@ class Offer:
 
     async def _look(self, chosen: str) -> AsyncIterator[list]:
         """What is offered, or how far its download is, for a page that was just opened; as :meth:`_download`."""
-        info, client = self.checkpoints.to_get(chosen), Client.current()
+        info, client = self.checkpoints.to_get(chosen), Client()
         download = info and self.checkpoints.downloads and self.checkpoints.downloads.running(info.name)
         while download and download.running:
             yield self._running(download)

@@ -18,15 +18,15 @@ def chosen_prompts(chosen: Sequence[str] | None, typed: str | None, kind: str) -
     return split_prompts(",".join([*(chosen or []), typed or ""]))
 
 
-def split_prompts(text: str | None) -> list[str]:
+def split_prompts(text: str | None, may_be_empty: bool = False) -> list[str]:
     """Phrases, one per line or between commas, in order. A phrase that is given twice comes once.
 
-    Raises InputError for no phrase, and for what is no text.
+    Raises InputError for no phrase, unless there ``may_be_empty`` text, and for what is no text.
     """
     text = values.prompt_text(text) if text is not None and not isinstance(text, str) else text or ""
     parts = (" ".join(part.split()) for part in re.split(r"[\n,;]", text))
     prompts = list(dict.fromkeys(values.prompt_text(part) for part in parts if part))
-    if not prompts:
+    if not prompts and not (may_be_empty and not text.strip()):
         raise InputError('Type what to look for, for example "the red car".')
     return prompts
 

@@ -10,6 +10,7 @@ from evfsam import values
 from evfsam.errors import InputError
 from evfsam.geometry import interior_point
 from evfsam.types import PointPrompt, SpatialPrompt
+from evfsam.ui.asking import MaskQuestion
 from evfsam.ui.clicking import with_drag, without
 from evfsam.ui.kept import Answer
 from evfsam.ui.service import ModelService
@@ -48,7 +49,7 @@ def _with_thing(service: ModelService, answer: Answer, number: str, inside: bool
     thing = mask.things[place]
     middle = np.array([interior_point(thing.at().mask)], np.float32) + 0.5
     clicks = with_drag(SpatialPrompt(PointPrompt(middle, np.ones(1, np.int64))), inside, drag, answer.size_hw)
-    again = service.answer(answer.model, answer.picture_path, [""], [clicks])
+    again = service.answer(answer.model, answer.picture_path, MaskQuestion(("",), (clicks,)))
     things = *mask.things[:place], replace(again.masks[0], prompt=thing.prompt), *mask.things[place + 1 :]
     masks = *answer.masks[:row], replace(mask, things=things), *answer.masks[row + 1 :]
     return replace(again, masks=masks, clicks=answer.clicks, key=answer.key)
@@ -57,7 +58,7 @@ def _with_thing(service: ModelService, answer: Answer, number: str, inside: bool
 def with_clicks(service: ModelService, answer: Answer, row: int, clicks: SpatialPrompt | None) -> Answer:
     """The answer with one mask asked for again by these clicks, or a new one in the row after the last."""
     prompt = answer.prompts[row] if row < len(answer.masks) else ""
-    again = service.answer(answer.model, answer.picture_path, [prompt], [clicks])
+    again = service.answer(answer.model, answer.picture_path, MaskQuestion((prompt,), (clicks,)))
     masks = *answer.masks[:row], again.masks[0], *answer.masks[row + 1 :]
     all_clicks = *answer.clicks[:row], clicks, *answer.clicks[row + 1 :]
     return replace(again, masks=masks, clicks=all_clicks, key=answer.key)
@@ -90,6 +91,7 @@ def without_marks(service: ModelService, answer: Answer | None) -> Answer | None
     changed = [row for row in named if answer.clicks[row]]
     kept = {row: answer.masks[row] for row in named}
     if changed:
-        again = service.answer(answer.model, answer.picture_path, [answer.prompts[row] for row in changed])
+        words = MaskQuestion(tuple(answer.prompts[row] for row in changed), (None,) * len(changed))
+        again = service.answer(answer.model, answer.picture_path, words)
         kept |= dict(zip(changed, again.masks, strict=True))
     return replace(answer, masks=tuple(kept.values()), clicks=(None,) * len(kept))

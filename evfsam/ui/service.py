@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
@@ -21,15 +22,13 @@ from evfsam.runtime import Runtime, choose_runtime, weight_budget_bytes
 from evfsam.systems.base import System
 from evfsam.systems.registry import SystemInfo, find_system, is_here, list_systems
 from evfsam.things import read
-from evfsam.types import SpatialPrompt
 from evfsam.ui import asking, video_job
-from evfsam.ui.asking import Answered, LabelQuestion, MaskQuestion, Question
+from evfsam.ui.asking import Question
 from evfsam.ui.checkpoints import Checkpoints
 from evfsam.ui.comparison import Candidate, Side
 from evfsam.ui.files import content_digest
 from evfsam.ui.followed import Clip, KeptObject
-from evfsam.ui.kept import THRESHOLDS, Answer, KeptMask
-from evfsam.ui.label_map import LabelMap
+from evfsam.ui.kept import Answer, KeptMask
 from evfsam.ui.settings import Settings
 from evfsam.ui.turns import Client, Line, Waiter
 from evfsam.ui.video_job import Found, Job, Outcome, Step
@@ -53,6 +52,7 @@ class ModelService:
     Attributes:
         checkpoints: what is on offer, and what of it is here.
         models: every checkpoint on offer, by name.
+        info: the row of an offered checkpoint, as :meth:`Checkpoints.info`.
     """
 
     def __init__(self, settings: Settings):
@@ -62,9 +62,10 @@ class ModelService:
         self.systems = _offered_systems(settings.models)
         named = [name for name in settings.models if not find_system(name)]
         self.checkpoints = Checkpoints(named, self.runtime, settings.download)
-        self.models = self.checkpoints.models
+        self.models, self.info = self.checkpoints.models, self.checkpoints.info
         self._replicas = RemotePredictor(settings.server) if settings.server else None
-        self.default_model = self._replicas.info.name if self._replicas else next(iter(self.models))
+        self._served = self._replicas and self._replicas.info.name  # the checkpoint that the replicas have
+        self.default_model = self._served or next(iter(self.models))
         self._predictors: ModelPool[Predictor | System] = ModelPool(_weight_budget(self.runtime))
         self._loading, self._model = Line(), Line()
         self._stopped: set[str] = set()  # keys of jobs
@@ -79,10 +80,6 @@ class ModelService:
             for name in list(self.models)[: max(1, len(settings.models))]:
                 self._try_to_load(name)
 
-    def info(self, name: str) -> CheckpointInfo:
-        """The row of an offered checkpoint. Raises CheckpointError for any other name."""
-        return self.checkpoints.info(name)
-
     def compared_info(self, name: str) -> CheckpointInfo:
         """The row of what can be compared: a checkpoint, or another system. Raises CheckpointError for other names."""
         return self.systems[name] if isinstance(name, str) and name in self.systems else self.info(name)
@@ -93,7 +90,7 @@ class ModelService:
         try:
             if local_folder(info) is None:
                 self.checkpoints.get(info.name, "operator").wait()
-            if not ON_ZERO_GPU and not self._on_replicas(info.name):
+            if not ON_ZERO_GPU and info.name != self._served:
                 self.predictor(info.name).segment(np.zeros((64, 64, 3), np.uint8), ["sky"])
         except EvfSamError as error:  # told to who asks for it; the app goes on with the others
             LOG.warning("%s", error)
@@ -151,85 +148,66 @@ class ModelService:
 
         Raises ClientGoneError if nobody waits any more, CheckpointError for a checkpoint that cannot be had.
         """
-        self.info(model)
-        client = Client.current()
-        self._load(model, client, precision)
+        client = self._load(model, precision)
         with self._model.turn(client, short=True):
             yield client
 
-    def _load(self, model: str, client: Client, precision: str = "auto") -> None:
-        """Load a checkpoint without keeping others from the model. ZeroGPU's processes do it themselves."""
+    def _load(self, model: str, precision: str = "auto") -> Client:
+        """Load a checkpoint without keeping others from the model, for the client that comes back.
+
+        ZeroGPU's processes load it themselves. Raises as :meth:`turn`.
+        """
+        self.info(model)
+        client = Client()
         if not ON_ZERO_GPU:
             with self._loading.turn(client):
                 self.predictor(model, precision)
+        return client
 
-    def answer(
-        self,
-        model: str,
-        picture_path: str | None,
-        prompts: Sequence[str],
-        clicks: Sequence[SpatialPrompt | None] | None = None,
-        thresholds: Sequence[float] = THRESHOLDS,
-        apart: bool = True,
-    ) -> Answer:
-        """Ask a checkpoint for prompts, and clicks that refine them, on an image file.
-
-        Args:
-            thresholds: the probabilities at which masks will be cut.
-            apart: whether masks are taken apart into things where the prompt asks for all of a kind.
+    def answer(self, model: str, picture_path: str | None, question: Question) -> Answer:
+        """Ask a checkpoint about an image file, in one turn with all who wait with questions about the same image.
 
         Raises EvfSamError for what cannot be used.
         """
-        clicks = tuple(clicks or [None] * len(prompts))
-        found = self._together(model, picture_path, MaskQuestion(tuple(prompts), clicks, tuple(thresholds), apart))
-        return self._answer(model, picture_path, found, found.answer, clicks)
-
-    def label(self, model: str, picture_path: str | None, prompts: Sequence[str]) -> tuple[Answer, LabelMap]:
-        """Ask for categories; every pixel goes to one of them at most. Raises EvfSamError for what cannot be used."""
-        question = LabelQuestion(tuple(prompts))
-        found = self._together(model, picture_path, question)
-        return self._answer(model, picture_path, found, found.answer.masks, question.clicks), found.answer
-
-    def _together(self, model: str, picture_path: str | None, question: Question) -> Answered:
-        """The answer to a question, found in one turn with what others wait for on the same image."""
-        self.info(model)
+        count = len(question.prompts)
         self.has_picture(picture_path)
-        self.limits.check_prompts(len(question.prompts))
-        client, prompts = Client.current(), len(question.prompts)
-        if self._on_replicas(model):  # they form the batches
-            waiter = Waiter(client, None, question, prompts)
-            self._work(model, picture_path, [waiter])
-            return waiter.answer.result()
-        self._load(model, client)
-        waiter = Waiter(client, None if ON_ZERO_GPU else (model, content_digest(picture_path)), question, prompts)
-        return self._model.together(waiter, lambda waiters: self._work(model, picture_path, waiters))
-
-    def _on_replicas(self, model: str) -> bool:
-        return self._replicas is not None and model == self._replicas.info.name
-
-    def _work(self, model: str, picture_path: str, waiters: Sequence[Waiter]) -> None:
-        """Answer questions about one image. Raises InputError if it cannot be opened."""
-        image = self.open(picture_path)
-        if waiters := asking.within(self.limits, image.shape[:2], waiters):
-            gone: set[int] = set()
-            steps = self._asked(model, image, [waiter.question for waiter in waiters], gone)
-            asking.settle(waiters, steps, image.shape[:2], gone)
-
-    def _answer(self, model, picture_path, found: Answered, masks, clicks) -> Answer:
-        where = self.runtime.device.type, self.runtime.precision
-        took = found.encode_seconds, found.decode_seconds
-        return Answer(picture_path, found.size_hw, model, *where, tuple(masks), *took, clicks, len(clicks))
+        self.limits.check_prompts(count)
+        settle = partial(
+            asking.settle, picture_path=picture_path, limits=self.limits, answer=partial(self._asked, model)
+        )
+        if model == self._served:  # the replicas form the batches
+            waiter = Waiter(Client(), None, question, count)
+            settle([waiter])
+            found = waiter.answer.result()
+        else:
+            client = self._load(model)
+            key = None if ON_ZERO_GPU else (model, content_digest(picture_path))
+            found = self._model.together(Waiter(client, key, question, count), settle)
+        return Answer(
+            picture_path,
+            found.size_hw,
+            model,
+            self.runtime.device.type,
+            self.runtime.precision,
+            found.masks,
+            found.encode_seconds,
+            found.decode_seconds,
+            question.clicks,
+            count,
+            found.labels,
+        )
 
     def look(self, model: str, picture_path: str) -> Answer:
         """An image file before anything was asked of it: an answer of no masks. Raises InputError as :meth:`open`."""
-        return self._answer(model, picture_path, Answered((), self.open(picture_path).shape[:2], 0.0, 0.0), (), ())
+        where = self.runtime.device.type, self.runtime.precision
+        return Answer(picture_path, self.open(picture_path).shape[:2], model, *where, (), 0.0, 0.0)
 
     def measure(self, candidate: Candidate, image: np.ndarray) -> Side:
         """One side of a comparison."""
         if candidate.model not in self.systems:
             with self.turn(candidate.model, candidate.precision):
                 return self._measured(candidate, image)
-        client = Client.current()
+        client = Client()
         with self._loading.turn(client):
             self.system(candidate.model, candidate.precision)
         with self._model.turn(client):
@@ -266,14 +244,11 @@ class ModelService:
 
     def _frame_by_frame(self, model: str, work: Iterator) -> Iterator:
         """Work on a clip, which gives the model back after every frame."""
-        self.info(model)
-        client = Client.current()
-        self._load(model, client)
-        yield from self._model.one_by_one(work, client)
+        yield from self._model.one_by_one(work, self._load(model))
 
     def _ask(self, model: str, image: np.ndarray, questions: Sequence[Question], gone: set[int]) -> Iterator[tuple]:
         """As :func:`evfsam.ui.asking.answers`."""
-        predictor = self._replicas if self._on_replicas(model) else self.predictor(model)
+        predictor = self._replicas if model == self._served else self.predictor(model)
         yield from asking.answers(predictor, image, questions, self.limits, gone)
 
     def _measure(self, candidate: Candidate, image: np.ndarray) -> Side:

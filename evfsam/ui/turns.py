@@ -34,32 +34,27 @@ class ClientGoneError(EvfSamError):
 
 
 class Client:
-    """Whoever sent the request that is being answered, as far as Gradio's queue knows.
+    """Whoever sent the request that the handler answers which makes this object, as far as Gradio's queue knows.
 
     Without a queue (in tests, from Python) the client always waits.
     """
 
-    def __init__(self, queue: Any = None, event_id: str | None = None):
-        self._queue, self._event_id = queue, event_id if queue is not None else None
+    def __init__(self):
+        self._queue = getattr(LocalContext.blocks.get(None), "_queue", None)
+        self._event_id = LocalContext.event_id.get(None) if self._queue is not None else None
         self._unread: tuple[object, float] | None = None  # the oldest unread message and when it was first seen
 
-    @classmethod
-    def current(cls) -> Client:
-        """The client of the handler that calls this."""
-        blocks = LocalContext.blocks.get(None)
-        return cls(getattr(blocks, "_queue", None), LocalContext.event_id.get(None))
+    def check(self) -> None:
+        """Call this before each step.
 
-    def waits(self) -> bool:
-        """False once the request is cancelled, its connection is closed, or nobody has read its events for long."""
+        Raises ClientGoneError once the request is cancelled, its connection is closed, or nobody has read its events
+        for long.
+        """
         if self._event_id is None:
-            return True
+            return
         event = self._queue.event_ids_to_events.get(self._event_id)  # Gradio forgets a cancelled one
         running = any(job and event in job for job in self._queue.active_jobs)
-        return event is not None and event.alive and running and not self._is_unread(event.session_hash)
-
-    def check(self) -> None:
-        """Call this before each step. Raises ClientGoneError if nobody waits."""
-        if not self.waits():
+        if event is None or not event.alive or not running or self._is_unread(event.session_hash):
             raise ClientGoneError
 
     def _is_unread(self, session: str) -> bool:
@@ -115,34 +110,12 @@ class Line:
         self._moved = threading.Condition()
 
     @contextmanager
-    def turn(self, client: Client, short: bool = False) -> Iterator[None]:
-        """Wait for a turn and hold it. Raises ClientGoneError if the client is gone before the turn comes."""
-        with self._place(_Ticket(short), client):
-            yield
+    def turn(self, client: Client, short: bool = False, waiter: Waiter | None = None) -> Iterator[_Ticket]:
+        """Wait for a turn, or until somebody takes the ticket of a waiter, and hold the turn until the end.
 
-    def together(self, waiter: Waiter, work: Callable[[list[Waiter]], None]) -> Any:
-        """The answer to a question. One turn answers all questions in the line that have the same key.
-
-        Whoever has the turn does the work for the others, who leave the line. ``work`` has to settle every answer.
-        Raises ClientGoneError if the client is gone before its answer comes, or whatever the answer was settled with.
+        Raises ClientGoneError if the client is gone before that.
         """
-        ticket = _Ticket(True, waiter)
-        with self._place(ticket, waiter.client):
-            if not ticket.taken:
-                waiters = [waiter, *self._take(waiter)]
-                try:
-                    work(waiters)
-                except BaseException as error:
-                    for each in waiters:
-                        if not each.answer.done():
-                            each.answer.set_exception(error)
-        while not wait([waiter.answer], LOOK_S).done:
-            waiter.client.check()
-        return waiter.answer.result()
-
-    @contextmanager
-    def _place(self, ticket: _Ticket, client: Client) -> Iterator[None]:
-        """Wait until the turn of a ticket comes, or the ticket is taken; hold the turn until the end."""
+        ticket = _Ticket(short, waiter)
         with self._moved:
             self._waiting.append(ticket)
             self._go_on()
@@ -153,7 +126,7 @@ class Line:
                     if self._moved.wait_for(lambda: ticket.taken or self._working is ticket, timeout=LOOK_S):
                         break
             client.check()
-            yield
+            yield ticket
         finally:
             with self._moved:
                 if self._working is ticket:
@@ -161,6 +134,34 @@ class Line:
                     self._go_on()
                 elif not ticket.taken:
                     self._waiting.remove(ticket)
+
+    def together(self, waiter: Waiter, work: Callable[[list[Waiter]], None]) -> Any:
+        """The answer to a question. One turn answers all questions in the line that have the same key.
+
+        Whoever has the turn does the work for the others, who leave the line. ``work`` has to settle every answer.
+        Raises ClientGoneError if the client is gone before its answer comes, or whatever the answer was settled with.
+        """
+        with self.turn(waiter.client, True, waiter) as own:
+            if not own.taken:
+                waiters, room = [waiter], MOST_TOGETHER - waiter.prompts
+                with self._moved:
+                    for ticket in list(self._waiting):
+                        other = ticket.waiter
+                        if other and other.key is not None and other.key == waiter.key and other.prompts <= room:
+                            ticket.taken = True
+                            self._waiting.remove(ticket)
+                            waiters.append(other)
+                            room -= other.prompts
+                    self._moved.notify_all()
+                try:
+                    work(waiters)
+                except BaseException as error:
+                    for each in waiters:
+                        if not each.answer.done():
+                            each.answer.set_exception(error)
+        while not wait([waiter.answer], LOOK_S).done:
+            waiter.client.check()
+        return waiter.answer.result()
 
     def _go_on(self) -> None:
         """Give the turn to the next one, if nobody has it."""
@@ -170,21 +171,6 @@ class Line:
             self._last_was_short = self._working.short
             self._waiting.remove(self._working)
             self._moved.notify_all()
-
-    def _take(self, waiter: Waiter) -> list[Waiter]:
-        """Take those out of the line who can be answered together with this one."""
-        found, room = [], MOST_TOGETHER - waiter.prompts
-        with self._moved:
-            for ticket in list(self._waiting):
-                other = ticket.waiter
-                if other in (None, waiter) or other.key is None or other.key != waiter.key or other.prompts > room:
-                    continue
-                ticket.taken = True
-                self._waiting.remove(ticket)
-                found.append(other)
-                room -= other.prompts
-            self._moved.notify_all()
-        return found
 
     def one_by_one(self, items: Iterator[T], client: Client) -> Iterator[T]:
         """The items, each made in a turn of its own; between two of them it is somebody else's turn."""

@@ -21,7 +21,7 @@ from evfsam.ui.turns import Client
 
 def masks_files(followed: Followed) -> list[str]:
     """The masks as PNG in a zip, and as COCO JSON. Writing stops once nobody waits for the files."""
-    video, client, reader = Path(followed.video_path), Client.current(), followed.question.clip.open()
+    video, client, reader = Path(followed.video_path), Client(), followed.question.clip.open()
     stem, names = video.name.partition(".")[0], followed.names
     with fresh_folder() as folder, ExitStack() as stack:
         paths = [folder / f"{stem}.masks.zip", folder / f"{stem}.coco.json"]
@@ -42,7 +42,7 @@ def with_archive(followed: Followed | None) -> tuple[str | None, list[str]]:
         return None, []
     masks, document = masks_files(followed)
     path = Path(masks).with_name(f"{Path(masks).name.partition('.')[0]}.zip")
-    client = Client.current()
+    client = Client()
     with zipfile.ZipFile(path, "w") as bundle, zipfile.ZipFile(masks) as pictures:  # stored: they are small already
         bundle.write(followed.video_path, Path(followed.video_path).name)
         bundle.write(document, Path(document).name, zipfile.ZIP_DEFLATED)
@@ -65,7 +65,7 @@ def effect_file(followed: Followed | None, effect: str, colour: str) -> Iterator
     if followed is None:
         raise InputError("Follow something first: the background is what was not followed.")
     values.choice(effect, "background", EFFECTS)
-    reader, client = followed.question.clip.open(), Client.current()
+    reader, client = followed.question.clip.open(), Client()
     name = f"{slug(Path(followed.question.clip.path).stem, 'video')}.background-{slug(effect, 'other')}"
     with fresh_folder() as folder:
         path = folder / f"{name}.{'webm' if effect == REMOVED else 'mp4'}"

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -65,7 +66,7 @@ def stage(
 
     Args:
         image: uint8 (H, W, 3).
-        name: of the picture, for those who cannot see it.
+        name: of the picture, or its path: for those who cannot see it.
         marks: points and boxes set by hand, one entry per row or none at all.
         key: of the answer; a row that the user chose stays chosen as long as it is the same.
         chosen: a row to choose for the user; "1.0" is the first thing of the second row.
@@ -80,7 +81,7 @@ def stage(
 
 
 def _figure(image, name, rows, marks, refining, key, chosen, source) -> str:
-    shown = picture_uri(to_view(image))
+    shown, name = picture_uri(to_view(image)), Path(name).name
     height, width = image.shape[:2]
     reachable = f' tabindex="0" role="application" aria-label="{CROSS}"' if refining else ""
     choice = "" if chosen is None else f' data-chosen="{chosen}"'
@@ -90,7 +91,7 @@ def _figure(image, name, rows, marks, refining, key, chosen, source) -> str:
     drawn += "".join(_marks(clicks, i) for i, clicks in enumerate(marks) if clicks is not None)
     return (
         f'<figure class="evf-stage" data-width="{width}" data-height="{height}" data-key="{key}"{choice}{reachable} '
-        f'data-source="{escape(source) or zlib.crc32(shown.encode())}" data-name="{escape(name.rsplit(".", 1)[0])}" '
+        f'data-source="{escape(source) or zlib.crc32(shown.encode())}" data-name="{escape(Path(name).stem)}" '
         f'style="{ratio_css(image)}"><div class="evf-canvas">'
         f'<img class="picture" alt="{escape(name)}, {width} by {height} pixels, masked: {escape(found)}" '
         f'draggable="false" decoding="sync" src="{shown}">{masks}'

@@ -10,6 +10,7 @@ from PIL import Image
 
 from evfsam.errors import CheckpointError
 from evfsam.ui import service as service_module
+from evfsam.ui.asking import MaskQuestion
 from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
 from tests.checkpoints.small import write_checkpoint
@@ -46,21 +47,21 @@ def test_without_the_hub_the_app_goes_on_with_what_is_here(folders, image_path, 
     service = service_of("evf-sam2", folders[0])
     assert service.default_model == "evf-sam2"
     with pytest.raises(CheckpointError, match="evf-sam2.* is not on this disk"):
-        service.answer("evf-sam2", image_path, ["the car"])
-    assert len(service.answer("one", image_path, ["the red car"]).masks) == 1
+        service.answer("evf-sam2", image_path, MaskQuestion(("the car",), (None,)))
+    assert len(service.answer("one", image_path, MaskQuestion(("the red car",), (None,))).masks) == 1
 
 
 def test_checkpoints_take_turns_where_one_fits(folders, image_path, monkeypatch):
     monkeypatch.setattr(service_module, "weight_budget_bytes", lambda device: 1)
     service = service_of(*folders)
     for name in ("one", "two", "one"):
-        service.answer(name, image_path, ["the red car"])
+        service.answer(name, image_path, MaskQuestion(("the red car",), (None,)))
         assert held(service) == [name]
 
 
 def test_checkpoints_stay_where_all_fit(folders, image_path):
     service = service_of(*folders)
     for name in ("one", "two", "one"):
-        service.answer(name, image_path, ["the red car"])
+        service.answer(name, image_path, MaskQuestion(("the red car",), (None,)))
     assert held(service) == ["two", "one"]
     assert Path(service.predictor("two").checkpoint.folder).name == "two"

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 NAME = "evf-sam2-multitask"
 ASK = """
 import json, resource, sys, time
+from evfsam.ui.asking import MaskQuestion
 from evfsam.ui.examples import read_examples
 from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
@@ -30,7 +31,7 @@ while download.running:
     time.sleep(0.5)
 download.wait()
 downloaded = time.perf_counter()
-answer = service.answer(name, str(read_examples()[0].file), ["the bus"])
+answer = service.answer(name, str(read_examples()[0].file), MaskQuestion(("the bus",), (None,)))
 print(json.dumps({
     "whole": download.progress().whole,
     "fastest": max(speeds),

@@ -18,8 +18,8 @@ from evfsam.types import PointPrompt, Segmentation, SpatialPrompt
 from evfsam.ui import comparison, links, timeline
 from evfsam.ui.answers import notes
 from evfsam.ui.clicking import clicks_from_text, clicks_to_text, with_drag
-from evfsam.ui.kept import THRESHOLDS, KeptMask, logit
-from evfsam.ui.label_map import UNLABELLED, LabelMap, Settler, labels_png
+from evfsam.ui.kept import THRESHOLDS, UNLABELLED, KeptMask, LabelMap, logit
+from evfsam.ui.label_map import Settler, labels_png
 from evfsam.ui.prompts import split_prompts, with_quotes
 from evfsam.ui.settings import read_settings
 from evfsam.ui.viewer import Row, percent, rows_html, seconds

@@ -22,6 +22,7 @@ SPACE = """
 import json, sys
 import app  # first, as a Space runs it: spaces comes before torch
 import gradio as gr
+from evfsam.ui.asking import MaskQuestion
 from evfsam.ui.examples import read_examples
 from evfsam.ui.settings import Settings
 from evfsam.ui.service import ModelService
@@ -32,7 +33,7 @@ page = build_app(service)
 serve(page, Settings(), prevent_thread_lock=True)
 model = service.predictor(service.default_model).model
 try:
-    service.answer(service.default_model, str(read_examples()[0].file), ["the bus"])
+    service.answer(service.default_model, str(read_examples()[0].file), MaskQuestion(("the bus",), (None,)))
     refused = ""
 except Exception as error:
     refused = type(error).__name__

@@ -109,9 +109,9 @@ def test_large_images_have_fewer_things(pixels, prompts, things):
 
 
 def test_categories_keep_their_colours_beside_their_things(service, picture):
-    answer, settled = semantic.ask(service, "first", picture, ["car", "sky"])
+    answer = semantic.ask(service, "first", picture, ["car", "sky"])
     answer = replace(answer, masks=(replace(answer.masks[0], things=(kept("car", (1, 1, 9, 9)),)), answer.masks[1]))
-    html, _ = semantic.show(service, answer, settled)
+    html, _ = semantic.show(service, answer)
     assert 'aria-expanded="false"' in html and re.findall(r'class="chip" data-row="([\d.]+)"', html)[:2] == ["0", "0.0"]
 
 

@@ -17,6 +17,7 @@ from evfsam.data.scenes import make_scene, render
 from evfsam.errors import EvfSamError
 from evfsam.media.export import decode_rle
 from evfsam.types import SpatialPrompt
+from evfsam.ui.asking import MaskQuestion
 from evfsam.ui.turns import MOST_TOGETHER, Client, Line, Waiter
 from tests.corpus.doors import png
 from tests.ui.test_turns import Api
@@ -133,7 +134,8 @@ def test_a_bad_request_fails_alone(service, picture):
 
     def ask(prompts, clicks):
         try:
-            return np.stack([mask.at().mask for mask in service.answer("first", picture, prompts, clicks).masks])
+            question = MaskQuestion(tuple(prompts), tuple(clicks or [None] * len(prompts)))
+            return np.stack([mask.at().mask for mask in service.answer("first", picture, question).masks])
         except EvfSamError as error:
             return str(error)
 

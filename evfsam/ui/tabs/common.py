@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -201,7 +200,7 @@ def picture_html(service: ModelService, path: str | None, empty: str) -> str:
 
     Raises InputError for a file that cannot be used.
     """
-    return viewer_html.stage(service.open(path), Path(path).name, [], source=path) if path else empty
+    return viewer_html.stage(service.open(path), path, [], source=path) if path else empty
 
 
 def empty_stage(title: str, *sentences: str) -> str:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import gradio as gr
 
 from evfsam.errors import InputError
 from evfsam.media.annotations import COCO
 from evfsam.media.export import cutout_png, slug, unique_stem
-from evfsam.media.palette import colour_of
 from evfsam.ui import answers, downloads, viewer
+from evfsam.ui.asking import MaskQuestion
 from evfsam.ui.components import picture_input
 from evfsam.ui.downloads import write_files
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import Example, example_gallery, picked, read_examples
 from evfsam.ui.head import Head
-from evfsam.ui.kept import Answer
+from evfsam.ui.kept import DEFAULT, Answer
 from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.prompts import chosen_prompts
 from evfsam.ui.service import ModelService
 from evfsam.ui.tabs import common
-from evfsam.ui.viewer import Row, percent
+from evfsam.ui.viewer import percent
 from evfsam.ui.vocabulary import HUMAN, semantic_prompt, vocabulary_of
 
 TAB = "parts"
@@ -43,20 +45,16 @@ def ask(service: ModelService, model: str, path: str | None, thing: str | None, 
     Raises EvfSamError for what cannot be used.
     """
     vocabulary = vocabulary_of(service.info(model))
-    prompts = [semantic_prompt(vocabulary.part_prompt((thing or "").strip(), part)) for part in parts]
-    return service.answer(model, path, prompts, apart=False)
+    prompts = tuple(semantic_prompt(vocabulary.part_prompt((thing or "").strip(), part)) for part in parts)
+    return service.answer(model, path, MaskQuestion(prompts, (None,) * len(prompts), apart=False))
 
 
 def show(service: ModelService, answer: Answer, thing: str | None, parts: Sequence[str]) -> tuple[str, str]:
     """The viewer's HTML and the status line; rows are called by the part alone."""
-    info = service.info(answer.model)
-    rows = [
-        Row(part, s.mask, colour_of(i), s.score, answers.notes(s, info))
-        for i, (part, s) in enumerate(zip(parts, answer.at(), strict=True))
-    ]
-    rows, shared = answers.common_notes(rows)
+    rows, shared = answers.rows(answer, DEFAULT, service.info(answer.model))
+    rows = [replace(row, label=part) for row, part in zip(rows, parts, strict=True)]
     link = link_to(TAB, answer.picture_path, answer.model, thing=thing or "", ask=",".join(parts))
-    html = viewer.stage(answer.image, answer.picture_name, rows, key=answer.key)
+    html = viewer.stage(answer.image, answer.picture_path, rows, key=answer.key)
     return html, answers.status(answer, link, shared)
 
 
@@ -70,7 +68,7 @@ def question(path, model: str, thing: str | None, chosen: Sequence[str] | None, 
 
 def exploded(answer: Answer, parts: Sequence[str]) -> list[tuple[str, str]]:
     """The parts that were found as (cut-out PNG, caption), cropped to what is there."""
-    stem = slug(answer.picture_name.rsplit(".", 1)[0], "picture")
+    stem = slug(Path(answer.picture_path).stem, "picture")
     image, stems, captions = answer.image, [], []
 
     def pieces() -> Iterator[tuple[str, bytes]]:
@@ -87,7 +85,7 @@ def files(answer: Answer | None, format: str = COCO, each_thing: bool = False) -
     """The zip of all, and the single files; a part has no things."""
     if answer is None:
         return None, []
-    return downloads.picture_files(answer.image, answer.picture_name, downloads.bare(answer.at()), format=format)
+    return downloads.picture_files(answer.image, answer.picture_path, downloads.bare(answer.at()), format=format)
 
 
 class Widgets:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import gradio as gr
 import numpy as np
@@ -15,6 +16,7 @@ from evfsam.media.annotations import COCO
 from evfsam.media.overlay import overlay
 from evfsam.media.palette import colour_of
 from evfsam.ui import answers, downloads, viewer
+from evfsam.ui.asking import MaskQuestion
 from evfsam.ui.clicking import clicks_from_text, clicks_to_text
 from evfsam.ui.components import picture_input
 from evfsam.ui.errors import with_user_errors
@@ -49,14 +51,10 @@ def ask(
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> Answer:
     """Phrases on an image file; a link's clicks refine them, or stand alone. Raises EvfSamError for unusable ones."""
-    prompts = prompts_of(text, by_hand)
+    prompts = split_prompts(text, may_be_empty=bool(by_hand))
     clicks = clicks_from_text(by_hand, len(prompts))
-    return service.answer(model, path, prompts + [""] * (len(clicks) - len(prompts)), clicks, thresholds)
-
-
-def prompts_of(text: str, by_hand: str = "") -> list[str]:
-    """The typed phrases. Raises InputError if there are none, unless there are clicks."""
-    return [] if by_hand and not text.strip() else split_prompts(text)
+    prompts += [""] * (len(clicks) - len(prompts))
+    return service.answer(model, path, MaskQuestion(tuple(prompts), tuple(clicks), tuple(thresholds)))
 
 
 def question(path: str | None, model: str, text: str) -> common.Question:
@@ -67,9 +65,8 @@ def question(path: str | None, model: str, text: str) -> common.Question:
         return common.Question(path, model)
 
 
-def threshold_of(value: object, text: bool = False) -> float:
-    """The threshold of the slider, or of a link if ``text``. Raises InputError for what it does not offer."""
-    return values.number(value, "threshold", LOWEST, HIGHEST, text=text)
+# The threshold of the slider, or of a link with ``text=True``. Raises InputError for what the slider does not offer.
+threshold_of = partial(values.number, name="threshold", low=LOWEST, high=HIGHEST)
 
 
 def show(
@@ -88,10 +85,10 @@ def show(
     if answer is None:
         return EMPTY, ""
     threshold = threshold_of(threshold)
-    rows, shared = answers.common_notes(answers.rows(answer, threshold, service.info(answer.model)))
+    rows, shared = answers.rows(answer, threshold, service.info(answer.model))
     html = viewer.stage(
         answer.image,
-        answer.picture_name,
+        answer.picture_path,
         rows,
         answer.clicks,
         key=answer.key,
@@ -127,7 +124,7 @@ def files(
     found = downloads.bare(answer.at(threshold_of(threshold)))
     things = answer.things_at(threshold)
     return downloads.picture_files(
-        answer.image, answer.picture_name, found, things=things, each_thing=each_thing, format=format
+        answer.image, answer.picture_path, found, things=things, each_thing=each_thing, format=format
     )
 
 
@@ -204,7 +201,10 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         return gr.update(visible=bool(worded), open=False), choices, WAIT
 
     def check(model, path, text, threshold, by_hand, history):
-        typed = common.valid(lambda text: service.limits.check_prompts(len(prompts_of(text, by_hand))), text)
+        def few_enough(text):
+            service.limits.check_prompts(len(split_prompts(text, may_be_empty=bool(by_hand))))
+
+        typed = common.valid(few_enough, text)
         return [common.ANY, common.valid(service.has_picture, path), typed, *[common.ANY] * 3]
 
     def on_ask(model, path, text, threshold, by_hand, history, progress=common.PROGRESS):

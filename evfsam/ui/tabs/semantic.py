@@ -11,15 +11,16 @@ import gradio as gr
 from evfsam.errors import InputError
 from evfsam.media.annotations import COCO
 from evfsam.media.export import slug
-from evfsam.media.palette import colour_of, hex_of
+from evfsam.media.palette import hex_of
 from evfsam.ui import answers, viewer
+from evfsam.ui.asking import LabelQuestion
 from evfsam.ui.components import picture_input
 from evfsam.ui.downloads import bare, picture_files
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import Example, example_gallery, picked, read_examples
 from evfsam.ui.head import Head
-from evfsam.ui.kept import Answer
-from evfsam.ui.label_map import UNLABELLED, LabelMap, labels_png
+from evfsam.ui.kept import DEFAULT, UNLABELLED, Answer
+from evfsam.ui.label_map import labels_png
 from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.prompts import chosen_prompts
 from evfsam.ui.service import ModelService
@@ -42,28 +43,23 @@ def categories(chosen: Sequence[str] | None, typed: str | None) -> list[str]:
     return chosen_prompts(chosen, typed, "category")
 
 
-def ask(service: ModelService, model: str, path: str | None, names: Sequence[str]) -> tuple[Answer, LabelMap]:
+def ask(service: ModelService, model: str, path: str | None, names: Sequence[str]) -> Answer:
     """Categories on an image file. Raises EvfSamError for what cannot be used."""
-    return service.label(model, path, list(dict.fromkeys(semantic_prompt(name) for name in names)))
+    prompts = dict.fromkeys(semantic_prompt(name) for name in names)
+    return service.answer(model, path, LabelQuestion(tuple(prompts)))
 
 
-def show(service: ModelService, answer: Answer, settled: LabelMap) -> tuple[str, str]:
+def show(service: ModelService, answer: Answer) -> tuple[str, str]:
     """The label map as the viewer's HTML, and the status line."""
-    info = service.info(answer.model)
-    labels = [answers.label_of(mask) for mask in answer.masks]
-    rows, place = [], len(labels)  # one colour per category; those of things follow
-    for i, (found, things) in enumerate(zip(answer.at(), answer.things_at(), strict=True)):
-        notes, own = answers.notes(found, info, settled.lost[i]), answers.thing_rows(things, place)
-        rows.append(Row(labels[i], found.mask, colour_of(i), found.score, notes, own, unfolded=False))
-        place += len(own)
-    rows, shared = answers.common_notes(rows)
-    contested = settled.contested.at().mask
+    rows, shared = answers.rows(answer, DEFAULT, service.info(answer.model))
+    labels = [row.label for row in rows]
+    contested = answer.labels.contested.at().mask
     if contested.mean() >= answers.WORTH_TELLING:
         told_so = ("Several categories claimed these pixels. The one that is surest got them.",)
         rows.append(Row("claimed by several", contested, CONTESTED, None, told_so))
     link = link_to(TAB, answer.picture_path, answer.model, ask=",".join(labels))
-    covered = f'<p class="evf-status">{percent(settled.covered)} of the picture is labelled.</p>'
-    html = viewer.stage(answer.image, answer.picture_name, rows, key=answer.key)
+    covered = f'<p class="evf-status">{percent(answer.labels.covered)} of the picture is labelled.</p>'
+    html = viewer.stage(answer.image, answer.picture_path, rows, key=answer.key)
     return html, covered + answers.status(answer, link, shared)
 
 
@@ -75,18 +71,16 @@ def question(path: str | None, model: str, chosen: Sequence[str] | None, typed: 
         return common.Question(path, model)
 
 
-def files(
-    answer: Answer | None, settled: LabelMap | None, format: str = COCO, each_thing: bool = False
-) -> tuple[str | None, list[str]]:
+def files(answer: Answer | None, format: str = COCO, each_thing: bool = False) -> tuple[str | None, list[str]]:
     """The zip of all, and one by one: masks, cut-outs, overlay, annotations, label map and legend."""
-    if answer is None or settled is None:
+    if answer is None:
         return None, []
     options = {"things": answer.things_at(), "each_thing": each_thing, "things_drawn": False, "format": format}
-    return picture_files(answer.image, answer.picture_name, bare(answer.at()), _label_files(answer, settled), **options)
+    return picture_files(answer.image, answer.picture_path, bare(answer.at()), _label_files(answer), **options)
 
 
-def _label_files(answer: Answer, settled: LabelMap) -> Iterator[tuple[str, bytes]]:
-    stem, labels = slug(Path(answer.picture_name).stem, "picture"), settled.labels()
+def _label_files(answer: Answer) -> Iterator[tuple[str, bytes]]:
+    stem, labels = slug(Path(answer.picture_path).stem, "picture"), answer.labels.labels()
     legend = [
         {
             "value": i,
@@ -104,8 +98,7 @@ class Widgets:
     """The tab's components, in the order of the page."""
 
     def __init__(self, service: ModelService, examples: Sequence[Example]):
-        self.answer, self.settled = gr.State(time_to_live=3600), gr.State(time_to_live=3600)
-        self.asked = gr.State(time_to_live=3600)
+        self.answer, self.asked = gr.State(time_to_live=3600), gr.State(time_to_live=3600)
         with gr.Row(equal_height=False):
             with common.question_column():
                 self.picture = picture_input(elem_id="semantic-picture")
@@ -140,20 +133,20 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     """The tab's contents."""
     examples = read_examples()
     w = Widgets(service, examples)
-    shown = [w.answer, w.settled, w.view, w.status, w.asked, w.kept.panel]
+    shown = [w.answer, w.view, w.status, w.asked, w.kept.panel]
 
     def fresh(model, path):
         html = common.picture_html(service, path, EMPTY)
-        return [None, None, html, answers.place_html(link_to(TAB, path, model)), None, gr.update(visible=False)]
+        return [None, html, answers.place_html(link_to(TAB, path, model)), None, gr.update(visible=False)]
 
     def check(path, model, chosen, text):
         named = common.valid(lambda typed: service.limits.check_prompts(len(categories(chosen, typed))), text)
         return [common.valid(service.has_picture, path), common.ANY, common.ANY, named]
 
     def on_ask(path, model, chosen, text, progress=common.PROGRESS):
-        answer, settled = ask(service, model, path, categories(chosen, text))
+        answer = ask(service, model, path, categories(chosen, text))
         asked = question(path, model, chosen, text)
-        return answer, settled, *show(service, answer, settled), asked, gr.update(visible=False)
+        return answer, *show(service, answer), asked, gr.update(visible=False)
 
     def on_model(model, chosen):
         offered = _chips(service, model)
@@ -179,14 +172,14 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     )
     common.cancel_on(w.cancel, done)
     common.watch(question, inputs, w.asked, w.stale, "“Label the picture”", done)
-    kept = [w.answer, w.settled, *w.kept.options]
+    kept = [w.answer, *w.kept.options]
     for asked in done:
         asked.success(common.keep(files), kept, w.kept.outputs, **common.FREE)
     gr.on([one.input for one in w.kept.options], common.keep(files), kept, w.kept.outputs, **common.FREE)
 
     def ask_all(model, chosen, text):
         names = categories(chosen, text)
-        return lambda path: ask(service, model, path, names)[0], {"things_drawn": False}
+        return lambda path: ask(service, model, path, names), {"things_drawn": False}
 
     w.several.ask_on(service.limits, ask_all, [head.model, w.chips, w.typed])
 
