@@ -82,18 +82,17 @@ def merged(kept: list[dict], new: list[dict]) -> list[dict]:
 
 
 def table(reports: list[dict]) -> str:
-    """One row per data set and kind of prompt; finer kinds are left to scores.json.
+    """One row per data set and kind of prompt; finer kinds and cIoU are left to scores.json.
 
     Rendered data come first. The model's own scores are those of the report with most samples.
     """
-    rows = [["data", "kind", "prompts", "IoU", "cIoU", "more"], ["---"] * 6]
+    rows = [["data", "kind", "prompts", "IoU", "more"], ["---"] * 5]
     for data in sorted({report["data"] for report in reports}, key=lambda data: (" from seed" not in data, data)):
         same = [report for report in reports if report["data"] == data]
         largest = max(same, key=lambda report: report["samples"])
         for kind, row in largest["scores"]["model"].items():
             if "/" not in kind:
-                ciou = None if kind == "absent" else row.get("ciou")
-                cells = [data.partition(" from seed")[0], kind, str(row["prompts"]), _cell(_quality(row)), _cell(ciou)]
+                cells = [data.partition(" from seed")[0], kind, str(row["prompts"]), _cell(_quality(row))]
                 more = {"J": _cell(row.get("j")), "F": _cell(row.get("f"))}
                 more |= {title: _of_probe(same, probes, kind) for title, probes in SHOWN_PROBES.items()}
                 rows.append([*cells, ", ".join(f"{title} {value}" for title, value in more.items() if value)])

@@ -17,7 +17,7 @@ from evfsam.media.export import encode_rle
 from tests.data.miniatures import write_image, write_labels
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| (`.*?) \| (.*?) \|", PAGE, re.MULTILINE)
+ROWS = re.findall(r"^- (`.*?`): ([^;\n]*)", PAGE, re.MULTILINE)
 SPLITS_OF = {name: splits for names, splits in ROWS for name in re.findall(r"`([^`]*)`", names)}
 SIZE_HW = (480, 640)
 

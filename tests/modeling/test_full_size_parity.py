@@ -4,7 +4,7 @@ Run them by hand (each needs up to 12 GB of memory, 6 GB of disk and some minute
 
     pytest -m slow -s tests/modeling/test_full_size_parity.py
 
-With ``-s`` they print the differences, the rows of docs/fidelity.md.
+With ``-s`` they print the differences that docs/fidelity.md tells.
 """
 
 from __future__ import annotations
