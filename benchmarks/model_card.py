@@ -40,6 +40,7 @@ SHOWN_PROBES = {
     "image swapped": ("swapped_image",),  # its change in gIoU
     "constant mask": ("constant_mask",),
 }
+KINDS = ("referring", "semantic", "stuff", "part", "absent")
 PICTURE_SCENES, GOOD_IOU, SHOWN = 12, 0.85, 6
 
 
@@ -82,21 +83,27 @@ def merged(kept: list[dict], new: list[dict]) -> list[dict]:
 
 
 def table(reports: list[dict]) -> str:
-    """One row per data set and kind of prompt; finer kinds and cIoU are left to scores.json.
+    """One row per data set, one column per kind of prompt; finer kinds, cIoU and counts are left to scores.json.
 
     Rendered data come first. The model's own scores are those of the report with most samples.
     """
-    rows = [["data", "kind", "prompts", "IoU", "more"], ["---"] * 5]
+    found = {kind for report in reports for kind in report["scores"]["model"] if "/" not in kind}
+    kinds = sorted(found, key=KINDS.index)
+    rows = [["data", *kinds], ["---"] * (1 + len(kinds))]
     for data in sorted({report["data"] for report in reports}, key=lambda data: (" from seed" not in data, data)):
         same = [report for report in reports if report["data"] == data]
         largest = max(same, key=lambda report: report["samples"])
-        for kind, row in largest["scores"]["model"].items():
-            if "/" not in kind:
-                cells = [data.partition(" from seed")[0], kind, str(row["prompts"]), _cell(_quality(row))]
-                more = {"J": _cell(row.get("j")), "F": _cell(row.get("f"))}
-                more |= {title: _of_probe(same, probes, kind) for title, probes in SHOWN_PROBES.items()}
-                rows.append([*cells, ", ".join(f"{title} {value}" for title, value in more.items() if value)])
+        model = largest["scores"]["model"]
+        cells = [_with_probes(model[kind], same, kind) if kind in model else "" for kind in kinds]
+        rows.append([data.partition(" from seed")[0], *cells])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _with_probes(row: dict, reports: list[dict], kind: str) -> str:
+    more = {"J": _cell(row.get("j")), "F": _cell(row.get("f"))}
+    more |= {title: _of_probe(reports, probes, kind) for title, probes in SHOWN_PROBES.items()}
+    told = ", ".join(f"{title} {value}" for title, value in more.items() if value)
+    return f"{_cell(_quality(row))} ({told})" if told else _cell(_quality(row))
 
 
 def _of_probe(reports: list[dict], probes: tuple[str, ...], kind: str) -> str:
