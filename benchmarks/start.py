@@ -41,7 +41,7 @@ def help_seconds(checkout: Path, command: list[str]) -> dict[str, float]:
 
 
 def page_seconds(checkout: Path, temp: Path) -> dict[str, dict[str, float]]:
-    """Seconds from the start of ``app.py`` to its page, to a mask that is asked for at once, and for one more."""
+    """Seconds from the start of ``app.py`` to its page, from there to a mask, and for one more mask."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -65,9 +65,8 @@ def page_seconds(checkout: Path, temp: Path) -> dict[str, dict[str, float]]:
     finally:
         process.terminate()
         process.wait()
-    (_, page, mask, further) = moments
-    spans = {"page": (moments[0], page), "ready": (moments[0], mask), "next mask": (mask, further)}
-    return {what: {"wall_s": to[0] - at[0], "cpu_s": to[1] - at[1]} for what, (at, to) in spans.items()}
+    spans = zip(("page answers", "first mask after that", "next mask"), moments, moments[1:], strict=False)
+    return {what: {"wall_s": to[0] - at[0], "cpu_s": to[1] - at[1]} for what, at, to in spans}
 
 
 def _wait_for(url: str, process: subprocess.Popen) -> None:

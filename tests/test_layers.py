@@ -38,6 +38,7 @@ HOMES = {
     "transformers": {"checkpoints", "systems", "modeling"},  # modeling: CLIP and ViLT as encoders
     "gradio_client": {"systems"},
     "sentencepiece": {"checkpoints"},
+    "tokenizers": {"checkpoints"},
     "spellchecker": {"words"},
     "segment_anything": {"modeling"},
     "sam2": {"modeling"},

@@ -11,13 +11,14 @@ import io
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
+from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers
+from tokenizers.models import Unigram
 
 from evfsam.checkpoints.clip_and_bert import load_bert, load_clip
 from evfsam.checkpoints.layout import (
@@ -51,20 +52,55 @@ _SPECIAL_TOKENS = {
 }
 
 
+class UnigramTokenizer:
+    """The tokenizer of the published checkpoints. It gives the ids of ``transformers.XLMRobertaTokenizer``.
+
+    It is built as that class builds itself, because importing ``transformers`` takes a second.
+    """
+
+    bos_token_id, pad_token_id, eos_token_id, unk_token_id = range(4)
+
+    def __init__(self, model: bytes):
+        """``model``: the content of a SentencePiece file."""
+        read = sentencepiece_model_pb2.ModelProto.FromString(model)
+        first = ["<s>", "<pad>", "</s>", "<unk>"]
+        pieces = [(piece.piece, piece.score) for piece in read.pieces[3:]]
+        vocabulary = [*((token, 0.0) for token in first), *pieces, ("<mask>", 0.0)]
+        self._tokenizer = Tokenizer(Unigram(vocabulary, unk_id=self.unk_token_id, byte_fallback=False))
+        if read.normalizer_spec.precompiled_charsmap:
+            self._tokenizer.normalizer = normalizers.Precompiled(read.normalizer_spec.precompiled_charsmap)
+        self._tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
+        )
+        # A text may spell these tokens: control pieces (type 3) and user-defined ones (type 4) too.
+        whole = [*first, *(piece.piece for piece in read.pieces if piece.type in (3, 4))]
+        self._tokenizer.add_tokens(
+            [AddedToken("<mask>", lstrip=True, normalized=True, special=True)]
+            + [AddedToken(token, normalized=False, special=True) for token in whole]
+        )
+
+    def __call__(self, text: str, verbose: bool = False) -> dict[str, list[int]]:
+        """``input_ids``: <s>, the text's tokens and </s>, of any length. ``verbose`` changes nothing."""
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return {"input_ids": [self.bos_token_id, *ids, self.eos_token_id]}
+
+    def __len__(self) -> int:
+        return self._tokenizer.get_vocab_size()
+
+
 def load_tokenizer(folder: str | Path, vocabulary: int | None = None):
-    """A ``transformers`` tokenizer from a checkpoint's folder, without a network.
+    """The tokenizer in a checkpoint's folder.
 
     Without a SentencePiece file it is CLIP's ``vocab.json`` with ``merges.txt``, or BERT's ``vocab.txt``. With one,
-    that file alone is used, and the two JSON files must agree with it. Other files that ``transformers`` looks for
-    (``added_tokens.json``, chat templates) are not read.
+    that file alone is used, and the two JSON files must agree with it.
 
     Args:
         folder: of the checkpoint.
         vocabulary: how many tokens the model's embedding has; None to allow any number.
 
-    Returns an ``XLMRobertaTokenizer``: ``tokenizer(text)["input_ids"]`` is ``[0, ..., 2]``, case and punctuation
-    kept; ``len(tokenizer)`` is the vocabulary (64,010 in the published checkpoints). Or a ``CLIPTokenizer`` or a
-    ``BertTokenizer``.
+    Returns a :class:`UnigramTokenizer`: ``tokenizer(text)["input_ids"]`` is ``[0, ..., 2]``, case and punctuation
+    kept; ``len(tokenizer)`` is the vocabulary (64,010 in the published checkpoints). Or the ``CLIPTokenizer`` or
+    ``BertTokenizer`` of ``transformers``.
 
     Raises CheckpointError if a file is missing or damaged, if the SentencePiece model is no unigram model, or if it
     knows more tokens than ``vocabulary``.
@@ -79,10 +115,10 @@ def load_tokenizer(folder: str | Path, vocabulary: int | None = None):
     pieces = _read_sentencepiece(path)
     _check_room(folder, pieces.get_piece_size() + 2, vocabulary)  # <pad> and <mask> are added
     _check_jsons(folder)
-    # transformers 5 reads any file as a unigram model, the reference ran SentencePiece itself. Where the two differ
+    # Any file is read as a unigram model here, the reference ran SentencePiece itself. Where the two differ
     # (a BPE model), every prompt would be cut into pieces that the encoder never met.
     try:
-        tokenizer = _from_sentencepiece(path)
+        tokenizer = UnigramTokenizer(path.read_bytes())
         agrees = tokenizer(_PROBE)["input_ids"] == _fairseq_ids(pieces, _PROBE)
     except (KeyboardInterrupt, SystemExit):
         raise
@@ -101,22 +137,6 @@ def _check_room(folder: Path, known: int, vocabulary: int | None) -> None:
         raise CheckpointError(
             f"The tokenizer in {label(folder)} knows {known} tokens, the model {vocabulary}; "
             "use files from one checkpoint."
-        )
-
-
-def _from_sentencepiece(path: Path):
-    # Imported here: the package takes a second, and only those who load a model need it.
-    from transformers import AddedToken, XLMRobertaTokenizer
-
-    # In a folder of its own, because transformers would read a dozen other files that lie beside it.
-    with TemporaryDirectory() as alone:
-        shutil.copyfile(path, Path(alone) / SENTENCEPIECE_FILE)
-        return XLMRobertaTokenizer.from_pretrained(
-            alone,
-            mask_token=AddedToken("<mask>", lstrip=True, normalized=True, special=True),
-            padding_side="right",
-            model_max_length=sys.maxsize,  # too long a prompt is refused in evfsam.processing.text
-            local_files_only=True,
         )
 
 

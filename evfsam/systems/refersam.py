@@ -12,6 +12,7 @@ from evfsam.checkpoints.refersam import load_refersam
 from evfsam.checkpoints.tokenizer import load_tokenizer
 from evfsam.processing.inputs import segmenter_pixels
 from evfsam.processing.masks import restore
+from evfsam.processing.text import tokenize
 from evfsam.runtime import Runtime
 from evfsam.systems.base import System, Things
 from evfsam.systems.registry import SystemInfo
@@ -45,9 +46,9 @@ class ReferSamSystem(System):
 
     def find(self, encoded: EncodedImage, text: str) -> Things:
         looked, resized = encoded.features
-        words = self.tokenizer([text], truncation=True, max_length=self.most_tokens, return_tensors="pt")
-        words = words.to(self.runtime.device)
-        answer = self.model.decode(looked, words["input_ids"], words["attention_mask"].bool())
+        words = tokenize(self.tokenizer, [text], self.most_tokens)
+        ids, padding = words.token_ids.to(self.runtime.device), words.padding_mask.to(self.runtime.device)
+        answer = self.model.decode(looked, ids, ~padding)
         side = self.model.config.segmenter.image_size
         geometry = Geometry(encoded.geometry.original_size_hw, resized, (side, side))
         logits = restore(answer.full_size(), geometry)

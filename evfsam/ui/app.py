@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from html import escape
 
 import gradio as gr
@@ -22,6 +23,9 @@ from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
 from evfsam.ui.tabs import common, compare, parts, referring, semantic, video
 from evfsam.ui.theme import CSS_FILES, HEAD, make_theme, script
+
+# Gradio imports matplotlib before the first answer, for figures. No tab draws any.
+gr.utils.MatplotlibBackendMananger = nullcontext  # type: ignore[misc,assignment]
 
 SESSIONS = 100  # whose last answers are kept, each at most ``Limits.kept_bytes``
 TABS = (("Refer", referring), ("Semantic", semantic), ("Parts", parts), ("Video", video), ("Compare", compare))

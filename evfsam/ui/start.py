@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
+from threading import Thread
 
 from evfsam.errors import EvfSamError
 from evfsam.ui.settings import check, read_settings
@@ -29,10 +30,9 @@ def main(arguments: Sequence[str], prog: str = "app.py") -> int:
         from evfsam.ui.service import ModelService
 
         service = ModelService(settings)
-        app = build_app(service)
-        serve(app, settings, prevent_thread_lock=True)
-        service.warm()
-        app.block_thread()
+        # Beside the page. Whoever asks before the model is loaded waits for this load.
+        Thread(target=service.warm, name="warm", daemon=True).start()
+        serve(build_app(service), settings)
     except EvfSamError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
