@@ -62,7 +62,7 @@ class UnigramTokenizer:
 
     def __init__(self, model: bytes):
         """``model``: the content of a SentencePiece file."""
-        read = sentencepiece_model_pb2.ModelProto.FromString(model)
+        read = sentencepiece_model_pb2.ModelProto.FromString(model)  # type: ignore[attr-defined]
         first = ["<s>", "<pad>", "</s>", "<unk>"]
         pieces = [(piece.piece, piece.score) for piece in read.pieces[3:]]
         vocabulary = [*((token, 0.0) for token in first), *pieces, ("<mask>", 0.0)]

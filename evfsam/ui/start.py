@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -26,9 +27,12 @@ def main(arguments: Sequence[str], prog: str = "app.py") -> int:
         signal.signal(signal.SIGTERM, _end)
         # These take seconds to import: a mistake is told before.
         sys.meta_path.insert(0, _WithoutStubs())
+        gc.disable()  # imports leave hardly any garbage, and to look for it takes half a second
         from evfsam.ui.app import build_app, serve
         from evfsam.ui.service import ModelService
 
+        gc.freeze()  # modules stay: later searches pass them over
+        gc.enable()
         service = ModelService(settings)
         # Beside the page. Whoever asks before the model is loaded waits for this load.
         Thread(target=service.warm, name="warm", daemon=True).start()
