@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 from pathlib import Path
@@ -127,7 +126,7 @@ ANY = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 SPELT = st.sampled_from(["<mask>", "<s>", "</s>", "<pad>", "<unk>", "[SEG]", "[Ünit]", "▁", " ", "  ", "\t", *PHRASES])
 
 
-@settings(unhurried, max_examples=int(os.environ.get("TEXTS", 200)))
+@settings(unhurried, max_examples=200)
 @given(st.lists(ANY | SPELT, max_size=8).map("".join))
 def test_transformers_gives_the_same_ids_for_any_text(pairs, text):
     for name, ours, theirs in pairs:
