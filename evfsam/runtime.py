@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -35,7 +36,7 @@ class Runtime:
     dtype: torch.dtype
     quantized_bits: int | None = None
 
-    @property
+    @cached_property
     def precision(self) -> str:
         """The name of the precision, a value of :data:`PRECISIONS`."""
         if self.quantized_bits:

@@ -1,10 +1,8 @@
-"""Answers in words and rows."""
+"""Answers as rows, with what the user should know of each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from html import escape
 
 from evfsam.checkpoints.registry import CheckpointInfo
 from evfsam.media.palette import colour_of
@@ -12,7 +10,7 @@ from evfsam.processing.text import SEMANTIC_PREFIX
 from evfsam.types import Segmentation
 from evfsam.ui.kept import Answer, KeptMask
 from evfsam.ui.prompts import with_quotes
-from evfsam.ui.viewer import Row, percent, seconds
+from evfsam.ui.viewer import Row, percent
 
 CLICKED = "clicked thing"  # a mask that was asked for without words
 LOW_SCORE = 0.5  # predicted IoU below which a mask is more likely wrong than right
@@ -58,24 +56,3 @@ def notes(segmentation: Segmentation, info: CheckpointInfo, lost: float = 0.0) -
     elif segmentation.score < LOW_SCORE:
         found.append("Low confidence: the model itself expects a bad fit.")
     return tuple(found)
-
-
-def status(answer: Answer, link: str, notices: Sequence[str] = ()) -> str:
-    """Notes for all rows; then the model, the device, the time and the link that asks the same again, as HTML."""
-    asked = "1 phrase" if answer.asked == 1 else f"{answer.asked} phrases"
-    told = "".join(f'<p class="evf-notice">{escape(notice)}</p>' for notice in notices)
-    took = seconds(answer.encode_seconds + answer.decode_seconds)
-    return (
-        f'{told}<p class="evf-status">{escape(answer.model)} on {answer.device} ({answer.precision}) · '
-        f"{asked} answered in {took} · {link_html(link)}</p>"
-    )
-
-
-def place_html(link: str) -> str:
-    """A link that the address bar follows and nobody sees: of a picture of which nothing was asked yet."""
-    return f'<a class="evf-link" href="{escape(link)}" hidden>copy link</a>'
-
-
-def link_html(link: str) -> str:
-    """The link that opens the page with the same question; a click copies it (``static/link.js``)."""
-    return f'<a class="evf-link" href="{escape(link)}">copy link</a>'

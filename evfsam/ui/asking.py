@@ -199,13 +199,15 @@ def _decode(
     read_as: list[list[Asked] | Exception] = []
     batch = []
     for question in questions:
-        points = [by_hand and by_hand.points for by_hand in question.clicks]
-        boxes = [by_hand and by_hand.box for by_hand in question.clicks]
+        spatial: list[SpatialPrompt | None] = list(question.clicks)
         try:
             asked = [
                 read(text, predictor.info) if text.strip() else NO_WORDS for text in values.prompts(question.prompts)
             ]
-            spatial = spatial_prompts(points, boxes, len(asked), encoded.geometry.original_size_hw)
+            if any(spatial):
+                points = [by_hand and by_hand.points for by_hand in spatial]
+                boxes = [by_hand and by_hand.box for by_hand in spatial]
+                spatial = spatial_prompts(points, boxes, len(asked), encoded.geometry.original_size_hw)
         except EvfSamError as error:
             read_as.append(error)
         else:

@@ -74,13 +74,9 @@ class Checkpoints:
             )
         return self.downloads.start(info, who)
 
-    def weight_bytes(self, info: CheckpointInfo) -> int:
-        """Memory for a checkpoint's weights as this app runs it; 0 if its size is not known."""
-        return info.memory_bytes(self.runtime.dtype.itemsize) or 0
-
     def memory_needed(self, info: CheckpointInfo) -> int:
         """Memory to answer with a published checkpoint, in bytes."""
-        return self.weight_bytes(info) + ANSWER_BYTES
+        return (info.memory_bytes(self.runtime.dtype.itemsize) or 0) + ANSWER_BYTES
 
     def why_missing(self, info: CheckpointInfo) -> str:
         """Why a checkpoint that is not on this disk cannot answer, and what to do."""

@@ -21,8 +21,7 @@ from evfsam.media.overlay import difference, overlay
 from evfsam.media.palette import RGB, colour_of
 from evfsam.types import Segmentation
 from evfsam.ui.kept import KeptMask
-from evfsam.ui.toolbar import view_bar
-from evfsam.ui.viewer import layers_html, percent, picture_uri, ratio_css, seconds, to_view
+from evfsam.ui.viewer import HTML, percent, picture_uri, seconds, to_view
 
 FEWEST, MOST = 2, 4
 CHECKPOINTS, PROMPTS, PRECISIONS = "checkpoints", "phrases", "precisions"
@@ -90,8 +89,8 @@ def pairwise_iou(sides: Sequence[Side]) -> np.ndarray:
 
 def difference_map(image: np.ndarray, masks: tuple[np.ndarray, np.ndarray], colours: tuple[RGB, RGB]) -> np.ndarray:
     """:func:`evfsam.media.overlay.difference` at the size of the screen: uint8 (h, w, 3)."""
-    a, b = (to_view(mask * np.uint8(255)) > 127 for mask in masks)
-    return difference(to_view(image), (a, b), colours)
+    a, b = masks
+    return difference(to_view(image), (to_view(a), to_view(b)), colours)
 
 
 def pair_html(image: np.ndarray, sides: Sequence[Side], first: int, second: int) -> str:
@@ -100,10 +99,10 @@ def pair_html(image: np.ndarray, sides: Sequence[Side], first: int, second: int)
     colours = colour_of(first), colour_of(second)
     masks = tuple(sides[i].segmentation.mask for i in (first, second))
     left, right = (
-        picture_uri(overlay(to_view(image), [to_view(mask * np.uint8(255)) > 127], [colour]))
+        picture_uri(overlay(to_view(image), [to_view(mask)], [colour]))
         for mask, colour in zip(masks, colours, strict=True)
     )
-    ratio, sides_told = ratio_css(image), f"Left: {names[0]}. Right: {names[1]}."
+    ratio, sides_told = HTML.ratio(image.shape), f"Left: {names[0]}. Right: {names[1]}."
     told = " ".join(f"{_swatch(colour)}{name} alone." for colour, name in zip(colours, names, strict=True))
     difference = picture_uri(difference_map(image, masks, colours))
     return (
@@ -153,7 +152,7 @@ def grid_html(
     cards = [_card(image, uri, i, side, own) for i, (side, own) in enumerate(zip(sides, notes, strict=True))]
     cards += [_waiting_card(image, uri, i, to_come) for i, to_come in enumerate(waiting, start=len(sides))]
     columns = 2 if count == MOST else count
-    return f'<div class="evf-grid" style="--columns: {columns}">{"".join(cards)}</div>{view_bar(bool(sides))}'
+    return f'<div class="evf-grid" style="--columns: {columns}">{"".join(cards)}</div>{HTML.view_bar(sides)}'
 
 
 def _card(image: np.ndarray, uri: str, place: int, side: Side, notes: Sequence[str]) -> str:
@@ -165,7 +164,7 @@ def _card(image: np.ndarray, uri: str, place: int, side: Side, notes: Sequence[s
         seconds(side.decode_seconds),
         megabytes(side.weight_bytes),
     )
-    layers = layers_html(found.mask, colour_of(place), alt=f"Mask of {escape(label)}")
+    layers = HTML.layers(found.mask, colour_of(place), alt=f"Mask of {label}")
     told = f'<p class="note">{escape(" ".join(notes))}</p>' if notes else ""
     return _article(image, uri, place, label, values, layers, told)
 
@@ -183,7 +182,7 @@ def _article(image, uri: str, place: int, label: str, values: Sequence[str], lay
     )
     return (
         f'<article><div class="evf-stage" data-name="{escape(label)}" data-source="{zlib.crc32(uri.encode())}" '
-        f'style="{ratio_css(image)}">'
+        f'style="{HTML.ratio(image.shape)}">'
         f'<div class="evf-canvas"><img class="picture" alt="" draggable="false" src="{uri}">{layers}</div></div>'
         f"<h2>{_swatch(colour_of(place))}{escape(label)}</h2><dl>{figures_}</dl>{told}</article>"
     )

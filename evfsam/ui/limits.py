@@ -46,8 +46,7 @@ class Limits:
     kept_bytes: int = 64_000_000
 
     def check_image(self, size_hw: tuple[int, int], prompts: int) -> None:
-        """Raises InputError for too many prompts on an image of this size."""
-        self.check_prompts(prompts)
+        """Raises InputError for more prompts than an image of this size may have."""
         pixels = size_hw[0] * size_hw[1]
         if pixels * prompts > self.pixels_times_prompts:
             most = max(1, self.pixels_times_prompts // pixels)

@@ -131,7 +131,7 @@ class ModelService:
             source = name if info.on_hub else info.source
             return Predictor(load_checkpoint(source, runtime.device, runtime.dtype, runtime.quantized_bits), runtime)
 
-        return self._predictors.get((name, runtime.precision), load, self.checkpoints.weight_bytes(info))
+        return self._predictors.get((name, runtime.precision), load, info.memory_bytes(runtime.dtype.itemsize) or 0)
 
     def system(self, name: str, precision: str = "auto") -> System:
         """Another system that can be compared, loaded if need be."""

@@ -22,7 +22,7 @@ from evfsam.ui.kept import THRESHOLDS, UNLABELLED, KeptMask, LabelMap, logit
 from evfsam.ui.label_map import Settler, labels_png
 from evfsam.ui.prompts import split_prompts, with_quotes
 from evfsam.ui.settings import read_settings
-from evfsam.ui.viewer import Row, percent, rows_html, seconds
+from evfsam.ui.viewer import HTML, Row, percent, seconds
 from evfsam.ui.vocabulary import OPEN, semantic_prompt
 
 
@@ -205,7 +205,7 @@ def test_an_answer_of_nothing_has_no_score(logit, score):
     side = comparison.Side(comparison.Candidate("a", "a", "the kite", "auto"), KeptMask.of(found), 0.1, 0.1, 10)
     card = comparison.grid_html(np.zeros((8, 8, 3), np.uint8), [side, side], [("One.",), ()])
     assert card.count(f"<dt>Score</dt><dd>{score}</dd>") == 2 and card.count("One.") == 1
-    assert ("0.71" in rows_html([Row("the kite", found.mask, (0, 0, 0), found.score)])) == (logit > 0)
+    assert ("0.71" in HTML.lines([Row("the kite", found.mask, (0, 0, 0), found.score)])) == (logit > 0)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_the_page_has_one_kind_of_quotation_marks(sentence, told):
 
 
 def test_a_row_has_one_note():
-    html = rows_html([Row("the kite", np.zeros((8, 8), bool), (0, 0, 0), notes=("One.", "Two."))])
+    html = HTML.lines([Row("the kite", np.zeros((8, 8), bool), (0, 0, 0), notes=("One.", "Two."))])
     assert html.count('class="note"') == 1 and ">One. Two.<" in html
 
 

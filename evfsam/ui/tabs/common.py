@@ -191,7 +191,7 @@ def viewer(empty: str, elem_id: str, refining: bool = False) -> gr.HTML:
 
 
 def line(value: str = "") -> gr.HTML:
-    """A line of text that the app writes. A link in it (``answers.link_html``) is copied by a click."""
+    """A line of text that the app writes. A link in it is copied by a click."""
     return gr.HTML(value, js_on_load=script("link"), elem_classes=["evf-flush"])
 
 

@@ -16,7 +16,7 @@ from evfsam.media.export import slug
 from evfsam.media.images import open_image
 from evfsam.runtime import PRECISIONS as KNOWN_PRECISIONS
 from evfsam.types import Segmentation
-from evfsam.ui import answers, comparison, downloads
+from evfsam.ui import answers, comparison, downloads, viewer
 from evfsam.ui.comparison import CHECKPOINTS, PRECISIONS, PROMPTS, WAYS, Candidate, Side
 from evfsam.ui.components import picture_input
 from evfsam.ui.errors import with_user_errors
@@ -203,7 +203,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
 
     def fresh(model, path):
         html = common.picture_html(service, path, EMPTY)
-        return [None, "", html, answers.place_html(link_to(TAB, path, model)), hidden, None, hidden]
+        return [None, "", html, str(viewer.HTML.link(link_to(TAB, path, model), hidden=True)), hidden, None, hidden]
 
     def check(way, path, text, models, levels, model):
         def enough(text):
@@ -221,7 +221,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
             yield found, prompt_html(way, found), grid_html, "", hidden, None, hidden, *nothing
         of = {CHECKPOINTS: models, PRECISIONS: levels}.get(way) or []
         link = link_to(TAB, path, model, by=way, ask=", ".join(split_prompts(text)), of=",".join(of))
-        table = f'<p class="evf-status">{answers.link_html(link)}</p>{comparison.iou_html(found.sides)}'
+        table = f'<p class="evf-status">{viewer.HTML.link(link)}</p>{comparison.iou_html(found.sides)}'
         asked = question(way, path, text, models, levels, model)
         left, right, *_ = found.labels
         yield (

@@ -55,7 +55,7 @@ def show(service: ModelService, answer: Answer, thing: str | None, parts: Sequen
     rows = [replace(row, label=part) for row, part in zip(rows, parts, strict=True)]
     link = link_to(TAB, answer.picture_path, answer.model, thing=thing or "", ask=",".join(parts))
     html = viewer.stage(answer.image, answer.picture_path, rows, key=answer.key)
-    return html, answers.status(answer, link, shared)
+    return html, str(viewer.HTML.status(answer, link, shared))
 
 
 def question(path, model: str, thing: str | None, chosen: Sequence[str] | None, typed: str | None) -> common.Question:
@@ -153,7 +153,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         return [
             None,
             common.picture_html(service, path, EMPTY),
-            answers.place_html(link_to(TAB, path, model)),
+            str(viewer.HTML.link(link_to(TAB, path, model), hidden=True)),
             gr.update(value=None, visible=False),
             None,
             gr.update(visible=False),

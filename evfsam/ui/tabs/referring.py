@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 
 import gradio as gr
-import numpy as np
 
 from evfsam import values
 from evfsam.errors import InputError
@@ -97,10 +96,11 @@ def show(
         source=answer.picture_path,
     )
     if not answer.masks:
-        return html, answers.place_html(link_to(TAB, answer.picture_path, answer.model))
+        return html, str(viewer.HTML.link(link_to(TAB, answer.picture_path, answer.model), hidden=True))
     words = ", ".join(filter(None, answer.prompts))
     asked = {"ask": words, "threshold": f"{threshold:g}", "clicks": clicks_to_text(answer.clicks)}
-    return html, answers.status(answer, link_to(TAB, answer.picture_path, answer.model, **asked), shared)
+    link = link_to(TAB, answer.picture_path, answer.model, **asked)
+    return html, str(viewer.HTML.status(answer, link, shared))
 
 
 def attention(service: ModelService, answer: Answer | None, prompt: str | None, threshold: float) -> str:
@@ -111,8 +111,9 @@ def attention(service: ModelService, answer: Answer | None, prompt: str | None, 
     mask = answer.masks[row].at(threshold_of(threshold)).mask
     weights = service.attention(answer.model, answer.picture_path, answer.prompts[row])
     image = viewer.to_view(answer.image)
-    mask = viewer.to_view(mask * np.uint8(255)) > 127
-    return beside_html(overlay(image, [mask], [colour_of(row)]), heat_over(image, weights), answer.prompts[row])
+    return beside_html(
+        overlay(image, [viewer.to_view(mask)], [colour_of(row)]), heat_over(image, weights), answer.prompts[row]
+    )
 
 
 def files(
@@ -190,7 +191,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         answer = service.look(model, path) if path else None
         history = History(Step(answer, DEFAULT, "") if answer else None)
         html, status = show(service, answer, DEFAULT)
-        status = status or answers.place_html(link_to(TAB, path, model))
+        status = status or str(viewer.HTML.link(link_to(TAB, path, model), hidden=True))
         cut = gr.update(value=DEFAULT, visible=False)
         return [answer, history, html, status, cut, "", None, hidden, hidden]
 

@@ -60,7 +60,7 @@ def show(service: ModelService, answer: Answer) -> tuple[str, str]:
     link = link_to(TAB, answer.picture_path, answer.model, ask=",".join(labels))
     covered = f'<p class="evf-status">{percent(answer.labels.covered)} of the picture is labelled.</p>'
     html = viewer.stage(answer.image, answer.picture_path, rows, key=answer.key)
-    return html, covered + answers.status(answer, link, shared)
+    return html, f"{covered}{viewer.HTML.status(answer, link, shared)}"
 
 
 def question(path: str | None, model: str, chosen: Sequence[str] | None, typed: str | None) -> common.Question:
@@ -137,7 +137,13 @@ def layout(service: ModelService, head: Head) -> common.Linked:
 
     def fresh(model, path):
         html = common.picture_html(service, path, EMPTY)
-        return [None, html, answers.place_html(link_to(TAB, path, model)), None, gr.update(visible=False)]
+        return [
+            None,
+            html,
+            str(viewer.HTML.link(link_to(TAB, path, model), hidden=True)),
+            None,
+            gr.update(visible=False),
+        ]
 
     def check(path, model, chosen, text):
         named = common.valid(lambda typed: service.limits.check_prompts(len(categories(chosen, typed))), text)
