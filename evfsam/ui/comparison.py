@@ -7,8 +7,7 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,11 @@ from evfsam.media.overlay import difference, overlay
 from evfsam.media.palette import RGB, colour_of
 from evfsam.types import Segmentation
 from evfsam.ui.kept import KeptMask
-from evfsam.ui.viewer import HTML, percent, picture_uri, seconds, to_view
+from evfsam.ui.viewer import TEMPLATES, picture_uri, to_view
 
 FEWEST, MOST = 2, 4
 CHECKPOINTS, PROMPTS, PRECISIONS = "checkpoints", "phrases", "precisions"
 WAYS = (CHECKPOINTS, PROMPTS, PRECISIONS)
-NO_SCORE = "–"  # of a mask that is not there
 
 
 @dataclass(frozen=True)
@@ -95,24 +93,15 @@ def difference_map(image: np.ndarray, masks: tuple[np.ndarray, np.ndarray], colo
 
 def pair_html(image: np.ndarray, sides: Sequence[Side], first: int, second: int) -> str:
     """Two sides over each other with a slider between them, and below it where they differ."""
-    names = [escape(sides[i].candidate.label) for i in (first, second)]
+    places = first, second
+    names, masks = zip(*((sides[i].candidate.label, sides[i].segmentation.mask) for i in places), strict=True)
     colours = colour_of(first), colour_of(second)
-    masks = tuple(sides[i].segmentation.mask for i in (first, second))
     left, right = (
         picture_uri(overlay(to_view(image), [to_view(mask)], [colour]))
         for mask, colour in zip(masks, colours, strict=True)
     )
-    ratio, sides_told = HTML.ratio(image.shape), f"Left: {names[0]}. Right: {names[1]}."
-    told = " ".join(f"{_swatch(colour)}{name} alone." for colour, name in zip(colours, names, strict=True))
     difference = picture_uri(difference_map(image, masks, colours))
-    return (
-        f'<div class="evf-slider" style="--cut: 50%"><div class="evf-stage" style="{ratio}">'
-        f'<img alt="Mask of {names[0]}" src="{left}"><img class="right" alt="Mask of {names[1]}" src="{right}">'
-        f'<input type="range" min="0" max="100" step="0.5" value="50" aria-label="{sides_told}"></div>'
-        f'<p class="evf-caption">{sides_told} Drag across the picture to compare.</p></div>'
-        f'<div class="evf-stage" style="{ratio}"><img alt="Where {names[0]} and {names[1]} differ" '
-        f'src="{difference}"></div><p class="evf-caption">Where they differ: {told}</p>'
-    )
+    return str(HTML.pair(left, right, difference, names, places, image.shape[:2]))
 
 
 def files(image: np.ndarray, stem: str, sides: Sequence[Side]) -> Iterator[tuple[str, bytes]]:
@@ -148,65 +137,22 @@ def grid_html(
     image: np.ndarray, sides: Sequence[Side], notes: Sequence[tuple[str, ...]], waiting: Sequence[Candidate] = ()
 ) -> str:
     """Every side's mask over the image, with its score, area, time, memory and notes; empty cards for those to come."""
-    uri, count = picture_uri(to_view(image)), len(sides) + len(waiting)
-    cards = [_card(image, uri, i, side, own) for i, (side, own) in enumerate(zip(sides, notes, strict=True))]
-    cards += [_waiting_card(image, uri, i, to_come) for i, to_come in enumerate(waiting, start=len(sides))]
+    shown, count = picture_uri(to_view(image)), len(sides) + len(waiting)
+    made = ((side.candidate.label, side, side.segmentation, own) for side, own in zip(sides, notes, strict=True))
+    cards = chain(made, ((candidate.label, None, None, ()) for candidate in waiting))
     columns = 2 if count == MOST else count
-    return f'<div class="evf-grid" style="--columns: {columns}">{"".join(cards)}</div>{HTML.view_bar(sides)}'
-
-
-def _card(image: np.ndarray, uri: str, place: int, side: Side, notes: Sequence[str]) -> str:
-    found, label = side.segmentation, side.candidate.label
-    values = (
-        f"{found.score:.2f}" if found.mask.any() else NO_SCORE,
-        percent(found.area_fraction),
-        seconds(side.encode_seconds),
-        seconds(side.decode_seconds),
-        megabytes(side.weight_bytes),
-    )
-    layers = HTML.layers(found.mask, colour_of(place), alt=f"Mask of {label}")
-    told = f'<p class="note">{escape(" ".join(notes))}</p>' if notes else ""
-    return _article(image, uri, place, label, values, layers, told)
-
-
-def _waiting_card(image: np.ndarray, uri: str, place: int, candidate: Candidate) -> str:
-    return _article(image, uri, place, candidate.label, ["…"] * len(_FIGURES), "", "")
-
-
-_FIGURES = ("Score", "Area", "Encode picture", "Answer phrase", "Memory of weights")
-
-
-def _article(image, uri: str, place: int, label: str, values: Sequence[str], layers: str, told: str) -> str:
-    figures_ = "".join(
-        f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in zip(_FIGURES, values, strict=True)
-    )
-    return (
-        f'<article><div class="evf-stage" data-name="{escape(label)}" data-source="{zlib.crc32(uri.encode())}" '
-        f'style="{HTML.ratio(image.shape)}">'
-        f'<div class="evf-canvas"><img class="picture" alt="" draggable="false" src="{uri}">{layers}</div></div>'
-        f"<h2>{_swatch(colour_of(place))}{escape(label)}</h2><dl>{figures_}</dl>{told}</article>"
-    )
+    return str(HTML.grid(shown, image.shape[:2], cards, columns, zlib.crc32(shown.encode())))
 
 
 def iou_html(sides: Sequence[Side]) -> str:
     """Pairwise IoU as a table."""
-    names = [_swatch(colour_of(i)) + escape(side.candidate.label) for i, side in enumerate(sides)]
-    heads = "".join(f'<th scope="col">{name}</th>' for name in names)
-    rows = ""
-    for i, (name, values) in enumerate(zip(names, pairwise_iou(sides), strict=True)):
-        cells = "".join(f"<td>{'' if i == j else f'{value:.2f}'}</td>" for j, value in enumerate(values))
-        rows += f'<tr><th scope="row">{name}</th>{cells}</tr>'
-    caption = "<caption>Agreement (how much each pair of masks overlaps, 0 to 1)</caption>"
-    return (
-        f'<div class="evf-scroll" tabindex="0" role="region" aria-label="Agreement"><table class="evf-table">{caption}'
-        f"<thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _swatch(colour: RGB) -> str:
-    return f'<i class="swatch" style="background: rgb{colour}"></i>'
+    return str(HTML.agreement([side.candidate.label for side in sides], pairwise_iou(sides)))
 
 
 def megabytes(count: int) -> str:
     """A size as people write it."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+TEMPLATES.filters["megabytes"] = megabytes
+HTML = TEMPLATES.get_template("comparison.html").module

@@ -23,7 +23,7 @@ from PIL import Image
 
 from evfsam.geometry import interior_point
 from evfsam.media.overlay import layers
-from evfsam.media.palette import RGB
+from evfsam.media.palette import RGB, colour_of
 from evfsam.types import SpatialPrompt
 
 VIEW_PIXELS = 1280
@@ -125,13 +125,13 @@ def _uri(image: np.ndarray, kind: str, **options: int) -> str:
 
 picture_uri = functools.partial(_uri, kind="webp", quality=90, method=2)  # of a picture for the screen
 
-_TEMPLATES = Environment(
+TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, undefined=StrictUndefined
 )
-_TEMPLATES.filters |= {
+TEMPLATES.filters |= {
     "percent": percent,
     "seconds": seconds,
     "png": functools.partial(_uri, kind="png", compress_level=1),
 }
-_TEMPLATES.globals |= {"to_view": to_view, "draw": layers, "middle": _middle}
-HTML = _TEMPLATES.get_template("viewer.html").module  # its macros
+TEMPLATES.globals |= {"to_view": to_view, "draw": layers, "middle": _middle, "colour_of": colour_of}
+HTML = TEMPLATES.get_template("viewer.html").module  # its macros

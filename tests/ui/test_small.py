@@ -199,7 +199,7 @@ def test_nothing_to_compare(way, models):
         comparison.candidates(way, models, ["x"], [], "m")
 
 
-@pytest.mark.parametrize(("logit", "score"), [(5.0, "0.71"), (-10.0, comparison.NO_SCORE)])
+@pytest.mark.parametrize(("logit", "score"), [(5.0, "0.71"), (-10.0, "–")])
 def test_an_answer_of_nothing_has_no_score(logit, score):
     found = Segmentation("the kite", np.full((8, 8), logit, np.float32), score=0.71, presence=0.2)
     side = comparison.Side(comparison.Candidate("a", "a", "the kite", "auto"), KeptMask.of(found), 0.1, 0.1, 10)
