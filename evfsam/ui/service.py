@@ -78,7 +78,10 @@ class ModelService:
         self._tracked = on_gpu(self._track, video_job.booked_seconds)
         if ON_ZERO_GPU:  # weights must be placed before the first fork
             for name in list(self.models)[: max(1, len(settings.models))]:
-                self._try_to_load(name)
+                try:
+                    self.predictor(name)
+                except CheckpointError as error:  # told to who asks for it; the app goes on with the others
+                    LOG.warning("%s", error)
 
     def compared_info(self, name: str) -> CheckpointInfo:
         """The row of what can be compared: a checkpoint, or another system. Raises CheckpointError for other names."""
@@ -101,13 +104,6 @@ class ModelService:
         """Raises InputError if no picture was brought."""
         if not picture_path:
             raise InputError("Choose a picture first: upload or paste one, or take an example.")
-
-    def _try_to_load(self, name: str) -> None:
-        """A checkpoint that cannot be had is told to who asks for it; the app goes on with the others."""
-        try:
-            self.predictor(name)
-        except CheckpointError as error:
-            LOG.warning("%s", error)
 
     def open(self, picture_path: str | None, prompts: int = 1) -> np.ndarray:
         """An image file as uint8 (H, W, 3).
