@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
     from evfsam.media.pipe import PipedVideo
     from evfsam.media.video import VideoReader
     from evfsam.media.video_export import VideoSink
+    from evfsam.systems.registry import SystemInfo
     from evfsam.types import TrackedFrame, VideoPrompt
+    from evfsam.video.bidirectional import TrackingStep
     from evfsam.video.tracker import VideoTracker
+
+    Clip = VideoReader | PipedVideo
 
 SCAN_STEP_S = 0.2
 
@@ -33,7 +38,9 @@ def add_parser(subparsers) -> None:
         'Example: track clip.mp4 "the red car" "a tree" -o out.mp4 --rle masks.json',
     )
     parser.add_argument("video", metavar="VIDEO", help="a file; - reads the standard input")
-    parser.add_argument("prompts", nargs="+", metavar="PROMPT", help="text; one object per prompt")
+    parser.add_argument(
+        "prompts", nargs="+", metavar="PROMPT", help="text; one object per prompt, with sam3 all that it names"
+    )
     add_spatial_options(parser)
     files = parser.add_argument_group("Files", "Without any of these, VIDEO.tracked.mp4 is written here.")
     files.add_argument("-o", "--out", metavar="FILE", help="video with masks: .mp4, .webm, .mov; - prints MP4")
@@ -68,21 +75,59 @@ def add_parser(subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from evfsam.processing.text import clean_prompt
-    from evfsam.video.bidirectional import track_in_order
-    from evfsam.video.tracker import VideoTracker
+    from evfsam.systems.registry import find_system
 
     for prompt in values.prompts(args.prompts):
         clean_prompt(prompt)  # refuses an empty one before a model is loaded
     check_outputs(args)
+    system = find_system(args.model)
+    if system:
+        check_no_objects(args)
     with ExitStack() as stack:
         clip = open_clip(args, stack)
-        tracker = VideoTracker(load_predictor(args))
-        prompts = find_prompts(args, clip, tracker)
-        steps = track_in_order(tracker, clip, prompts, args.direction, not args.no_overlap, not args.no_find_again)
-        sinks = open_sinks(args, clip, prompts, stack)
-        counts = write(steps, clip, sinks, args.quiet)
-    tell(args, counts, {p.object_id: p.text for p in prompts})
+        steps, object_ids = follow_things(args, clip, system) if system else follow_objects(args, clip)
+        counts = write(steps, clip, open_sinks(args, clip, object_ids, stack), args.quiet)
+        if not counts:
+            raise VideoError(f"Nothing was found for {_quoted(args.prompts)} in the whole video: try other words.")
+    tell(args, counts)
     return 0
+
+
+def follow_objects(args: argparse.Namespace, clip: Clip) -> tuple[Iterator[TrackingStep], list[int]]:
+    """One object per prompt, by a checkpoint with a memory. Returns the steps, and the objects' ids."""
+    from evfsam.video.bidirectional import track_in_order
+    from evfsam.video.tracker import VideoTracker
+
+    tracker = VideoTracker(load_predictor(args))
+    prompts = find_prompts(args, clip, tracker)
+    steps = track_in_order(tracker, clip, prompts, args.direction, not args.no_overlap, not args.no_find_again)
+    return steps, [p.object_id for p in prompts]
+
+
+def follow_things(args: argparse.Namespace, clip: Clip, system: SystemInfo) -> tuple[Iterator[TrackingStep], list[int]]:
+    """All things that the prompts name, by another system. Their ids come with the frames."""
+    from evfsam.runtime import choose_runtime
+    from evfsam.systems.load import load_tracker
+    from evfsam.video.bidirectional import TrackingStep
+
+    frames = load_tracker(system, choose_runtime(args.device, args.precision)).track(clip, args.prompts)
+    total = len(clip) if isinstance(clip, Sized) else None
+    return (TrackingStep(frame, True, frame.index + 1, total) for frame in frames), []
+
+
+def check_no_objects(args: argparse.Namespace) -> None:
+    """Raises InputError for options that need one object per prompt."""
+    given = {
+        "--point": args.point,
+        "--box": args.box,
+        "--at": args.at is not None,
+        "--scan": args.scan,
+        "--direction": args.direction != "forward",
+        "--no-overlap": args.no_overlap,
+        "--no-find-again": args.no_find_again,
+    }
+    if wrong := [option for option, is_given in given.items() if is_given]:
+        raise InputError(f"{args.model} looks for all things on every frame: leave out {' and '.join(wrong)}.")
 
 
 def check_outputs(args: argparse.Namespace) -> None:
@@ -98,7 +143,7 @@ def check_outputs(args: argparse.Namespace) -> None:
     check_files([args.out, args.masks, args.rle, args.cutout], [args.video])
 
 
-def open_clip(args: argparse.Namespace, stack: ExitStack) -> VideoReader | PipedVideo:
+def open_clip(args: argparse.Namespace, stack: ExitStack) -> Clip:
     """The video. Notes about its limits go to standard error."""
     from evfsam.media.pipe import PipedVideo
     from evfsam.media.video_threads import ReadAhead
@@ -116,7 +161,7 @@ def open_clip(args: argparse.Namespace, stack: ExitStack) -> VideoReader | Piped
     return clip
 
 
-def find_prompts(args: argparse.Namespace, clip: VideoReader | PipedVideo, tracker: VideoTracker) -> list[VideoPrompt]:
+def find_prompts(args: argparse.Namespace, clip: Clip, tracker: VideoTracker) -> list[VideoPrompt]:
     """One prompt per text, on the frame that was chosen or found."""
     from evfsam.types import VideoPrompt
 
@@ -145,32 +190,38 @@ def scan(args: argparse.Namespace, clip: VideoReader, tracker: VideoTracker, phr
     raise VideoError(f"Nothing was found for {phrase!r} in the whole video: try other words.")
 
 
-def open_sinks(
-    args: argparse.Namespace, clip: VideoReader | PipedVideo, prompts: Sequence[VideoPrompt], stack: ExitStack
-) -> list[VideoSink]:
+def open_sinks(args: argparse.Namespace, clip: Clip, object_ids: Sequence[int], stack: ExitStack) -> list[VideoSink]:
     from evfsam.media import video_export
 
-    names = {p.object_id: p.text for p in prompts}
     sinks = []
     if args.out:
         target = sys.stdout.buffer if args.out == "-" else args.out
-        sinks.append(video_export.overlay_video(target, clip, list(names)))
+        sinks.append(video_export.overlay_video(target, clip, object_ids))
     if args.masks:
-        sinks.append(video_export.masks_zip(args.masks, names))
+        sinks.append(video_export.masks_zip(args.masks))
     if args.rle:
-        sinks.append(video_export.rle_json(args.rle, clip, names))
+        sinks.append(video_export.rle_json(args.rle, clip))
     if args.cutout:
         sinks.append(video_export.cutout_video(args.cutout, clip))
     return [stack.enter_context(sink) for sink in sinks]
 
 
-def write(steps, clip: VideoReader | PipedVideo, sinks: Sequence[VideoSink], quiet: bool) -> dict[int, list[int]]:
-    """Follow and write. Returns object id -> [frames on which it is visible, frames]."""
+@dataclass
+class Count:
+    """On how many frames an object is visible, of those since it was first asked for or seen."""
+
+    prompt: str
+    visible: int = 0
+    frames: int = 0
+
+
+def write(steps: Iterator[TrackingStep], clip: Clip, sinks: Sequence[VideoSink], quiet: bool) -> dict[int, Count]:
+    """Follow and write. Returns the count of each object id."""
     from tqdm import tqdm
 
     from evfsam.media.video_threads import write_behind
 
-    counts: dict[int, list[int]] = {}
+    counts: dict[int, Count] = {}
     met = False
     with tqdm(unit="frame", disable=quiet or None, file=sys.stderr) as bar, write_behind(sinks) as write_frame:
         for step in steps:
@@ -183,17 +234,21 @@ def write(steps, clip: VideoReader | PipedVideo, sinks: Sequence[VideoSink], qui
                 warn(step.frame)
                 write_frame(step.frame, *clip.time_of(step.frame.index))
                 for o in step.frame.objects:
-                    count = counts.setdefault(o.object_id, [0, 0])
-                    count[0] += o.visible
-                    count[1] += 1
+                    counts.setdefault(o.object_id, Count(o.prompt)).visible += o.visible
+                for count in counts.values():
+                    count.frames += 1
     return counts
 
 
 def check_found(frame: TrackedFrame) -> None:
     """Raises VideoError if nothing was found on the first frame with a prompt: better now than at the end."""
     if not any(o.visible for o in frame.objects):
-        prompts = ", ".join(repr(o.prompt) for o in frame.objects)
+        prompts = _quoted(o.prompt for o in frame.objects)
         raise VideoError(f"Nothing was found for {prompts} on the chosen frame: choose another by --at, or add --scan.")
+
+
+def _quoted(prompts: Iterable[str]) -> str:
+    return ", ".join(map(repr, prompts))
 
 
 def warn(frame: TrackedFrame) -> None:
@@ -202,11 +257,11 @@ def warn(frame: TrackedFrame) -> None:
             print(f"evfsam: {o.prompt!r}: {warning}", file=sys.stderr)
 
 
-def tell(args: argparse.Namespace, counts: dict[int, list[int]], names: dict[int, str]) -> None:
+def tell(args: argparse.Namespace, counts: dict[int, Count]) -> None:
     """One line per object and per file, on standard output unless the video goes there."""
     file = sys.stderr if args.out == "-" else sys.stdout
-    for object_id, (visible, frames) in counts.items():
-        print(f"{names[object_id]}: visible on {visible} of {frames} frames", file=file)
+    for count in counts.values():
+        print(f"{count.prompt}: visible on {count.visible} of {count.frames} frames", file=file)
     for path in (args.out, args.masks, args.rle, args.cutout):
         if path and path != "-":
             print(f"written: {path}", file=file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 
@@ -48,6 +49,17 @@ def open_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         path = Path(os.fsdecode(source))
         return _from_bytes(_read(path), max_pixels, quoted(path.name))
     raise InputError(f"An image must be a path, bytes, a PIL image or an array, not {type(source).__name__}.")
+
+
+def open_frames(frames: Iterable[ImageSource]) -> Iterator[np.ndarray]:
+    """Each frame of a clip by :func:`open_image`. Raises InputError for a frame whose size is not the first one's."""
+    size_hw = None
+    for frame in frames:
+        image = open_image(frame)
+        if image.shape[:2] != (size_hw := size_hw or image.shape[:2]):
+            sizes = " and ".join(f"{width} x {height}" for height, width in (size_hw, image.shape[:2]))
+            raise InputError(f"The frames have different sizes, {sizes}: resize them first.")
+        yield image
 
 
 def _read(path: Path) -> bytes:

@@ -1,7 +1,7 @@
 """A followed clip as files: overlaid video, cut-out with alpha, masks as PNGs, or one JSON of run lengths.
 
 Each is a context manager that gives an object with ``add(frame, time, duration)``, for frames in order; the
-file appears when the ``with`` ends well. Frames are written as they come and not kept.
+file appears when the ``with`` ends well. Frames are written as they come and not kept. Objects may appear on any frame.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TextIO
 
 import numpy as np
 
@@ -42,18 +43,21 @@ class VideoSink(Protocol):
     def add(self, frame: TrackedFrame, time: Fraction, duration: Fraction) -> None: ...
 
 
-def draw(frame: TrackedFrame, object_ids: Sequence[int]) -> np.ndarray:
-    """The frame with its objects drawn over it, uint8 (H, W, 3). Colours follow the order of ``object_ids``."""
-    colours = [colour_of(object_ids.index(o.object_id)) for o in frame.objects]
-    return overlay(frame.image, [o.mask for o in frame.objects], colours)
-
-
 @contextmanager
-def overlay_video(target: str | PathLike | BinaryIO, clip: Clip, object_ids: Sequence[int]) -> Iterator[VideoSink]:
-    """The clip with its objects drawn over it: same rate, length and sound. See :func:`open_writer`."""
+def overlay_video(target: str | PathLike | BinaryIO, clip: Clip, object_ids: Sequence[int] = ()) -> Iterator[VideoSink]:
+    """The clip with its objects drawn over it: same rate, length and sound. See :func:`open_writer`.
+
+    ``object_ids``: objects that get the first colours, in this order. Others get theirs when they appear.
+    """
+    places = {object_id: place for place, object_id in enumerate(object_ids)}
+
+    def draw(frame: TrackedFrame) -> np.ndarray:
+        colours = [colour_of(places.setdefault(o.object_id, len(places))) for o in frame.objects]
+        return overlay(frame.image, [o.mask for o in frame.objects], colours)
+
     time_base = clip.time_base if clip.info.variable_rate else None
     with open_writer(target, clip.info.fps, time_base, clip.audio) as writer:
-        yield Drawn(writer, lambda frame: draw(frame, object_ids))
+        yield Drawn(writer, draw)
 
 
 @contextmanager
@@ -83,36 +87,37 @@ def union(frame: TrackedFrame) -> np.ndarray:
 
 
 @contextmanager
-def masks_zip(path: str | PathLike, names: Mapping[int, str]) -> Iterator[VideoSink]:
-    """A zip with one folder per object and in it one PNG per frame: 255 inside, 0 outside.
+def masks_zip(path: str | PathLike) -> Iterator[VideoSink]:
+    """A zip with one folder per object, named by its id and prompt, and in it one PNG per frame: 255 inside, 0 outside.
 
     A folder has a file for each frame, also for those on which its object is hidden. An object that is never visible
     has no folder.
-
-    Args:
-        names: object id -> prompt, for the folders' names.
     """
     with atomic_path(Path(path)) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-        yield _Masks(archive, names)
+        yield _Masks(archive)
 
 
 class _Masks:
-    def __init__(self, archive: zipfile.ZipFile, names: Mapping[int, str]):
+    def __init__(self, archive: zipfile.ZipFile):
         self._archive = archive
-        self._folders = {i: f"{i:02d}-{slug(name, 'object')}" for i, name in names.items()}
-        self._unseen: dict[int, list[str]] = {i: [] for i in names}  # files of an object before it is first visible
+        self._folders: dict[int, str] = {}  # of the objects that have been visible
+        self._written = array("q")  # frames
 
     def add(self, frame: TrackedFrame, time: Fraction, duration: Fraction) -> None:
-        masks = {o.object_id: o.mask for o in frame.objects if o.visible}
+        visible = {o.object_id: o for o in frame.objects if o.visible}
         nothing = mask_png(np.zeros(frame.image.shape[:2], bool))
+        for object_id in [i for i in visible if i not in self._folders]:
+            folder = self._folders[object_id] = f"{object_id:02d}-{slug(visible[object_id].prompt, 'object')}"
+            for earlier in self._written:
+                self._archive.writestr(_png(folder, earlier), nothing)
         for object_id, folder in self._folders.items():
-            name = f"{folder}/{frame.index:06d}.png"
-            if object_id not in masks and object_id in self._unseen:
-                self._unseen[object_id].append(name)
-                continue
-            for earlier in self._unseen.pop(object_id, ()):
-                self._archive.writestr(earlier, nothing)
-            self._archive.writestr(name, mask_png(masks[object_id]) if object_id in masks else nothing)
+            content = mask_png(visible[object_id].mask) if object_id in visible else nothing
+            self._archive.writestr(_png(folder, frame.index), content)
+        self._written.append(frame.index)
+
+
+def _png(folder: str, index: int) -> str:
+    return f"{folder}/{index:06d}.png"
 
 
 # Per-frame lists of an annotation, as YouTube-VIS (COCO's video style) names them, and "presences".
@@ -120,50 +125,62 @@ _LISTS = ("segmentations", "bboxes", "areas", "scores", "presences")
 
 
 @contextmanager
-def rle_json(path: str | PathLike, clip: Clip, names: Mapping[int, str]) -> Iterator[VideoSink]:
+def rle_json(path: str | PathLike, clip: Clip) -> Iterator[VideoSink]:
     """One JSON in COCO's video style: one video, one category per prompt, one annotation per object.
 
     The lists of an annotation have one entry per frame, null where there is no mask. ``times`` are in seconds.
     """
     with atomic_path(Path(path)) as part, ExitStack() as stack:
-        lists = {
-            i: [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in _LISTS] for i in names
-        }
-        sink = _RunLengths(lists)
+        sink = _RunLengths(lambda: stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")))
         yield sink
         with part.open("w", encoding="utf-8") as file:
-            for piece in _document(clip.info, names, sink):
+            for piece in _document(clip.info, sink):
                 file.write(piece)
 
 
 class _RunLengths:
-    """Every list grows in a temporary file of its own, for the JSON wants them one after the other."""
+    """Every list grows in a temporary file of its own, for the JSON wants them one after the other.
 
-    def __init__(self, lists: Mapping[int, Sequence]):
-        self.lists, self.times = lists, []
+    Attributes:
+        names: object id -> prompt, in the order in which objects appeared.
+        lists: object id -> a file per entry of ``_LISTS``.
+        times: of the frames, in seconds.
+    """
+
+    def __init__(self, new_file: Callable[[], TextIO]):
+        self.names: dict[int, str] = {}
+        self.lists: dict[int, list[TextIO]] = {}
+        self.times: list[float] = []
+        self._new_file = new_file
 
     def add(self, frame: TrackedFrame, time: Fraction, duration: Fraction) -> None:
-        comma = ",\n" if self.times else ""
-        self.times.append(round(float(time), 6))
         found = {o.object_id: o for o in frame.objects}
+        for object_id in [i for i in found if i not in self.lists]:
+            self.names[object_id] = found[object_id].prompt
+            self.lists[object_id] = [self._new_file() for _ in _LISTS]
+            for file in self.lists[object_id]:
+                file.write(",\n".join(["null"] * len(self.times)))
+        comma = ",\n" if self.times else ""
         for object_id, files in self.lists.items():
             for file, value in zip(files, _values(found.get(object_id)), strict=True):
                 file.write(comma + json.dumps(value))
+        self.times.append(round(float(time), 6))
 
 
 def _values(found) -> tuple:
     """One frame's entry in each of ``_LISTS``."""
     if found is None:
         return None, None, None, None, None
-    score, presence = round(found.score, 4), round(found.presence, 4)
+    score, presence = round(found.score, 4), None if found.presence is None else round(found.presence, 4)
     if not found.visible:
         return None, None, None, score, presence
     x0, y0, x1, y1 = found.box_xyxy
     return encode_rle(found.mask), [x0, y0, x1 - x0, y1 - y0], int(found.mask.sum()), score, presence
 
 
-def _document(info: VideoInfo, names: Mapping[int, str], sink: _RunLengths) -> Iterator[str]:
-    """The JSON in pieces."""
+def _document(info: VideoInfo, sink: _RunLengths) -> Iterator[str]:
+    """The JSON in pieces. Objects are in the order of their ids."""
+    names = dict(sorted(sink.names.items()))
     height, width = info.size_hw
     video = {
         "id": 1,

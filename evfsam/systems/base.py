@@ -100,9 +100,14 @@ class System(ABC):
 
     def _warnings(self, prompt: str) -> tuple[str, ...]:
         text = clean_prompt(prompt).removeprefix(SEMANTIC_PREFIX)
-        if self.tokenizer is None or len(self.tokenizer(text, verbose=False)["input_ids"]) <= self.most_tokens:
-            return ()
-        return (f"The prompt is longer than {self.info.name} reads; its end was left out.",)
+        return () if self.tokenizer is None else too_long(self.info, self.tokenizer, text, self.most_tokens)
+
+
+def too_long(info: SystemInfo, tokenizer: Callable, text: str, most: int) -> tuple[str, ...]:
+    """A warning if a text has more than ``most`` tokens."""
+    if len(tokenizer(text, verbose=False)["input_ids"]) <= most:
+        return ()
+    return (f"The prompt is longer than {info.name} reads; its end was left out.",)
 
 
 class Things:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from evfsam.errors import CheckpointError
+from evfsam.errors import CheckpointError, VideoError
 from evfsam.predictor import Predictor
 from evfsam.runtime import Runtime, choose_runtime
 from evfsam.systems.base import System
 from evfsam.systems.registry import SystemInfo, find_system
 from evfsam.systems.weights import folders
+
+if TYPE_CHECKING:
+    from evfsam.systems.sam3_video import Sam3Video
 
 # Their modules import much of transformers; one is imported when it is asked for.
 _CLASSES = {
@@ -21,6 +25,8 @@ _CLASSES = {
     "refersam-tiny": ("evfsam.systems.refersam", "ReferSamSystem"),
     "sam3": ("evfsam.systems.sam3", "Sam3"),
 }
+
+_TRACKERS = {"sam3": ("evfsam.systems.sam3_video", "Sam3Video")}
 
 
 def load_model(name: str | Path | None = None, device="auto", precision="auto") -> Predictor | System:
@@ -37,8 +43,19 @@ def load_model(name: str | Path | None = None, device="auto", precision="auto") 
 
 def load_system(info: SystemInfo, runtime: Runtime) -> System:
     """The system of a row. Raises CheckpointError as :func:`load_model`."""
+    return _made(_CLASSES, info, runtime)
+
+
+def load_tracker(info: SystemInfo, runtime: Runtime) -> Sam3Video:
+    """The system of a row, to follow clips. Raises CheckpointError as :func:`load_model`, VideoError if it cannot."""
+    if info.name not in _TRACKERS:
+        raise VideoError(f"{info.name} segments images alone: follow clips with {' or '.join(_TRACKERS)}.")
+    return _made(_TRACKERS, info, runtime)
+
+
+def _made(classes: dict[str, tuple[str, str]], info: SystemInfo, runtime: Runtime):
     if runtime.quantized_bits:
         raise CheckpointError(f"{info.name} cannot be quantized; choose another precision.")
     found = folders(info)
-    module, name = _CLASSES[info.name]
+    module, name = classes[info.name]
     return getattr(import_module(module), name)(info, runtime, found)

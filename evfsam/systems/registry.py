@@ -31,12 +31,20 @@ _SAM2 = "facebook/sam2.1-hiera-tiny"
 _WORDS = ("referring", "semantic")
 
 
-def _system(name: str, repositories: tuple[str, ...], parameters: int, licence: str, description: str, gated=False):
+def _system(
+    name: str,
+    repositories: tuple[str, ...],
+    parameters: int,
+    licence: str,
+    description: str,
+    capabilities: tuple[str, ...] = _WORDS,
+    gated: bool = False,
+) -> SystemInfo:
     return SystemInfo(
         name=name,
         source=repositories[0],
         on_hub=True,
-        capabilities=_WORDS,
+        capabilities=capabilities,
         trained_on=("photographs",),
         licence=licence,
         parameters=parameters,
@@ -69,9 +77,10 @@ SYSTEMS: tuple[SystemInfo, ...] = (
     _system(
         "sam3",
         ("facebook/sam3",),
-        840_000_000,
+        860_000_000,
         "SAM License",
         "all things of a concept, each with its mask; words of place do nothing",
+        (*_WORDS, "video"),
         gated=True,
     ),
     # ReferSAM's authors published no weights. refersam-tiny@FOLDER reads others.

@@ -42,12 +42,14 @@ class Sam3(System):
 
     def find(self, encoded: EncodedImage, text: str) -> Things:
         looked = encoded.features
-        # Not by the processor, which does not cut a long text.
-        words = self.tokenizer(
-            [text], padding="max_length", truncation=True, max_length=self.most_tokens, return_tensors="pt"
-        )
-        output = self.model(vision_embeds=looked.features, **words.to(self.runtime.device))
+        words = tokens(self.tokenizer, text, self.most_tokens).to(self.runtime.device)
+        output = self.model(vision_embeds=looked.features, **words)
         found = self.processor.post_process_instance_segmentation(
             output, threshold=THRESHOLD, target_sizes=looked.original_sizes
         )[0]
         return Things(list(found["masks"].bool().cpu().numpy()), found["scores"].tolist())
+
+
+def tokens(tokenizer, text: str, most: int):
+    """Ids and attention mask, int64 (1, most). SAM 3's processors would not cut a long text."""
+    return tokenizer([text], padding="max_length", truncation=True, max_length=most, return_tensors="pt")

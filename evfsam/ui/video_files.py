@@ -22,12 +22,12 @@ from evfsam.ui.turns import Client
 def masks_files(followed: Followed) -> list[str]:
     """The masks as PNG in a zip, and as COCO JSON. Writing stops once nobody waits for the files."""
     video, client, reader = Path(followed.video_path), Client(), followed.question.clip.open()
-    stem, names = video.name.partition(".")[0], followed.names
+    stem = video.name.partition(".")[0]
     with fresh_folder() as folder, ExitStack() as stack:
         paths = [folder / f"{stem}.masks.zip", folder / f"{stem}.coco.json"]
         sinks = [
-            stack.enter_context(masks_zip(paths[0], names)),
-            stack.enter_context(rle_json(paths[1], reader, names)),
+            stack.enter_context(masks_zip(paths[0])),
+            stack.enter_context(rle_json(paths[1], reader)),
         ]
         for frame in followed.each_frame():
             client.check()

@@ -15,7 +15,7 @@ import numpy as np
 from evfsam import values
 from evfsam.checkpoints.registry import video_warning
 from evfsam.errors import InputError, VideoError
-from evfsam.media.images import open_image
+from evfsam.media.images import open_frames
 from evfsam.predictor import Predictor
 from evfsam.types import SpatialPrompt, TrackedFrame, VideoPrompt
 from evfsam.video.propagate import Propagator, finish_objects, prompted_masks, text_only
@@ -129,11 +129,11 @@ class VideoTracker:
             first = max(starts.values())
             first_prompts = [p for p in prompts if p.frame_index == starts[p.object_id]]
             propagator = Propagator(self.predictor, first_prompts, reverse=True, redetect=redetect)
-            for index, image in zip(range(first, -1, -1), _images(_backwards(frames, first)), strict=False):
+            for index, image in zip(range(first, -1, -1), open_frames(_backwards(frames, first)), strict=False):
                 yield TrackedFrame(index, image, propagator.step(index, image, allow_overlap))
         if direction != "backward":
             index, propagator = -1, Propagator(self.predictor, prompts, reverse=False, redetect=redetect)
-            for index, image in enumerate(_images(frames)):
+            for index, image in enumerate(open_frames(frames)):
                 yield TrackedFrame(index, image, propagator.step(index, image, allow_overlap))
             if index < prompts[-1].frame_index:
                 raise _ends_before(prompts[-1].frame_index)
@@ -162,17 +162,6 @@ def check_prompts(prompts: Sequence[VideoPrompt | str]) -> list[VideoPrompt]:
             raise InputError(f"{place}: join them into one.")
         places.add((prompt.object_id, prompt.frame_index))
     return sorted(given, key=lambda p: p.frame_index)
-
-
-def _images(frames: Iterable) -> Iterator[np.ndarray]:
-    """Frames as uint8 (H, W, 3). Raises InputError for a frame whose size differs from the first one's."""
-    size_hw = None
-    for frame in frames:
-        image = open_image(frame)
-        if image.shape[:2] != (size_hw := size_hw or image.shape[:2]):
-            sizes = " and ".join(f"{width} x {height}" for height, width in (size_hw, image.shape[:2]))
-            raise InputError(f"The frames have different sizes, {sizes}: resize them first.")
-        yield image
 
 
 def _backwards(frames: Frames, first: int) -> Iterator[np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -72,6 +73,12 @@ def test_overlay_video(reader, tmp_path):
     assert np.abs(written.frame(3)[6, 55].astype(int) - before[6, 55]).max() > 20
 
 
+def test_colours_are_given_in_the_order_of_appearance(reader, tmp_path):
+    write(overlay_video(tmp_path / "given.mp4", reader, list(NAMES)), reader)
+    write(overlay_video(tmp_path / "as they come.mp4", reader), reader)
+    assert (tmp_path / "given.mp4").read_bytes() == (tmp_path / "as they come.mp4").read_bytes()
+
+
 def test_cutout_video(reader, tmp_path):
     write(cutout_video(tmp_path / "out.webm", reader), reader)
     alpha = first_rgba(tmp_path / "out.webm")[..., 3]
@@ -81,7 +88,7 @@ def test_cutout_video(reader, tmp_path):
 
 
 def test_masks_zip(reader, tmp_path):
-    write(masks_zip(tmp_path / "out.zip", NAMES), reader)
+    write(masks_zip(tmp_path / "out.zip"), reader)
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         names = archive.namelist()
         assert len(names) == 12 and "01-the-red-car/000003.png" in names
@@ -93,14 +100,21 @@ def test_masks_zip(reader, tmp_path):
 
 
 def test_what_is_never_visible_gets_no_folder(reader, tmp_path):
-    names = {**NAMES, 7: "a unicorn"}
-    write(masks_zip(tmp_path / "out.zip", names), reader)
+    unicorn = TrackedObject(
+        prompt="a unicorn", mask_logits=np.full((48, 64), -5.0, np.float32), score=0.1, presence=None, object_id=7
+    )
+    with masks_zip(tmp_path / "out.zip") as archive, rle_json(tmp_path / "out.json", reader) as document:
+        for frame, time, duration in followed(reader):
+            for sink in (archive, document):
+                sink.add(replace(frame, objects=(*frame.objects, unicorn)), time, duration)
+    last = json.loads((tmp_path / "out.json").read_text())["annotations"][-1]
+    assert (last["object_id"], last["segmentations"], last["presences"]) == (7, [None] * 6, [None] * 6)
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         assert {name.split("/")[0] for name in archive.namelist()} == {"01-the-red-car", "04-a-tree"}
 
 
 def test_rle_json(reader, tmp_path):
-    write(rle_json(tmp_path / "out.json", reader, NAMES), reader)
+    write(rle_json(tmp_path / "out.json", reader), reader)
     document = json.loads((tmp_path / "out.json").read_text())
     (video,) = document["videos"]
     assert (video["height"], video["width"], video["length"], video["fps"]) == (48, 64, 6, 25.0)
@@ -123,8 +137,8 @@ def test_a_stop_leaves_nothing(kind, reader, tmp_path):
     sink = {
         "overlay": lambda: overlay_video(folder / "out.mp4", reader, list(NAMES)),
         "cutout": lambda: cutout_video(folder / "out.webm", reader),
-        "zip": lambda: masks_zip(folder / "out.zip", NAMES),
-        "json": lambda: rle_json(folder / "out.json", reader, NAMES),
+        "zip": lambda: masks_zip(folder / "out.zip"),
+        "json": lambda: rle_json(folder / "out.json", reader),
     }[kind]()
     with pytest.raises(KeyboardInterrupt), sink as taking:
         taking.add(*next(followed(reader)))

@@ -30,10 +30,11 @@ from transformers import (
     Sam2ImageProcessor,
     Sam2Model,
     Sam2Processor,
-    Sam3Config,
+    Sam2VideoVideoProcessor,
     Sam3ImageProcessor,
-    Sam3Model,
-    Sam3Processor,
+    Sam3VideoConfig,
+    Sam3VideoModel,
+    Sam3VideoProcessor,
     SwinConfig,
     ViTImageProcessor,
 )
@@ -135,26 +136,52 @@ def save_clipseg(folder: Path) -> None:
 
 
 def save_sam3(folder: Path) -> None:
-    small = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32}
+    """The video model, which Sam3Model reads as well, as in the repository on the Hub.
+
+    transformers fixes the memory's width to 64, and the tracker splits object pointers into pieces of that width: it
+    wants more than one, so other widths are 128.
+    """
+    width = 128
+    small = {"hidden_size": width, "num_attention_heads": 2, "intermediate_size": 32}
     backbone = {
-        **small, "num_hidden_layers": 2, "image_size": 56, "patch_size": 14, "window_size": 2,
-        "global_attn_indexes": [1], "pretrain_image_size": 56, "model_type": "sam3_vit_model",
+        **VISION, "image_size": 56, "patch_size": 14, "window_size": 2, "global_attn_indexes": [1],
+        "pretrain_image_size": 56, "model_type": "sam3_vit_model",
     }  # fmt: skip
     vision = {
-        "backbone_config": backbone, "fpn_hidden_size": 32, "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+        "backbone_config": backbone, "fpn_hidden_size": width, "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
         "model_type": "sam3_vision_model",
     }  # fmt: skip
-    config = Sam3Config(
-        vision_config=vision,
-        text_config={**CLIP_TEXT, "max_position_embeddings": 32, "projection_dim": 32},
-        geometry_encoder_config={**small, "num_layers": 1},
-        detr_encoder_config={**small, "num_layers": 1},
-        detr_decoder_config={**small, "num_layers": 1, "num_queries": 6},
-        mask_decoder_config={"hidden_size": 32, "num_attention_heads": 2},
-    )
-    Sam3Model(config).save_pretrained(folder)
+    detector = {
+        "vision_config": vision, "model_type": "sam3",
+        "text_config": {**CLIP_TEXT, "max_position_embeddings": 32, "projection_dim": 32},
+        "geometry_encoder_config": {**small, "num_layers": 1},
+        "detr_encoder_config": {**small, "num_layers": 1},
+        "detr_decoder_config": {**small, "num_layers": 1, "num_queries": 2},
+        "mask_decoder_config": {"hidden_size": width, "num_attention_heads": 2},
+    }  # fmt: skip
+    tracker = {
+        "vision_config": vision, "image_size": 56, "model_type": "sam3_tracker_video", "num_maskmem": 3,
+        "max_object_pointers_in_encoder": 4,
+        "prompt_encoder_config": {"hidden_size": width, "image_size": 56, "patch_size": 14},
+        "mask_decoder_config": {**small, "mlp_dim": 32, "num_hidden_layers": 1, "iou_head_hidden_dim": 32},
+        "memory_attention_hidden_size": width, "memory_attention_num_layers": 1,
+        "memory_attention_feed_forward_hidden_size": 32, "memory_attention_rope_feat_sizes": [4, 4],
+        "memory_encoder_hidden_size": width, "mask_downsampler_embed_dim": width, "memory_fuser_embed_dim": width,
+        "memory_fuser_intermediate_dim": 32, "memory_fuser_num_layers": 1,
+    }  # fmt: skip
+    # Random weights are sure of nothing, so every detection counts, and is a new object until there are six.
+    config = Sam3VideoConfig(
+        detector_config=detector, tracker_config=tracker, low_res_mask_size=16, score_threshold_detection=0.0,
+        new_det_thresh=0.0, det_nms_thresh=0.0, assoc_iou_thresh=1.0, max_num_objects=6, hotstart_delay=4,
+        hotstart_unmatch_thresh=4, hotstart_dup_thresh=4,
+    )  # fmt: skip
+    model = Sam3VideoModel(config)
+    torch.nn.init.constant_(model.tracker_model.mask_decoder.pred_obj_score_head.proj_out.bias, 10.0)
+    model.save_pretrained(folder)
     images = Sam3ImageProcessor(size={"height": 56, "width": 56}, mask_size={"height": 16, "width": 16})
-    Sam3Processor(images, clip_tokenizer(32)).save_pretrained(folder)
+    colours = {"image_mean": images.image_mean, "image_std": images.image_std}
+    videos = Sam2VideoVideoProcessor(size={"height": 56, "width": 56}, **colours)
+    Sam3VideoProcessor(images, videos, clip_tokenizer(32)).save_pretrained(folder)
 
 
 def save_florence2(folder: Path) -> None:
