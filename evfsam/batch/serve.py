@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ray import serve
 from starlette.responses import JSONResponse
 
+from evfsam import values
 from evfsam.batch.wire import MOST_BYTES, UNREADABLE, read_question, write_masks
 from evfsam.errors import EvfSamError, InputError
 from evfsam.media.export import encode_rle
@@ -30,18 +31,42 @@ def build(options: dict[str, str]) -> serve.Application:
     """The application that ``serve run`` starts.
 
     Args:
-        options: model, device and precision as ``Predictor.from_pretrained`` takes them; min_replicas and max_replicas
-            (1 and 1); gpus and cpus per replica (0 and 1).
+        options: model, device and precision as ``Predictor.from_pretrained`` takes them; gpus and cpus per replica (0
+            and 1); and those of :func:`scaling`.
+
+    Raises InputError for an option that is unknown or cannot be used.
     """
-    scaling = {
-        "min_replicas": int(options.get("min_replicas", 1)),
-        "max_replicas": int(options.get("max_replicas", options.get("min_replicas", 1))),
-        "target_ongoing_requests": 4,
-    }
-    needs = {"num_cpus": float(options.get("cpus", 1)), "num_gpus": float(options.get("gpus", 0))}
+    known = {"model", "device", "precision", "gpus", "cpus", *scaling({})}
+    if unknown := sorted(options.keys() - known):
+        raise InputError(f"There is no option {values.shown(unknown[0])}: choose from {', '.join(sorted(known))}.")
+    needs = {f"num_{kind}": _number(options, kind, default, 0) for kind, default in (("cpus", 1), ("gpus", 0))}
     how = [options.get(name) for name in ("model", "device", "precision")]
-    deployment = Segmenter.options(autoscaling_config=scaling, ray_actor_options=needs)
+    deployment = Segmenter.options(autoscaling_config=scaling(options), ray_actor_options=needs)
     return deployment.bind(how[0], how[1] or "auto", how[2] or "auto")
+
+
+def scaling(options: Mapping[str, str]) -> dict[str, float]:
+    """When replicas come and go, as Ray Serve's ``autoscaling_config``.
+
+    Args:
+        options: min_replicas and max_replicas (1 and 1). target_ongoing_requests (4): Ray wants so many replicas that
+            each has this many. upscale_delay_s and downscale_delay_s (30 and 600): how long it waits before it acts.
+
+    Raises InputError for values that cannot be used.
+    """
+    least = int(_number(options, "min_replicas", 1, 0, whole=True))
+    most = max(1, least)
+    return {
+        "min_replicas": least,
+        "max_replicas": int(_number(options, "max_replicas", most, most, whole=True)),
+        "target_ongoing_requests": _number(options, "target_ongoing_requests", 4, 0.1),
+        "upscale_delay_s": _number(options, "upscale_delay_s", 30, 0),
+        "downscale_delay_s": _number(options, "downscale_delay_s", 600, 0),
+    }
+
+
+def _number(options: Mapping[str, str], name: str, default: float, low: float, whole: bool = False) -> float:
+    return values.number(options.get(name, default), name, low, whole=whole, text=True)
 
 
 @serve.deployment(max_ongoing_requests=2 * MOST_TOGETHER)

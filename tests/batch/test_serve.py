@@ -116,6 +116,37 @@ def test_a_replica_answers_a_batch_by_image_and_an_error_fails_alone(random_chec
     assert asyncio.iscoroutinefunction(replica.__call__)
 
 
+def test_scaling_by_settings():
+    pytest.importorskip("ray")
+    from evfsam.batch.serve import build, scaling
+
+    asked = {"max_replicas": "5", "target_ongoing_requests": "2", "upscale_delay_s": "3", "downscale_delay_s": "9"}
+    told = build({"model": "evf-sam2-tiny", **asked})._bound_deployment._deployment_config.autoscaling_config
+    assert {name: getattr(told, name) for name in asked} == {name: float(value) for name, value in asked.items()}
+    assert told.min_replicas == 1 and scaling({"min_replicas": "3"})["max_replicas"] == 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_replica": "2"},
+        {"max_replicas": "0"},
+        {"min_replicas": "2", "max_replicas": "1"},
+        {"min_replicas": "1.5"},
+        {"target_ongoing_requests": "0"},
+        {"upscale_delay_s": "-1"},
+        {"downscale_delay_s": "soon"},
+        {"gpus": "nan"},
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(options):
+    pytest.importorskip("ray")
+    from evfsam.batch.serve import build
+
+    with pytest.raises(InputError, match=list(options)[-1]):
+        build(options)
+
+
 def test_the_compose_file_names_what_is_there():
     services = yaml.safe_load((ROOT / "docs" / "compose.yaml").read_text())["services"]
     replicas, page = (shlex.split(services[name]["command"]) for name in ("replicas", "page"))
