@@ -6,7 +6,8 @@
 Each measurement runs in its own process. Memory is the peak beyond the loaded model; seconds are CPU seconds, which a
 busy machine changes less. The bundled model answers images and prompts. A tiny tracker with random weights follows
 objects, from a video file to a video file, so that 10,000 frames end and the cost of everything around a model shows.
-Prints the exponent e of a fit of value = a * x ** e. Fails if an image takes more than 1.5 GB. Linux only.
+Prints the exponent e of a fit of value = a * x ** e. Fails if an image takes more than 1.5 GB. ``--limit`` ends it in
+time: what is left is said and left out. Linux only.
 """
 
 from __future__ import annotations
@@ -141,11 +142,17 @@ CHILDREN: dict[str, Callable] = {
 }
 
 
-def measure(axis: str, value: float, model: str) -> dict:
+def measure(axis: str, value: float, model: str, seconds: float | None) -> dict | None:
+    """A row, or None if that takes more than ``seconds``."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "benchmarks.growth", "--child", axis, str(value), folder, "--model", model]
         environment = {**os.environ, "GRADIO_TEMP_DIR": folder}
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+        try:
+            done = subprocess.run(
+                command, check=True, stdout=subprocess.PIPE, text=True, env=environment, timeout=seconds
+            )
+        except subprocess.TimeoutExpired:
+            return None
     return {axis: value, **json.loads(done.stdout.splitlines()[-1])}
 
 
@@ -197,6 +204,7 @@ def main(words: list[str] | None = None) -> int:
         parser.add_argument(f"--{axis}", nargs="+", type=float, default=values)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path, help="write an SVG here")
+    parser.add_argument("--limit", type=float, metavar="SECONDS", help="of all measurements together")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args(words)
     if args.child:
@@ -204,10 +212,16 @@ def main(words: list[str] | None = None) -> int:
         CHILDREN[axis](folder, args.model, float(value))
         return 0
     rows: dict[str, list[dict]] = {}
+    start = time.perf_counter()
     for axis in args.axes:
         rows[axis] = []
         for value in getattr(args, axis):
-            rows[axis].append(measure(axis, value, args.model))
+            left = None if args.limit is None else max(0.0, args.limit - (time.perf_counter() - start))
+            row = measure(axis, value, args.model, left)
+            if row is None:
+                print(f"{axis:10} {value:8g} left out: it did not end within the limit", flush=True)
+                continue
+            rows[axis].append(row)
             print(f"{axis:10} {value:8g} {rows[axis][-1]['cpu_s']:9.2f} s {rows[axis][-1]['gb']:7.3f} GB", flush=True)
         if len(rows[axis]) > 1:
             for key, name in (("cpu_s", "time"), ("gb", "memory")):
@@ -216,7 +230,7 @@ def main(words: list[str] | None = None) -> int:
         if args.json:
             args.json.write_text(json.dumps(rows, indent=1))
     if args.plot:
-        args.plot.write_text(plot(rows))
+        args.plot.write_text(plot({axis: found for axis, found in rows.items() if found}))
     return int(any(row["gb"] > IMAGE_LIMIT_GB for row in rows.get("megapixels", ())))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 import torch
 
 from benchmarks import against_reference, gpu, growth
+from evfsam.processing.masks import restore
+from evfsam.types import Geometry
 
 
 def test_the_gpu_script_runs_on_a_cpu(tmp_path):
@@ -43,6 +46,31 @@ def test_operations_are_counted(name):
     assert 0 < counts[0] < counts[1] < counts[2]
 
 
+class Reference(torch.nn.Module):
+    """Stands for the reference, which is not installed here: this project's model in float32, called as that one is."""
+
+    dtype, device = torch.float32, torch.device("cpu")
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def inference(self, pixels, copy, ids, resized, original):
+        tokens = self.model.encode_prompt(copy, ids)
+        low_res = self.model.decode(self.model.encode_image(pixels), tokens).low_res_masks
+        return restore(low_res, Geometry(original[0], resized[0], tuple(pixels.shape[-2:])))
+
+
+@pytest.mark.parametrize("name", ["evf-sam", "evf-sam2"])
+def test_64_prompts_in_both_precisions_of_a_cpu(name):
+    ours = {each: gpu.build(gpu.TINY[name], gpu.choose_runtime("cpu", each)) for each in ("fp32", "bf16")}
+    args = argparse.Namespace(rounds=1, calls=2, device="cpu")
+    full, half = against_reference.compare(ours, Reference(ours["fp32"]), name, 64, args)
+    assert (full.precision, half.precision, full.prompts, half.prompts) == ("fp32", "bf16", 64, 64)
+    assert full.largest_difference < 1e-3 and full.mask_iou > 0.999
+    assert full.largest_difference < half.largest_difference < 1 and half.ratio > 0
+
+
 @pytest.mark.parametrize(
     ("ys", "words"),
     [
@@ -64,6 +92,22 @@ def test_growth_is_measured_and_drawn(tmp_path, monkeypatch):
     assert row["objects"] == 2 and row["cpu_s"] > 0
     drawn = growth.plot({"users": [{"users": n, "cpu_s": n / 8, "gb": 0.0} for n in (1, 4, 200)]})
     assert ElementTree.fromstring(drawn).tag.endswith("svg") and drawn.count("<polyline") == 2
+
+
+def test_growth_ends_in_time(capsys):
+    assert growth.main(["--axes", "objects", "--limit", "0.1"]) == 0
+    assert capsys.readouterr().out.count("left out") == 3
+
+
+@pytest.mark.slow
+def test_replicas_come_and_go(random_checkpoint, tmp_path):
+    """Starts a cluster; a minute or two."""
+    pytest.importorskip("ray")
+    from benchmarks import autoscaling
+
+    table = tmp_path / "rows.json"
+    assert autoscaling.main(["--model", str(random_checkpoint), "--seconds", "1", "--json", str(table)]) == 0
+    assert [row["replicas"] for row in json.loads(table.read_text())["rows"]] == [1, 2, 2, 1]
 
 
 @pytest.mark.slow
