@@ -91,7 +91,7 @@ TRAINING = Stage(
 
 @dataclass(frozen=True)
 class Row:
-    """One configuration. Its first two fields name it; the others say what differs from EVF-SAM as it is.
+    """One configuration. The first two fields tell where it stands; the others, what differs from EVF-SAM as it is.
 
     Attributes:
         tables: of the paper.
@@ -256,11 +256,11 @@ def table(runs: Iterable[dict]) -> str:
     """Markdown: of each row mean and standard deviation over its seeds, mean IoU in per cent; the plot has places."""
     runs = list(runs)
     scores = ("referring", "semantic")
-    lines = ["| tables | what differs | " + " | ".join(scores) + " | paper |", "|---" * (len(scores) + 3) + "|"]
+    lines = ["| what differs | " + " | ".join(scores) + " | paper |", "|---" * (len(scores) + 2) + "|"]
     for row in ROWS:
         if own := [run for run in runs if run["name"] == row.name]:
             cells = [_spread([run[score] for run in own]) for score in scores]
-            lines.append(f"| {row.tables} | {row.name} | {' | '.join(cells)} | {row.paper or ''} |")
+            lines.append(f"| {row.name} ({row.tables}) | {' | '.join(cells)} | {row.paper or ''} |")
     return "\n".join(lines)
 
 

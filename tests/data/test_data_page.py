@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import re
 from pathlib import Path
@@ -41,12 +39,3 @@ def test_the_json_lines_of_the_page_are_read(tmp_path):
     prompts = open_dataset("folder", tmp_path)[0].prompts
     assert [p.text for p in prompts] == ["the red car", "the left tree", "the bus", "a giraffe"]
     assert [p.kind == ABSENT for p in prompts] == [False, False, False, True]
-
-
-def test_the_python_of_the_page_runs(tmp_path):
-    write_image(tmp_path / "street.jpg")
-    write_labels(tmp_path / "street.the red car.png", np.ones((20, 30)))
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
-        exec(block("python").replace('"DIR"', repr(str(tmp_path))), {})
-    assert said.getvalue().split() == ["street", "the", "red", "car", "referring", "600"]

@@ -43,7 +43,7 @@ def shore(tmp_path, image):
 def test_the_names_are_stable(client):
     names = set(client.view_api(return_format="dict")["named_endpoints"])
     assert names == {"/segment", "/semantic", "/parts", "/compare", "/track", "/models"}
-    assert all(f"| `{name}` |" in DOCUMENT for name in names)
+    assert all(f"- `{name}` (" in DOCUMENT for name in names)
 
 
 def test_language_models_find_the_tools_under_the_same_names(app):
