@@ -173,6 +173,6 @@ def broken_html(service: ModelService, query: Mapping[str, str], opens: bool) ->
         broken.append(f"This link names {values.shown(model)}, which is not here: {service.default_model} answers.")
     lost = bool(query.get("picture")) and linked_picture(query) is None
     if lost:
-        broken.append("The picture of this link is not here any more: bring it again.")
+        broken.append("The picture of this link is not here any more: upload it again.")
     told = "evf-notice evf-broken" if lost or not opens else "evf-notice"
     return "".join(f'<p class="{told}">{escape(with_quotes(sentence))}</p>' for sentence in broken)

@@ -23,7 +23,7 @@ UNKNOWN = "This request cannot be read: /gradio_api/info lists the endpoints and
 
 BARE = {
     **dict.fromkeys(("Not Found", "Not found"), "This app has no such address: /gradio_api/info lists its endpoints."),
-    "Method Not Allowed": "This address is asked in another way: /gradio_api/info tells how.",
+    "Method Not Allowed": "This address takes another HTTP method: /gradio_api/info tells which.",
     "Forbidden": "This file is not for visitors: name one that the page shows.",
     **dict.fromkeys(("Invalid content type.", "Session hash not found.", "No function index provided."), UNKNOWN),
 }

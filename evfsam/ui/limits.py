@@ -63,11 +63,11 @@ class Limits:
     def check_pictures(self, paths: Sequence[str]) -> None:
         """Raises InputError for too many pictures, or too many bytes, in one go."""
         if len(paths) > self.pictures:
-            raise InputError(f"Those are {len(paths)} pictures: bring at most {self.pictures} in one go.")
+            raise InputError(f"Those are {len(paths)} pictures: choose at most {self.pictures} in one go.")
         size = sum(os.path.getsize(path) for path in paths)
         if size > self.upload_bytes:
             raise InputError(
-                f"Those are {size / 2**20:.0f} MB: bring at most {self.upload_bytes / 2**20:g} MB in one go."
+                f"Those are {size / 2**20:.0f} MB: choose at most {self.upload_bytes / 2**20:g} MB in one go."
             )
 
     def check_prompts(self, count: int) -> None:

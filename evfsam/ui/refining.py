@@ -70,7 +70,7 @@ def without_mark(service: ModelService, answer: Answer | None, row: int, mark: s
     ``mark``: the index of a point, or "box". Raises InputError for a mark that is not there.
     """
     if answer is None:
-        raise InputError("Ask for something first: then its marks can be taken off.")
+        raise InputError("Ask for something first: then its marks can be removed.")
     row = values.number(row, "row", 0, len(answer.masks) - 1, whole=True, text=True)
     left = without(answer.clicks[row], mark)
     if answer.prompts[row] or _names_a_thing(left):

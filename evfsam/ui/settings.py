@@ -87,7 +87,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.
         "--allow-host",
         action="append",
         metavar="NAME",
-        help="a name, of a proxy for example, under which the app may be asked as well; may be given several times "
+        help="another name under which the app may be asked, for example a proxy's; may be given several times "
         "(EVFSAM_ALLOW_HOST, comma separated)",
     )
     parser.add_argument(
@@ -162,4 +162,4 @@ def _why_not(host: str, port: int | None, error: OSError) -> str:
         return f"Port {port} is taken by another program: choose another with --port."
     if error.errno == errno.EACCES:
         return f"Port {port} is not allowed for this user: choose one above 1023 with --port."
-    return f"The host {host!r} is no address of this machine ({error.strerror}): choose another with --host."
+    return f"The host {host!r} is not an address of this machine ({error.strerror}): choose another with --host."

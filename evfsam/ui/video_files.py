@@ -86,4 +86,4 @@ def colour_of(text: str) -> tuple[int, int, int]:
             return red, green, blue
         return ImageColor.getrgb(str(text))[:3]
     except (ValueError, OverflowError):
-        raise InputError(f"{values.shown(text)} is no colour: give one such as #00b140.") from None
+        raise InputError(f"{values.shown(text)} is not a colour: give one such as #00b140.") from None

@@ -133,7 +133,7 @@ def test_no_port(port):
 
 @pytest.mark.parametrize(
     ("host", "told"),
-    [("no.such.host.invalid", "is not known"), ("", "is not known"), ("192.0.2.1", "no address of this machine")],
+    [("no.such.host.invalid", "is not known"), ("", "is not known"), ("192.0.2.1", "not an address of this machine")],
 )
 def test_no_host(host, told):
     with pytest.raises(InputError, match=told):

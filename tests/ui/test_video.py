@@ -258,7 +258,7 @@ def test_colours_as_pages_write_them(colour, rgb):
     assert video_files.colour_of(colour) == rgb
 
 
-@pytest.mark.parametrize("arguments", [("removed", "no colour"), ("turned off", "#ffffff")])
+@pytest.mark.parametrize("arguments", [("removed", "not a colour"), ("turned off", "#ffffff")])
 def test_effects_that_cannot_be_made(followed, arguments):
     with pytest.raises(EvfSamError):
         next(video_files.effect_file(followed, *arguments))

@@ -70,7 +70,7 @@ function hintText() {
   const name = one(`button.chip[data-row="${chosen}"]`)?.innerText;
   if (name) return `Clicks now correct “${name}”; with Shift they take away. A click on a mark removes it, Esc ends this.`;
   if (one("button.chip")) return "Click a mask to choose it. A click or a drag elsewhere masks what is there.";
-  return "Click on a thing to mask it, or drag a box round it.";
+  return "Click on a thing to mask it, or drag a box around it.";
 }
 function choose(row) {
   chosen = row;

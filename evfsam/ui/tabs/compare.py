@@ -190,7 +190,7 @@ class Widgets:
 
 def asked_info(way: str) -> str:
     """How many phrases a comparison takes."""
-    return "Two to four phrases, with commas between them." if way == PROMPTS else "One phrase; of several, the first."
+    return "Two to four phrases, with commas between them." if way == PROMPTS else "One phrase: of several, the first."
 
 
 def layout(service: ModelService, head: Head) -> common.Linked:

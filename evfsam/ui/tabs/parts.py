@@ -134,7 +134,7 @@ class Widgets:
         )
         self.typed = gr.Textbox(
             label="Others",
-            info="Any other part, with a comma between them.",
+            info="Other parts, with commas between them.",
             placeholder="handle, lid",
             elem_id="parts-typed",
         )

@@ -111,7 +111,7 @@ class Widgets:
                 )
                 self.typed = gr.Textbox(
                     label="Others",
-                    info="Any other category, with a comma between them.",
+                    info="Other categories, with commas between them.",
                     placeholder="traffic light, wheel",
                     elem_id="semantic-typed",
                 )
