@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 from threading import Thread
+from typing import NoReturn
 
 from evfsam.errors import EvfSamError
 from evfsam.ui.settings import check, read_settings
 
 
 def main(arguments: Sequence[str], prog: str = "app.py") -> int:
-    """Build the page and serve it until interrupted; 2 if it cannot be started as asked."""
+    """Build the page and serve it until the process is ended. Returns 2 if it cannot be started as asked."""
     try:
         settings = read_settings(arguments)
         print("Starting EVF-SAM ...", flush=True)
@@ -41,8 +42,8 @@ def main(arguments: Sequence[str], prog: str = "app.py") -> int:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    return 0
+        pass
+    _end(signal.SIGINT)  # Gradio ends at Ctrl+C without an error
 
 
 class _WithoutStubs(MetaPathFinder):
@@ -67,9 +68,9 @@ class _WithoutStubs(MetaPathFinder):
         return spec
 
 
-def _end(*_: object) -> None:
+def _end(signal_number: int, *_: object) -> NoReturn:
     from evfsam.ui.files import delete_folders
 
-    # At once: an ordinary exit would wait for the jobs at work.
+    # At once: an ordinary exit would wait for the jobs at work, and abort where a thread loads a model.
     delete_folders()
-    os._exit(128 + signal.SIGTERM)
+    os._exit(128 + signal_number)

@@ -206,7 +206,7 @@ def test_nothing_stays_when_the_process_ends(tmp_path, end):
     finally:
         process.send_signal(end)
         try:
-            process.wait(60)
+            assert process.wait(60) == (-end if end == signal.SIGKILL else 128 + end)
         finally:
             process.kill()
     if end == signal.SIGKILL:
