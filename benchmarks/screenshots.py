@@ -44,7 +44,7 @@ SHOTS = (
 
 def shoot(browser: Browser, url: str, shot: Shot, folder: Path) -> Path:
     """Take one screenshot. Returns its file."""
-    page = open_page(browser, url, shot.width, shot.height, f"?__theme={shot.theme}")
+    page = open_page(browser, f"{url}?__theme={shot.theme}", shot.width, shot.height)
     open_tab(page, TITLES[shot.tab])
     take_example(page, shot.tab, shot.example)
     page.wait_for_selector(f"#{shot.tab}-view .evf-rows" if shot.tab != "compare" else ANSWERED["compare"])

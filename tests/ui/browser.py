@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 TITLES = {"refer": "Refer", "semantic": "Semantic", "parts": "Parts", "video": "Video", "compare": "Compare"}
@@ -97,13 +97,16 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def open_page(
-    browser: Browser, url: str, width: int = 1400, height: int = 900, query: str = "", touch: bool = False
-) -> Page:
+def open_page(browser: Browser, url: str, width: int = 1400, height: int = 900, touch: bool = False) -> Page:
     """The page as a newcomer sees it, in a session of its own; ``touch``: on a screen to touch."""
-    page = browser.new_context(viewport={"width": width, "height": height}, has_touch=touch).new_page()
+    return show(browser.new_context(viewport={"width": width, "height": height}, has_touch=touch), url)
+
+
+def show(context: BrowserContext, address: str) -> Page:
+    """The page in one more tab of a browser."""
+    page = context.new_page()
     page.set_default_timeout(PATIENCE_S * 1000)
-    page.goto(url + query)
+    page.goto(address)
     page.wait_for_selector("#tabs")
     return page
 

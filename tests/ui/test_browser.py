@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from fractions import Fraction
 
@@ -12,20 +13,21 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
-from evfsam.checkpoints.registry import bundled_models, default_model
+from evfsam.checkpoints.registry import bundled_models
 from evfsam.data.scenes import expressions, make_scene, render
 from evfsam.data.scenes.clips import clip_expressions, make_clip
 from evfsam.geometry import mask_iou
 from evfsam.media.export import decode_rle
 from evfsam.media.video_writer import open_writer
 from evfsam.ui.examples import read_clips, read_examples
+from tests.media.clips import write_clip
 from tests.random_tracker import save_random_tracker
 from tests.ui import browser as b
 
 pytestmark = pytest.mark.browser
 
 EXAMPLES = read_examples()
-BUNDLED = default_model()
+OF_IMAGES = [tab for tab in b.TITLES if tab != "video"]
 LONG_FILM_FRAMES, LONG_FILM_HW = 1700, (192, 288)  # keeps the device busy for as long as a test looks elsewhere
 
 
@@ -48,11 +50,23 @@ def chromium():
         yield browser
 
 
+@pytest.fixture(scope="module")
+def visitor(chromium):
+    """It keeps the code of the page, which takes half of the time until a page is there."""
+    context = chromium.new_context(viewport={"width": 1400, "height": 900})
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def page(chromium, url):
-    page = b.open_page(chromium, url)
+def page(visitor, url):
+    """The page as a newcomer sees it: what one test leaves in the browser, the next one does not find."""
+    page = b.show(visitor, url)
     yield page
-    page.context.close()
+    page.evaluate("localStorage.clear()")
+    page.close()
+    visitor.clear_cookies()
+    visitor.clear_permissions()
 
 
 def truth(example, phrase: str) -> np.ndarray:
@@ -138,7 +152,7 @@ def wait_for_area(page, area: str, same: bool) -> None:
     )
 
 
-def test_clicks_boxes_and_threshold_change_one_mask_and_are_undone(page, chromium, url):
+def test_clicks_boxes_and_threshold_change_one_mask_and_are_undone(page):
     example = EXAMPLES[0]
     b.take_example(page, "refer", 0)
     b.wait_for_rows(page, "refer", *example.refer)
@@ -158,11 +172,11 @@ def test_clicks_boxes_and_threshold_change_one_mask_and_are_undone(page, chromiu
     page.keyboard.press("Home")
     wait_for_area(page, marked, same=False)
     page.wait_for_function("location.search.includes('threshold=0.05')")
-    other = b.open_page(chromium, page.url)  # as a reload does
+    other = b.show(page.context, page.url)  # as a reload does
     b.wait_for_rows(other, "refer", *example.refer)
     assert other.locator("#refer-phrases textarea").input_value() == ", ".join(example.refer)
     assert marks(other) == marks(page) and b.area_of(other, "refer", 0) == b.area_of(page, "refer", 0)
-    other.context.close()
+    other.close()
     page.locator("#refer-threshold button[aria-label*='eset']").click()
     wait_for_area(page, marked, same=True)
     page.keyboard.press("Control+z")
@@ -235,14 +249,14 @@ def test_an_old_answer_is_dimmed_and_the_picture_stays(page):
     page.wait_for_function(f"({opacity})('.evf-rows') === '1'")
 
 
-@pytest.mark.parametrize("tab", ["refer", "semantic", "parts", "compare"])
-def test_an_example_shows_its_picture_before_its_answer(page, tab):
-    b.open_tab(page, b.TITLES[tab])
+def test_an_example_shows_its_picture_before_its_answer(page):
     page.route("**/queue/join*", lambda route: None)  # no answer comes
-    b.take_example(page, tab, 1)
-    page.locator(".evf-answer .picture[alt*=harbour]:visible").wait_for()
-    page.locator(f"#{tab}-cancel").wait_for()
-    assert not page.locator(".layer:visible").count()
+    for tab in OF_IMAGES:
+        b.open_tab(page, b.TITLES[tab])
+        b.take_example(page, tab, 1)
+        page.locator(".evf-answer .picture[alt*=harbour]:visible").wait_for()
+        page.locator(f"#{tab}-cancel").wait_for()
+        assert not page.locator(".layer:visible").count(), tab
 
 
 def copied(page) -> np.ndarray:
@@ -349,41 +363,39 @@ def png(width: int, height: int) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("tab", ["refer", "semantic", "parts", "compare"])
-def test_wrong_files_get_one_clear_sentence(page, temp, tab):
-    b.open_tab(page, b.TITLES[tab])
-    b.take_example(page, tab, 0)
-    page.wait_for_function(f"document.querySelector('#{tab}-picture img') !== null")
-    b.wait_for_downloads(page)
-    kept = sorted(temp.rglob("*.zip"))
-    page.locator(f"#{tab}-picture button[aria-label*='Clear'], #{tab}-picture button[aria-label*='Remove']").click()
-    page.wait_for_selector(f"#{tab}-picture img", state="detached")
-    for content, told in ((b"no picture", "is not an image that can be read"), (png(6000, 5000), "is too large")):
-        page.locator(f"#{tab}-picture input[type=file]").first.set_input_files(
-            {"name": "notes.png", "mimeType": "image/png", "buffer": content}
-        )
-        toast = page.locator(".toast-body", has_text=told)
-        toast.wait_for()
-        assert "Traceback" not in toast.inner_text()
-        page.wait_for_selector(f"#{tab}-picture img", state="detached")  # no broken picture stays behind
-    assert sorted(temp.rglob("*.zip")) == kept
+def test_wrong_files_get_one_clear_sentence(page, temp):
+    for tab in OF_IMAGES:
+        b.open_tab(page, b.TITLES[tab])
+        b.take_example(page, tab, 0)
+        page.wait_for_function(f"document.querySelector('#{tab}-picture img') !== null")
+        b.wait_for_downloads(page)
+        kept = sorted(temp.rglob("*.zip"))
+        page.locator(f"#{tab}-picture button[aria-label*='Clear'], #{tab}-picture button[aria-label*='Remove']").click()
+        page.wait_for_selector(f"#{tab}-picture img", state="detached")
+        for content, told in ((b"no picture", "is not an image that can be read"), (png(6000, 5000), "is too large")):
+            page.locator(f"#{tab}-picture input[type=file]").first.set_input_files(
+                {"name": "notes.png", "mimeType": "image/png", "buffer": content}
+            )
+            toast = page.locator(".toast-body", has_text=told)
+            toast.wait_for()
+            assert "Traceback" not in toast.inner_text()
+            page.wait_for_selector(f"#{tab}-picture img", state="detached")  # no broken picture stays behind
+            toast.locator(".toast-close").click()
+            toast.wait_for(state="detached")
+        assert sorted(temp.rglob("*.zip")) == kept, tab
 
 
-@pytest.mark.parametrize(
-    ("tab", "told"),
-    [
-        ("refer", "Type what to look for"),
-        ("semantic", "Choose at least one category"),
-        ("parts", "Choose at least one part"),
-        ("compare", "Type what to look for"),
-    ],
-)
-def test_what_is_missing_is_said_where_it_is_missing(page, tab, told):
-    b.open_tab(page, b.TITLES[tab])
-    page.locator(f"#{tab}-ask").click()
-    page.locator(f"#{tab}-picture").get_by_text("Choose a picture first").wait_for()
-    field = {"refer": "phrases", "compare": "phrases"}.get(tab, "typed")
-    page.locator(f"#{tab}-{field}").get_by_text(told).wait_for()
+def test_what_is_missing_is_said_where_it_is_missing(page):
+    for tab, field, told in (
+        ("refer", "phrases", "Type what to look for"),
+        ("semantic", "typed", "Choose at least one category"),
+        ("parts", "typed", "Choose at least one part"),
+        ("compare", "phrases", "Type what to look for"),
+    ):
+        b.open_tab(page, b.TITLES[tab])
+        page.locator(f"#{tab}-ask").click()
+        page.locator(f"#{tab}-picture").get_by_text("Choose a picture first").wait_for()
+        page.locator(f"#{tab}-{field}").get_by_text(told).wait_for()
 
 
 def test_semantic_labels_the_picture(page, tmp_path):
@@ -411,7 +423,7 @@ def test_parts_are_cut_out(page, tmp_path):
     assert names[0] in page.locator("#parts-pieces img").first.get_attribute("alt")
 
 
-def test_phrases_are_compared(page, chromium, url, tmp_path):
+def test_phrases_are_compared(page, url, tmp_path):
     b.open_tab(page, "Compare")
     page.locator("#compare-way").get_by_text("phrases").click()
     b.take_example(page, "compare", 0)
@@ -430,10 +442,10 @@ def test_phrases_are_compared(page, chromium, url, tmp_path):
     difference = Image.open(b.download(page, "compare", ".difference.the-bus.bus.png", tmp_path))
     assert difference.size == EXAMPLES[0].size
     href = page.get_by_role("link", name="copy link").get_attribute("href")
-    other = b.open_page(chromium, url, query=href)
+    other = b.show(page.context, url + href)
     other.wait_for_selector(".evf-table")
     assert other.locator(".evf-table tbody td").all_inner_texts() == cells
-    other.context.close()
+    other.close()
 
 
 def test_the_bundled_checkpoints_are_compared_without_a_network(page, tmp_path):
@@ -489,16 +501,11 @@ def test_a_checkpoint_that_does_not_track_says_so(page):
     page.locator(".toast-body", has_text="was not made for video").wait_for()
 
 
-def test_an_example_is_followed_as_its_clip_is_made(page, tmp_path):
-    example = read_clips()[0]
-    b.open_tab(page, "Video")
-    b.take_example(page, "video", 0)
-    b.wait_for_rows(page, "video", *example.follow)
-    page.locator("#video-ask").click()
-    page.wait_for_selector("#video-result video")
+def follows_as_made(example, archive) -> None:
+    """The masks of a clip lie where its scene has what the phrases name."""
     clip = make_clip(example.seed, example.frames, example.size[0] / example.size[1])
     named = {e.text: e.part_ids for e in clip_expressions(clip)}
-    with zipfile.ZipFile(b.download(page, "video", ".masks.zip", tmp_path)) as archive:
+    with zipfile.ZipFile(archive) as archive:
         for phrase in example.follow:
             stem = phrase.replace(" ", "-")
             masks = [np.asarray(Image.open(archive.open(n))) > 127 for n in sorted(archive.namelist()) if stem in n]
@@ -513,19 +520,20 @@ def _parts(clip, t: int, size: tuple[int, int]) -> np.ndarray:
 
 def test_a_clip_is_followed(page, tmp_path):
     """All of the tab, by the checkpoint of random weights: what it finds means nothing, the files must be whole."""
-    example = read_clips()[1]
+    frames = 12
+    film = write_clip(tmp_path / "street.mp4", frames)
     b.choose_model(page, "random")
-    open_film(page, example.file, "bus")
+    open_film(page, film, "bus")
     page.locator("#video-look").click()
     b.wait_for_rows(page, "video", "bus")
     page.locator("#video-ask").click()
     page.wait_for_selector("#video-result video")
-    assert f"of {example.frames} frames" in page.locator(".evf-plot").inner_text()
+    assert f"of {frames} frames" in page.locator(".evf-plot").inner_text()
     document = json.loads(b.download(page, "video", ".coco.json", tmp_path).read_text())
-    assert document["videos"][0]["length"] == example.frames
+    assert document["videos"][0]["length"] == frames
     with zipfile.ZipFile(b.download_zip(page, "video", tmp_path)) as archive:
         assert archive.namelist()[:2] == ["street.overlay.mp4", "street.coco.json"]
-        assert archive.namelist()[-1] == f"masks/01-bus/{example.frames - 1:06d}.png"
+        assert archive.namelist()[-1] == f"masks/01-bus/{frames - 1:06d}.png"
 
 
 def go_to(page, frame: int) -> None:
@@ -538,7 +546,7 @@ def wait_for_label(page, label: str) -> None:
     page.wait_for_function("(label) => document.querySelector('#video-ask').innerText.trim() === label", arg=label)
 
 
-def test_a_clip_is_corrected_on_the_frame_one_looks_at(page, tmp_path):
+def test_an_example_is_followed_as_its_clip_is_made_and_corrected_on_the_frame_one_looks_at(page, tmp_path):
     """The result plays, every frame shows its masks, a click corrects, and only what it changes is followed again."""
     example = read_clips()[0]
     b.open_tab(page, "Video")
@@ -551,6 +559,7 @@ def test_a_clip_is_corrected_on_the_frame_one_looks_at(page, tmp_path):
     box = video.bounding_box()
     assert box["y"] + box["height"] / 2 < 900  # it is seen without scrolling
     page.wait_for_selector("#video-cancel", state="hidden")
+    follows_as_made(example, b.download(page, "video", ".masks.zip", tmp_path))
     go_to(page, 20)
     areas = [b.area_of(page, "video", row) for row in range(len(example.follow))]
     assert "not found" not in areas[0]
@@ -584,16 +593,16 @@ def long_film(tmp_path_factory):
     return path
 
 
-def test_a_question_is_answered_beside_a_clip_and_cancel_keeps_what_was_done(page, chromium, url, long_film):
+def test_a_question_is_answered_beside_a_clip_and_cancel_keeps_what_was_done(page, url, long_film):
     b.choose_model(page, "random")
     open_film(page, long_film, "the bus")
     page.locator("#video-ask").click()
     page.wait_for_selector("#video-status .evf-progress")
-    later = b.open_page(chromium, url)
+    later = b.show(page.context, url)
     b.take_example(later, "refer", 0)
     b.wait_for_rows(later, "refer", *EXAMPLES[0].refer)
     assert page.locator("#video-cancel").is_visible()
-    later.context.close()
+    later.close()
     page.locator("#video-cancel").click()
     page.locator(".evf-notice", has_text=f"of {LONG_FILM_FRAMES} frames").wait_for()
     page.wait_for_selector("#video-cancel", state="hidden")
@@ -601,14 +610,14 @@ def test_a_question_is_answered_beside_a_clip_and_cancel_keeps_what_was_done(pag
     page.locator("#video-ask", has_text="Go on from frame").wait_for()
 
 
-def test_two_users_at_once_do_not_meet(chromium, url):
-    users = [b.open_page(chromium, url) for _ in range(2)]
+def test_two_users_at_once_do_not_meet(page, chromium, url):
+    users = [page, b.open_page(chromium, url)]
     for index, user in enumerate(users):
         b.take_example(user, "refer", index)
     for index, user in enumerate(users):
         b.wait_for_rows(user, "refer", *EXAMPLES[index].refer)
         assert EXAMPLES[index].file.name in user.locator("#refer-view .picture").get_attribute("alt")
-        user.context.close()
+    users[1].context.close()
 
 
 def test_a_phone_shows_all_of_it(chromium, url, tmp_path):
@@ -643,15 +652,88 @@ def test_a_phone_shows_all_of_it(chromium, url, tmp_path):
     page.context.close()
 
 
-@pytest.mark.parametrize("tab", b.TITLES)
-def test_axe_finds_no_serious_fault(page, tab):
-    b.open_tab(page, b.TITLES[tab])
-    b.take_example(page, tab, 0)
-    b.wait_for_downloads(page) if tab != "video" else page.wait_for_selector("#video-view .chip")
+def test_axe_finds_no_serious_fault(page):
     page.add_style_tag(content="* { transition: none !important; }")  # colours on their way are no colours
-    for theme in ("light", "dark"):
-        page.evaluate(f"document.body.classList.toggle('dark', {str(theme == 'dark').lower()})")
-        found = Axe().run(page).response["violations"]
-        grave = [fault for fault in found if fault["impact"] in ("serious", "critical")]
-        told = [(fault["id"], [node["html"][:200] for node in fault["nodes"]][:4]) for fault in grave]
-        assert not told, theme
+    for tab, title in b.TITLES.items():
+        b.open_tab(page, title)
+        b.take_example(page, tab, 0)
+        b.wait_for_downloads(page) if tab != "video" else page.wait_for_selector("#video-view .chip")
+        for theme in ("light", "dark"):
+            page.evaluate(f"document.body.classList.toggle('dark', {str(theme == 'dark').lower()})")
+            found = Axe().run(page).response["violations"]
+            grave = [fault for fault in found if fault["impact"] in ("serious", "critical")]
+            told = [(fault["id"], [node["html"][:200] for node in fault["nodes"]][:4]) for fault in grave]
+            assert not told, (tab, theme)
+
+
+def shown(page) -> list[str]:
+    """The rows whose fill is seen on the picture."""
+    fills = page.locator("#refer-view .fill:not(.folded, .away)")
+    return [fill.get_attribute("data-row") for fill in fills.all()]
+
+
+def test_every_balloon_unfolds_a_click_chooses_one_and_yolo_is_downloaded(page, tmp_path):
+    b.take_example(page, "refer", 0)
+    b.wait_for_rows(page, "refer", *EXAMPLES[0].refer)
+    page.locator("#refer-phrases textarea").fill("every balloon")
+    page.locator("#refer-phrases textarea").press("Enter")
+    b.wait_for_rows(page, "refer", "every balloon")
+    assert shown(page) == ["0.0", "0.1"]
+    assert [n.text_content() for n in page.locator("#refer-view .number .sign").all()] == ["1", "2"]
+    for number in ("1", "0"):
+        box = page.locator(f"#refer-view .fill[data-row='0.{number}']").bounding_box()
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 3)
+        page.wait_for_selector(f"#refer-view .chip[data-row='0.{number}'][aria-pressed='true']")
+        assert shown(page) == [f"0.{number}"]
+        page.keyboard.press("Escape")
+    page.locator("#refer-view .fold").click()
+    page.wait_for_selector("#refer-view .evf-things", state="hidden")
+    assert shown(page) == ["0"] and not page.locator("#refer-view .number").first.is_visible()
+    page.locator("#refer-view .fold").click()
+    page.wait_for_selector("#refer-view .evf-things", state="visible")
+    page.get_by_role("button", name="Downloads").first.click()
+    page.locator("#refer-format").get_by_label("YOLO").click()
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('#refer-files a')].some((a) => a.href.endsWith('data.yaml'))"
+    )
+    with zipfile.ZipFile(b.download_zip(page, "refer", tmp_path)) as archive:
+        assert len(archive.read("labels/street.txt").splitlines()) == 2
+        assert b'0: "balloon"' in archive.read("data.yaml")
+
+
+DROP = """async ([target, names]) => {
+  const bag = new DataTransfer(), canvas = Object.assign(document.createElement("canvas"), { width: 48, height: 32 });
+  const drawn = await new Promise((done) => canvas.toBlob(done));
+  for (const name of names) bag.items.add(new File([drawn], name, { type: "image/png" }));
+  const drop = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: bag });
+  document.querySelector(target).dispatchEvent(drop);
+}"""
+
+
+def test_several_pictures_dropped_on_the_picture_go_where_several_belong(page):
+    page.wait_for_selector("#refer-examples [data-ready], #refer-examples[data-ready]", state="attached")
+    page.evaluate(DROP, ["#refer-picture button", ["a.png", "b.png"]])
+    page.wait_for_function("document.querySelectorAll('#refer-pictures .file').length === 2")
+    assert page.locator("#refer-ask-all").is_visible() and not page.locator("#refer-picture img").count()
+
+
+def test_several_pictures_in_one_go(page, tmp_path):
+    fake = tmp_path / "fake.jpg"
+    fake.write_bytes(b"no picture")
+    pictures = [str(EXAMPLES[0].file.with_name(name)) for name in ("street.jpg", "harbour.jpg")]
+    for tab, field, asked in (
+        ("refer", "#refer-phrases textarea", "every balloon, the bus"),
+        ("semantic", "#semantic-typed input, #semantic-typed textarea", "balloon, sky"),
+    ):
+        b.open_tab(page, b.TITLES[tab])
+        page.locator(field).fill(asked)
+        page.locator(f"#{tab}-several").get_by_role("button").first.click()
+        page.locator(f"#{tab}-pictures input[type=file]").set_input_files([*pictures, str(fake)])
+        page.wait_for_function(f"() => document.querySelectorAll('#{tab}-pictures .file').length === 3")
+        page.locator(f"#{tab}-ask-all").click()
+        link = page.locator(f"#{tab}-all-zip")
+        link.wait_for(state="visible")
+        assert page.locator(f"#{tab}-gallery img").count() == 2
+        assert page.get_by_text(re.compile("fake.jpg")).last.is_visible()
+        with zipfile.ZipFile(b.save(page, link, tmp_path)) as archive:
+            assert {"street.overlay.png", "harbour.overlay.png", "annotations.coco.json"} <= set(archive.namelist())
