@@ -20,7 +20,7 @@ from gradio_client import Client, handle_file
 from evfsam.ui import files
 from evfsam.ui.blocks import only_uploads
 from evfsam.ui.files import NOT_UPLOADED
-from evfsam.ui.links import EXAMPLES
+from tests.media.clips import write_clip
 from tests.ui.browser import start_app
 
 META = {"_type": "gradio.FileData"}
@@ -195,14 +195,22 @@ def test_an_upload_whose_client_goes_away_leaves_nothing(app):
     _wait_until(lambda: set(folder.iterdir()) == before)
 
 
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """One that is followed soon, and one that keeps the tiny model busy until the process is ended."""
+    folder = tmp_path_factory.mktemp("clips")
+    return [handle_file(str(write_clip(folder / f"{count}.mp4", count))) for count in (5, 600)]
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_nothing_stays_when_the_process_ends(tmp_path, end):
+def test_nothing_stays_when_the_process_ends(tmp_path, random_tracking_checkpoint, clips, end):
     """Ended while it follows an object, with files written and half-written."""
-    process, url = start_app(tmp_path, "--device", "cpu")
+    process, url = start_app(tmp_path, "--device", "cpu", "--model", str(random_tracking_checkpoint))
     try:
         client, base = Client(url, verbose=False, download_files=False), tmp_path / "gradio"
-        client.submit(handle_file(str(EXAMPLES / "street.mp4")), "the bus", api_name="/track")
-        _wait_until(lambda: list(base.rglob("*masks*")))
+        client.predict(clips[0], "the bus", api_name="/track")
+        client.submit(clips[1], "the bus", api_name="/track")
+        _wait_until(lambda: len(list(base.rglob("*.overlay*"))) == 2)
     finally:
         process.send_signal(end)
         try:
