@@ -5,6 +5,7 @@ A row whose question is odd but clear has a second question, the plain one: both
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,8 @@ with Image.open(Path(__file__).parents[2] / "assets" / "examples" / "street.jpg"
 STREET[:, :48] = 255  # white, so that a transparent part over white gives the same picture
 HEIGHT, WIDTH = STREET.shape[:2]
 BUS = "the bus"
-PLAIN = Question(png(STREET), BUS)
+PNG = png(STREET)
+PLAIN = Question(PNG, BUS)
 NAN, INF = float("nan"), float("inf")
 
 
@@ -102,10 +104,10 @@ ARRAYS = {
     "PIL with alpha": (Image.fromarray(with_alpha(STREET)), STREET),
     "PIL with a palette": (PALETTE, np.array(PALETTE.convert("RGB"))),
     "PIL in grey": (Image.fromarray(GREY), np.dstack([GREY] * 3)),
-    "bytearray": (bytearray(png(STREET)), STREET),
+    "bytearray": (bytearray(PNG), STREET),
 }
 STILLS = {
-    "PNG": (png(STREET), STREET),
+    "PNG": (PNG, STREET),
     "PNG with alpha": (encoded(Image.fromarray(with_alpha(STREET)), "png"), STREET),
     "PNG with a palette": (encoded(PALETTE, "png"), np.array(PALETTE.convert("RGB"))),
     "PNG in grey": (encoded(Image.fromarray(GREY), "png"), np.dstack([GREY] * 3)),
@@ -217,6 +219,7 @@ ROWS = [
         Row(f"image: {name}", door, Question(image, BUS), Question(plain, BUS))
         for name, (image, plain) in STILLS.items()
         for door in FILES
+        if door == PYTHON or not re.search("EXIF|orientation [^6]", name)  # the other doors hand over the same bytes
     ],
     *[
         Row(f"image: {name}", door, Question(image, BUS), words=words)
@@ -225,42 +228,42 @@ ROWS = [
         if name != "empty" or door != HTTP  # Gradio refuses an empty upload itself
     ],
     *[
-        Row(f"prompt: {ascii(typed)}", door, Question(png(STREET), typed), Question(png(STREET), read))
+        Row(f"prompt: {ascii(typed)}", door, Question(PNG, typed), Question(PNG, read))
         for typed, read in PROMPTS.items()
         for door in FILES
-        if door != COMMAND_LINE or typed not in CLEANED  # it cleans as Python does, and loads a model per row
+        if door == PYTHON or typed not in CLEANED  # the other doors clean as Python does
         if door != HTTP or not set(",\n;\u3001\uff0c") & set(typed)  # there they stand between phrases
     ],
     *[
-        Row(f"prompt: {ascii(typed)[:40]}", door, Question(png(STREET), typed), words=words)
+        Row(f"prompt: {ascii(typed)[:40]}", door, Question(PNG, typed), words=words)
         for typed, words in BAD_PROMPTS.items()
         for door in FILES
         if door != HTTP or "\ud800" not in typed
     ],
     *[
-        Row(f"prompt: {typed!r}", door, Question(png(STREET), typed), words=".")
+        Row(f"prompt: {typed!r}", door, Question(PNG, typed), words=".")
         for typed in NO_TEXTS
         for door in (PYTHON, HTTP)
     ],
     *[
-        Row(f"spatial: {name}", door, Question(png(STREET), BUS, *odd), Question(png(STREET), BUS, *plain))
+        Row(f"spatial: {name}", door, Question(PNG, BUS, *odd), Question(PNG, BUS, *plain))
         for name, (*odd, plain_points, plain_box) in SPATIAL.items()
         for plain in [(plain_points, plain_box)]
         for door in SHAPES
     ],
     *[
-        Row(f"spatial: {name}", door, Question(png(STREET), BUS, points, box), words=words)
+        Row(f"spatial: {name}", door, Question(PNG, BUS, points, box), words=words)
         for table, doors in ((BAD_SPATIAL, SHAPES), (BAD_PYTHON_SPATIAL, (PYTHON,)))
         for name, (points, box, words) in table.items()
         for door in doors
     ],
     *[
-        Row(f"threshold: {value!r}", door, Question(png(STREET), BUS, threshold=value), words="threshold|number")
+        Row(f"threshold: {value!r}", door, Question(PNG, BUS, threshold=value), words="threshold|number")
         for value in BAD_THRESHOLDS
         for door in NUMBERS
     ],
     *[
-        Row(f"threshold: {value!r}", HTTP, Question(png(STREET), BUS, threshold=value), words="threshold|number")
+        Row(f"threshold: {value!r}", HTTP, Question(PNG, BUS, threshold=value), words="threshold|number")
         for value in BAD_JSON_THRESHOLDS
     ],
 ]

@@ -162,9 +162,11 @@ CLOSED = Image.open(io.BytesIO(GOOD_JPEG))
 CLOSED.close()
 
 
+BOMB = zlib.compress(bytes(80_000_000))
+
+
 def text_bomb(kind: bytes) -> bytes:
-    packed = zlib.compress(bytes(80_000_000))
-    return png_with(chunk(kind, {b"zTXt": b"a\0\0", b"iTXt": b"a\0\1\0\0\0", b"iCCP": b"a\0\0"}[kind] + packed))
+    return png_with(chunk(kind, {b"zTXt": b"a\0\0", b"iTXt": b"a\0\1\0\0\0", b"iCCP": b"a\0\0"}[kind] + BOMB))
 
 
 def jpeg_of_scans(count: int) -> bytes:
