@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import logging
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ async def keep_tidy(requests: Requests, folder: Path) -> None:
     blocks = requests.blocks
     queue = blocks._queue
     queue.ANALYTICS_MAX_EVENTS = RECORDED_EVENTS
+    queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize  # else Gradio sums them up by pandas after every event
     recorded, was_busy, tidied = 0, False, time.monotonic()
     while True:
         await asyncio.sleep(TRIM_EVERY_S)

@@ -191,6 +191,7 @@ def test_what_is_kept_of_requests_is_bounded(app, image):
             time.sleep(0.05)
     assert not app.state_holder.session_data.keys() & set(events)
     assert len(queue.event_analytics) <= RECORDED_EVENTS and not app.app.iterators.keys() & set(events)
+    assert not queue.cached_event_analytics_summary["functions"]
     requests = Requests(app)
     for _ in range(2):
         requests.forget()
