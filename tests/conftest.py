@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 
 import pytest
 import torch
 
+from evfsam.ui.start import WithoutStubs
 from tests.random_model import save_random_model
 from tests.random_tracker import save_random_tracker
+
+sys.meta_path.insert(0, WithoutStubs())  # before a test imports Gradio
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """With ``-n 2 --dist loadgroup``, a file is for one process, and all that drives a browser for the same one."""
+    """With ``-n 2 --dist loadgroup``, a file is for one process, and all that drives a browser for the same one.
+
+    These take longest and start first; then come the others of the page. Short ones at the end fill both processes.
+    """
+    items.sort(key=lambda item: (not item.get_closest_marker("browser"), not item.nodeid.startswith("tests/ui/")))
     for item in items:
         if item.config.pluginmanager.hasplugin("xdist"):
             group = "browser" if item.get_closest_marker("browser") else str(item.path)
             item.add_marker(pytest.mark.xdist_group(group))
+    gc.freeze()  # modules and tests stay: later searches for garbage pass them over
 
 
 @pytest.fixture(scope="session")

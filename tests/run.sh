@@ -25,4 +25,4 @@ as_usual=()
 if [ "$(id -u)" = 0 ] && setpriv --bounding-set=-sys_nice true 2> /dev/null; then
     as_usual=(setpriv --bounding-set=-sys_nice)
 fi
-exec "${as_usual[@]}" "$venv/bin/python" -m pytest -n 2 --dist loadgroup "$@"
+exec "${as_usual[@]}" "$venv/bin/python" -m pytest -n 2 --dist loadgroup --no-loadscope-reorder "$@"

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str], prog: str = "app.py") -> int:
         claim_folder()
         signal.signal(signal.SIGTERM, _end)
         # These take seconds to import: a mistake is told before.
-        sys.meta_path.insert(0, _WithoutStubs())
+        sys.meta_path.insert(0, WithoutStubs())
         gc.disable()  # imports leave hardly any garbage, and to look for it takes half a second
         from evfsam.ui.app import build_app, serve
         from evfsam.ui.service import ModelService
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str], prog: str = "app.py") -> int:
     _end(signal.SIGINT)  # Gradio ends at Ctrl+C without an error
 
 
-class _WithoutStubs(MetaPathFinder):
+class WithoutStubs(MetaPathFinder):
     """Keeps Gradio from writing type stubs beside its own source files: that is half of the time of its import.
 
     It does so for each of its components in every process that imports it. Only editors read them.

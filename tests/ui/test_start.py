@@ -18,8 +18,8 @@ print([name for name in ("torch._dynamo", "sympy", "transformers") if name in sy
 
 PAGE = """
 import sys
-from evfsam.ui.start import _WithoutStubs
-sys.meta_path.insert(0, _WithoutStubs())
+from evfsam.ui.start import WithoutStubs
+sys.meta_path.insert(0, WithoutStubs())
 import gradio
 import evfsam.ui.app
 assert gradio.component_meta.create_or_modify_pyi("no class", "", []) is None and gradio.Row.__name__ == "Row"
