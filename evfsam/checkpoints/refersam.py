@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import BertConfig, BertModel, CLIPTextConfig, CLIPTextModel
 
 from evfsam.checkpoints.layout import CONFIG_FILE, label, read_config, weight_files
 from evfsam.checkpoints.load import check_fit
@@ -17,7 +16,6 @@ from evfsam.errors import CheckpointError
 from evfsam.modeling.refersam.config import ReferSamConfig, TextConfig
 from evfsam.modeling.refersam.model import ReferSam
 
-_TEXT_CLASSES = {"bert": (BertConfig, BertModel), "clip": (CLIPTextConfig, CLIPTextModel)}
 # Releases of transformers before 5 saved counts from 0 as well, and named CLIP's encoder once more.
 _POSITIONS, _CLIP_NAME = "text_encoder.embeddings.position_ids", "text_encoder.text_model."
 
@@ -30,7 +28,10 @@ def build_refersam(config: ReferSamConfig) -> ReferSam:
 
 
 def _text_encoder(config: TextConfig) -> nn.Module:
-    config_class, model_class = _TEXT_CLASSES[config.kind]
+    from transformers import BertConfig, BertModel, CLIPTextConfig, CLIPTextModel  # takes seconds
+
+    classes = {"bert": (BertConfig, BertModel), "clip": (CLIPTextConfig, CLIPTextModel)}
+    config_class, model_class = classes[config.kind]
     values = {name: value for name, value in vars(config).items() if name != "kind"}
     if config.kind == "clip":  # else they could lie beyond a small vocabulary
         values |= {"bos_token_id": config.vocab_size - 2, "eos_token_id": config.vocab_size - 1}
