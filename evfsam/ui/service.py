@@ -166,6 +166,7 @@ class ModelService:
         Raises EvfSamError for what cannot be used.
         """
         count = len(question.prompts)
+        self.info(model)
         self.has_picture(picture_path)
         self.limits.check_prompts(count)
         settle = partial(

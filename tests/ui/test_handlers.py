@@ -85,6 +85,7 @@ def test_the_threshold_changes_masks_without_the_model(service, answer, monkeypa
         ("first", "shore.png", " , ", "Type what to look for"),
         ("first", "shore.png", "?!", "The prompt is empty"),
         ("nobody", "shore.png", "a car", "There is no checkpoint 'nobody' here; choose one of first, second"),
+        (None, "shore.png", "a car", "There is no checkpoint None here; choose one of first, second"),
     ],
 )
 def test_what_cannot_be_asked(service, picture, model, name, text, told):
