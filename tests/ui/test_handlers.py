@@ -25,6 +25,7 @@ from evfsam.ui.history import STEPS, TOGETHER_S, History, Step
 from evfsam.ui.refining import refine, without_mark, without_marks
 from evfsam.ui.tabs import compare, parts, referring, semantic
 from evfsam.ui.tabs.common import Question, stale_html
+from evfsam.ui.turns import Client
 from evfsam.ui.vocabulary import vocabulary_of
 from tests.trace import functions_entered
 
@@ -67,6 +68,13 @@ def test_from_the_page_a_question_enters_few_functions(service, app, picture):
     ask("first", picture, "the red car", 0.5, "", History())
     entered = functions_entered(lambda: ask("first", picture, "the blue car", 0.5, "", History()))
     assert len([name for name in entered if not name.startswith("modeling/")]) <= 84, sorted(entered)
+
+
+def test_replicas_are_asked_while_another_question_has_the_turn(service, picture, answer, monkeypatch):
+    monkeypatch.setattr(service, "_replicas", service.predictor("first"))
+    monkeypatch.setattr(service, "_served", "first")
+    with service._model.turn(Client()):
+        assert same_masks(referring.ask(service, "first", picture, "the red car, the blue car"), answer)
 
 
 def test_the_threshold_changes_masks_without_the_model(service, answer, monkeypatch):
