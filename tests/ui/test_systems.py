@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evfsam.errors import EvfSamError
+from evfsam.ui.asking import MaskQuestion
 from evfsam.ui.service import ModelService
 from evfsam.ui.settings import Settings
 from evfsam.ui.tabs import compare
@@ -36,7 +37,7 @@ def test_a_visitor_gets_no_system_that_is_not_here(both, picture):
 
 def test_a_system_is_no_model_of_the_other_tabs(both, picture):
     with pytest.raises(EvfSamError, match="no checkpoint"):
-        both.answer("clipseg", picture, ["a dog"])
+        both.answer("clipseg", picture, MaskQuestion(("a dog",), (None,)))
 
 
 def test_the_bundled_system_stands_beside_checkpoints_without_a_download(both, picture):
