@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from xml.etree import ElementTree
 
+import pytest
+
 from benchmarks import paper_questions
 
 
+@pytest.mark.slow
 def test_the_command_trains_scores_resumes_and_draws(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(paper_questions, "ROWS", tuple(paper_questions.ROWS[i] for i in (0, 9)))
     few = ["--steps", "1", "--pretraining", "1", "--scenes", "2", "--held-out", "1", "--out", str(tmp_path / "run")]

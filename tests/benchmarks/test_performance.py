@@ -16,6 +16,7 @@ from evfsam.processing.masks import restore
 from evfsam.types import Geometry
 
 
+@pytest.mark.slow
 def test_the_gpu_script_runs_on_a_cpu(tmp_path):
     """With every column that needs no GPU, eager and through torch.compile's tracing."""
     words = ["--size", "tiny", "--device", "cpu", "--precisions", "bf16", "--backend", "eager"]
@@ -84,14 +85,18 @@ def test_growth_in_words(ys, words):
     assert growth.in_words(growth.exponent([1, 4, 16], ys)) == words
 
 
-def test_growth_is_measured_and_drawn(tmp_path, monkeypatch):
+def test_growth_is_drawn():
+    drawn = growth.plot({"users": [{"users": n, "cpu_s": n / 8, "gb": 0.0} for n in (1, 4, 200)]})
+    assert ElementTree.fromstring(drawn).tag.endswith("svg") and drawn.count("<polyline") == 2
+
+
+@pytest.mark.slow
+def test_growth_is_measured(tmp_path, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[2])
     table = tmp_path / "growth.json"
     assert growth.main(["--axes", "objects", "--objects", "2", "--json", str(table)]) == 0
     (row,) = json.loads(table.read_text())["objects"]
     assert row["objects"] == 2 and row["cpu_s"] > 0
-    drawn = growth.plot({"users": [{"users": n, "cpu_s": n / 8, "gb": 0.0} for n in (1, 4, 200)]})
-    assert ElementTree.fromstring(drawn).tag.endswith("svg") and drawn.count("<polyline") == 2
 
 
 def test_growth_ends_in_time(capsys):

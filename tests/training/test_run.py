@@ -57,10 +57,12 @@ def folder_of(trained, continued):
     return lambda name: trained if name == "evf-sam2-tiny" else continued(name)
 
 
-NAMES = ["evf-sam2-tiny", "evf-sam-tiny", "evf-effi-sam-tiny", "evf-sam2-tiny-photo"]
+NAMES = ["evf-sam2-tiny", "evf-sam-tiny", "evf-sam2-tiny-photo", "evf-effi-sam-tiny"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [*NAMES[:-1], pytest.param(NAMES[-1], marks=pytest.mark.slow)]
+)  # the last one has stages of the same kinds as evf-sam-tiny
 def test_every_stage_reports_and_the_checkpoint_answers(folder_of, name):
     folder = folder_of(name)
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
