@@ -35,7 +35,7 @@ SETTINGS = {
     "upscale_delay_s": "2",
     "downscale_delay_s": "4",
 }
-PATIENCE_S = 120  # for a replica to come or go
+PATIENCE_S = 300  # for a replica to come or go
 
 
 class Load:
