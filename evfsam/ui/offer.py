@@ -35,6 +35,8 @@ ASK_AGAIN = """(name) => {
 class Offer:
     """A line and a button: what a published checkpoint needs, then how far its download is, then nothing.
 
+    A proposal stands out until the visitor says "Not now". Their browser remembers that; the quiet offer stays.
+
     Attributes:
         got: the name of the checkpoint that a download has just brought; else "".
         outputs: what its handlers show and hide.
@@ -46,10 +48,13 @@ class Offer:
         with gr.Column(visible=offered is not None, scale=0, min_width=330, elem_id="evf-offer") as self._column:
             self._line = gr.HTML(self._needs(offered), elem_classes=["evf-flush"])
             self._get = gr.Button(_label(offered), size="md", elem_id="offer-get")
+            self._later = gr.Button("Not now", size="md", visible=False, elem_id="offer-later")
             self._cancel = gr.Button("Cancel", variant="stop", size="md", visible=False, elem_id="offer-cancel")
+        # The name of the checkpoint whose proposal was declined. With a key of its own it outlives the app.
+        self._declined = gr.BrowserState("", storage_key="evfsam-declined", secret="evfsam")
         # A script reads it, which no gr.State allows. The style sheet hides it: Gradio shows it even if it is "hidden".
         self.got = gr.Textbox(elem_classes=["evf-unseen"], container=False)
-        self.outputs: list[Component] = [self._column, self._line, self._get, self._cancel]
+        self.outputs: list[Component] = [self._column, self._line, self._get, self._later, self._cancel]
         self._built = self._offered(chosen)
 
     def wire(self, model: gr.Dropdown, own: gr.State, switch: list[Component], switched: Callable) -> None:
@@ -62,8 +67,8 @@ class Offer:
         """
         unchanged = [gr.skip()] * len(switch)
 
-        async def on_get(model, own, request: gr.Request):
-            async for values, got in self._download(own or model, request.session_hash):
+        async def on_get(model, own, declined, request: gr.Request):
+            async for values, got in self._download(own or model, declined, request.session_hash):
                 yield *values, got, *(switched(got) if got else unchanged)
 
         async def on_cancel(request: gr.Request):
@@ -73,28 +78,35 @@ class Offer:
                     return
                 await asyncio.sleep(LOOK_S)
 
-        def on_model(model, own):
-            return self._offered(own or model)
+        def on_model(model, own, declined):
+            return self._offered(own or model, declined)
 
-        got = self._get.click(on_get, [model, own], [*self.outputs, self.got, *switch], **_MANY)
+        def on_later(model, own):
+            info = self.checkpoints.proposed
+            declined = info.name if info else ""
+            return *self._offered(own or model, declined), declined
+
+        asked = [model, own, self._declined]
+        got = self._get.click(on_get, asked, [*self.outputs, self.got, *switch], **_MANY)
         got.success(None, self.got, None, js=ASK_AGAIN, **_FREE)
         self._cancel.click(on_cancel, None, None, queue=False, **_FREE)
-        model.change(on_model, [model, own], self.outputs, queue=False, **_FREE)
+        model.change(on_model, asked, self.outputs, queue=False, **_FREE)
+        self._later.click(on_later, asked[:2], [*self.outputs, self._declined], queue=False, **_FREE)
 
     def show_on(self, page: gr.Blocks, model: gr.Dropdown, own: gr.State) -> None:
         """Show a newly opened page what is offered now, or how far its download is."""
 
-        async def on_load(model, own):
-            async for values in self._look(own or model):
+        async def on_load(model, own, declined):
+            async for values in self._look(own or model, declined):
                 yield values
 
-        page.load(on_load, [model, own], self.outputs, **_MANY)
+        page.load(on_load, [model, own, self._declined], self.outputs, **_MANY)
 
-    async def _download(self, chosen: str, who: str) -> AsyncIterator[tuple[list, str]]:
+    async def _download(self, chosen: str, declined: str, who: str) -> AsyncIterator[tuple[list, str]]:
         """Download what is offered beside a chosen checkpoint; the values of :attr:`outputs` and :attr:`got`."""
         info = self.checkpoints.to_get(chosen)
         if info is None:
-            yield self._offered(chosen), ""
+            yield self._offered(chosen, declined), ""
             return
         download, client = None, Client()
         try:
@@ -111,7 +123,7 @@ class Offer:
         except EvfSamError as error:
             yield self._told(info, str(error), "Try again"), ""
 
-    async def _look(self, chosen: str) -> AsyncIterator[list]:
+    async def _look(self, chosen: str, declined: str) -> AsyncIterator[list]:
         """What is offered, or how far its download is, for a page that was just opened; as :meth:`_download`."""
         info, client = self.checkpoints.to_get(chosen), Client()
         download = info and self.checkpoints.downloads and self.checkpoints.downloads.running(info.name)
@@ -120,14 +132,14 @@ class Offer:
             await asyncio.sleep(LOOK_S)
             client.check()
         try:
-            offered = self._ended(info, download) if info and download else self._offered(chosen)
+            offered = self._ended(info, download) if info and download else self._offered(chosen, declined)
         except EvfSamError as error:
             offered = self._told(info, str(error), "Try again")
         # A visitor may have pressed the button before this ran: what that told must stay.
         yield [gr.skip()] * len(self.outputs) if offered == self._built else offered
         for _ in range(PROPOSE_LOOKS if self.checkpoints.runtime.device.type != "cpu" else 0):
             if self.checkpoints.proposed:  # the app asks the Hub only after its start
-                yield self._offered(chosen)
+                yield self._offered(chosen, declined)
                 break
             await asyncio.sleep(LOOK_S)
             client.check()
@@ -141,34 +153,33 @@ class Offer:
         here = size_text(download.progress().here)
         return self._told(info, f"Stopped. The {here} that have arrived are kept.", "Go on")
 
-    def _offered(self, chosen: str) -> list:
-        info = self.checkpoints.to_get(chosen)
+    def _offered(self, chosen: str, declined: str = "") -> list:
+        info, hidden = self.checkpoints.to_get(chosen), gr.update(visible=False)
         if info is None:
-            return [gr.update(visible=False), "", gr.skip(), gr.update(visible=False)]
-        button = gr.update(value=_label(info), visible=True, variant=self._variant(info))
-        return [gr.update(visible=True), self._needs(info), button, gr.update(visible=False)]
+            return [hidden, "", gr.skip(), hidden, hidden]
+        proposes = info == self.checkpoints.proposed and info.name != declined
+        button = gr.update(value=_label(info), visible=True, variant="primary" if proposes else "secondary")
+        return [gr.update(visible=True), self._needs(info, proposes), button, gr.update(visible=proposes), hidden]
 
     def _running(self, download: Download) -> list:
         line = progress_html(download.info, download.progress())
-        return [gr.update(visible=True), line, gr.update(visible=False), gr.update(visible=True)]
+        hidden, visible = gr.update(visible=False), gr.update(visible=True)
+        return [visible, line, hidden, hidden, visible]
 
     def _told(self, info: CheckpointInfo, sentence: str, button: str) -> list:
         line = f'<p class="evf-offer" role="alert">{escape(sentence)}</p>'
-        again = gr.update(value=f"{button}: {info.name}", visible=True)
-        return [gr.update(visible=True), line, again, gr.update(visible=False)]
+        again, hidden = gr.update(value=f"{button}: {info.name}", visible=True), gr.update(visible=False)
+        return [gr.update(visible=True), line, again, hidden, hidden]
 
-    def _needs(self, info: CheckpointInfo | None) -> str:
+    def _needs(self, info: CheckpointInfo | None, proposes: bool = False) -> str:
         """What a published checkpoint is for and what it needs, as HTML."""
         if info is None:
             return ""
         memory = "memory" if self.checkpoints.runtime.device.type == "cpu" else "GPU memory"
         needs = f"needs {_files(info)} of disk, {size_text(self.checkpoints.memory_needed(info))} of {memory}"
-        if info == self.checkpoints.proposed:
+        if proposes:
             return f'<p class="evf-offer"><strong>This machine can run it:</strong> any words; {needs}</p>'
         return f'<p class="evf-offer"><strong>Any words, any picture:</strong> {needs}</p>'
-
-    def _variant(self, info: CheckpointInfo) -> str:
-        return "primary" if info == self.checkpoints.proposed else "secondary"
 
 
 def progress_html(info: CheckpointInfo, progress: Progress) -> str:

@@ -70,8 +70,12 @@ def test_a_machine_with_a_gpu_and_a_network_proposes_it(monkeypatch):
     on_gpu.propose()
     assert on_gpu.proposed.name == BEST and reached == [BEST]
     with gr.Blocks():
-        needs = Offer(on_gpu, "evf-sam2-tiny")._needs(on_gpu.proposed)
-    assert "This machine can run it" in needs and "needs 3.6 GB of disk, 3.1 GB of GPU memory" in needs
+        offer = Offer(on_gpu, "evf-sam2-tiny")
+    _, line, button, later, _ = offer._offered("evf-sam2-tiny")
+    assert "This machine can run it" in line and "needs 3.6 GB of disk, 3.1 GB of GPU memory" in line
+    assert button["variant"] == "primary" and later["visible"]
+    _, line, button, later, _ = offer._offered("evf-sam2-tiny", declined=BEST)
+    assert "Any words, any picture" in line and button["variant"] == "secondary" and not later["visible"]
     on_cpu = Checkpoints([], ON_CPU)
     on_cpu.propose()
     assert on_cpu.proposed is None and reached == [BEST], "the Hub was asked without need"
