@@ -43,9 +43,11 @@ ASK_LINKED = """() => {
   };
   press();
 }"""
-# Gradio names its "select all" box by a title alone, which a screen reader may not read out.
-NAME_BOXES = """() => new MutationObserver(() => {
+# Gradio names its "select all" box by a title alone, which a screen reader may not read out. Its player leaves out
+# "playsinline", without which an iPhone plays nothing by itself, and all else in full screen.
+MEND = """() => new MutationObserver(() => {
   for (const box of document.querySelectorAll("input[title]:not([aria-label])")) box.ariaLabel = box.title;
+  for (const video of document.querySelectorAll("video:not([playsinline])")) video.playsInline = true;
 }).observe(document.body, { childList: true, subtree: true })"""
 # The address bar names the tab that is shown, with its answer if it has one.
 FOLLOW_TAB = """() => {
@@ -160,7 +162,7 @@ def _fill_from_links(
     outputs = [tabs, *head.outputs, *(c for tab in linked for c in (*tab.inputs, *tab.fresh_outputs))]
     filled = app.load(on_load, None, list(dict.fromkeys(outputs)), queue=False, **common.FREE)
     filled.success(None, js=ASK_LINKED, api_visibility="private")
-    app.load(None, js=NAME_BOXES, api_visibility="private")
+    app.load(None, js=MEND, api_visibility="private")
     app.load(None, js=script("several"), api_visibility="private")
 
 

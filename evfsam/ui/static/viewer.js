@@ -5,6 +5,7 @@
 const BOX_SHARE = 0.01;  // of the longest side: a shorter drag is a click, as in clicking.py
 const MOST_ZOOM = 12;
 const refines = element.matches(".evf-refining, .evf-refining *");
+const touched = matchMedia("(pointer: coarse)").matches;
 const fresh = () => ({ view: "overlay", opacity: 0.45, tool: "add", zoom: 1, x: 0, y: 0 });
 let state = fresh();
 let source = null;  // the picture that `state` belongs to
@@ -68,6 +69,10 @@ function hint(text) {
 }
 function hintText() {
   const name = one(`button.chip[data-row="${chosen}"]`)?.innerText;
+  if (touched) {
+    if (name) return `Taps now correct “${name}”. A tap on a mark removes it, a tap on the row ends this.`;
+    return one("button.chip") ? "Tap a mask to choose it, or another place to mask what is there." : "Tap on a thing to mask it.";
+  }
   if (name) return `Clicks now correct “${name}”; with Shift they take away. A click on a mark removes it, Esc ends this.`;
   if (one("button.chip")) return "Click a mask to choose it. A click or a drag elsewhere masks what is there.";
   return "Click on a thing to mask it, or drag a box around it.";
@@ -113,10 +118,12 @@ const acts = {
   in: () => zoomTo(state.zoom * 1.5),
   out: () => zoomTo(state.zoom / 1.5),
   fit: () => zoomTo(1),
-  full: () => {
-    if (document.fullscreenElement) document.exitFullscreen();
-    else if (element.requestFullscreen) element.requestFullscreen();
-    else element.classList.toggle("evf-full");  // iPhone
+  full: async () => {
+    if (document.fullscreenElement) return document.exitFullscreen();
+    if (!element.matches(".evf-full")) {
+      try { return await element.requestFullscreen(); } catch { }  // an iPhone has none, and a frame may forbid it
+    }
+    element.classList.toggle("evf-full");
   },
   copy: (button) => copy(button),
 };
@@ -299,7 +306,8 @@ element.addEventListener("keydown", (event) => {
 element.addEventListener("focusout", (event) => event.target.classList?.remove("crossed"));
 document.addEventListener("keydown", (event) => {
   if (!element.checkVisibility() || event.target.closest("input:not([type=range]), textarea")) return;
-  if (event.key === "Escape" && chosen !== null) choose(null);
+  if (event.key === "Escape" && element.matches(".evf-full")) element.classList.remove("evf-full");
+  else if (event.key === "Escape" && chosen !== null) choose(null);
   const key = event.key.toLowerCase();
   if (!refines || !(event.ctrlKey || event.metaKey) || !["z", "y"].includes(key)) return;
   event.preventDefault();
@@ -321,10 +329,11 @@ function drawn(stage) {
   };
   const view = layers("layer").length ? state.view : "picture";
   if (view === "mask") pen.fillRect(0, 0, wide, high);
-  else if (view !== "cutout") {
-    pen.filter = getComputedStyle(picture).filter;
-    put(picture);
-    pen.filter = "none";
+  else if (view !== "cutout") put(picture);
+  if (view === "overlay") {  // as saturate(.45) of the style sheet: Safari's canvas knows no filters
+    Object.assign(pen, { globalCompositeOperation: "saturation", globalAlpha: 0.55 });
+    pen.fillRect(0, 0, wide, high);
+    pen.globalCompositeOperation = "source-over";
   }
   pen.globalAlpha = view === "overlay" ? state.opacity : 1;
   if (view !== "outline") layers("fill").forEach(put);
@@ -360,7 +369,7 @@ async function copy(button) {
     link.href = URL.createObjectURL(await seen());
     link.download = `${one(".evf-stage").dataset.name}.${state.view}.png`;
     link.click();
-    URL.revokeObjectURL(link.href);
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);  // Safari reads it later
     label.textContent = "Saved";
   }
   relabel = setTimeout(() => {
