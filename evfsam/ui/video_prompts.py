@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from evfsam import values
 from evfsam.types import SpatialPrompt, VideoPrompt
 from evfsam.ui.prompts import split_prompts
 from evfsam.video.propagate import name_of
 
 Prompts = tuple[VideoPrompt, ...]
+
+
+@dataclass(frozen=True)
+class ThingPrompt(VideoPrompt):
+    """A click on one of the things that a phrase names.
+
+    Attributes:
+        phrase: as it was typed: "every dog".
+        name: of this thing: "dog 1".
+    """
+
+    phrase: str = ""
+    name: str = ""
 
 
 def name_objects(text: str, frame_index: int) -> Prompts:
@@ -18,13 +33,19 @@ def name_objects(text: str, frame_index: int) -> Prompts:
 
 def names_of(prompts: Prompts) -> dict[int, str]:
     """Object id -> its words, the latest that were given; "object 2" without any."""
-    first = {p.object_id: name_of(p) for p in reversed(prompts)}
+    first = {p.object_id: p.name if isinstance(p, ThingPrompt) else name_of(p) for p in reversed(prompts)}
     return {i: first[i] for i in dict.fromkeys(p.object_id for p in prompts)} | words_of(prompts)
 
 
 def words_of(prompts: Prompts) -> dict[int, str]:
-    """Object id -> its words, without the objects that have none."""
+    """Object id -> the words that find it, without the objects that have none."""
     return {p.object_id: p.text for p in prompts if p.text}
+
+
+def phrases_of(prompts: Prompts) -> dict[int, str]:
+    """Object id -> the phrase that brought it, as it was typed, without the objects that were only clicked."""
+    named = ((p.object_id, p.phrase if isinstance(p, ThingPrompt) else p.text) for p in prompts)
+    return {i: phrase for i, phrase in named if phrase}
 
 
 def ask_again(prompts: Prompts, typed: str, frame_index: int) -> Prompts:
@@ -33,11 +54,11 @@ def ask_again(prompts: Prompts, typed: str, frame_index: int) -> Prompts:
     Other words for an object correct it from this frame on, further phrases are further objects, and an object whose
     phrase is gone goes, too. Phrases that did not change are asked again, on this frame. Raises InputError for none.
     """
-    texts, words = split_prompts(typed), words_of(prompts)
-    added = [text for text in texts if text not in words.values()]
-    gone = [i for i, text in words.items() if text not in texts]
+    texts, phrases = split_prompts(typed), phrases_of(prompts)
+    added = [text for text in texts if text not in phrases.values()]
+    gone = [i for i, text in phrases.items() if text not in texts]
     if not added and not gone:
-        return _put(prompts, *(VideoPrompt(i, text, frame_index) for i, text in words.items()))
+        return _put(prompts, *(VideoPrompt(i, text, frame_index) for i, text in words_of(prompts).items()))
     if len(added) == len(gone):
         return _put(prompts, *(VideoPrompt(i, text, frame_index) for i, text in zip(gone, added, strict=True)))
     kept = tuple(p for p in prompts if p.object_id not in gone)
@@ -58,10 +79,11 @@ def with_clicks(
     ``has_mask``: the object was followed there, so clicks correct its mask; elsewhere its words are asked as well.
     """
     here = next((p for p in prompts if p.object_id == object_id and p.frame_index == frame_index), None)
-    text = here.text if here else "" if has_mask else words_of(prompts).get(object_id, "")
-    if clicks is None and not text:
+    text = "" if has_mask else words_of(prompts).get(object_id, "")
+    now = replace(here, spatial=clicks) if here else VideoPrompt(object_id, text, frame_index, clicks)
+    if clicks is None and not now.text:
         return tuple(p for p in prompts if p is not here)
-    return _put(prompts, VideoPrompt(object_id, text, frame_index, clicks))
+    return _put(prompts, now)
 
 
 def _put(prompts: Prompts, *changed: VideoPrompt) -> Prompts:

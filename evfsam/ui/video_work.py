@@ -12,7 +12,6 @@ from typing import Any
 from evfsam import values
 from evfsam.checkpoints.registry import video_warning
 from evfsam.errors import InputError, VideoError
-from evfsam.things import read
 from evfsam.types import SpatialPrompt
 from evfsam.ui import viewer
 from evfsam.ui.clicking import with_drag, without
@@ -21,7 +20,8 @@ from evfsam.ui.limits import Limits
 from evfsam.ui.prompts import split_prompts
 from evfsam.ui.service import ModelService
 from evfsam.ui.video_job import Job, Step, rows_of
-from evfsam.ui.video_prompts import ask_again, clicks_at, name_objects, with_clicks, words_of
+from evfsam.ui.video_prompts import ask_again, clicks_at, name_objects, phrases_of, with_clicks
+from evfsam.ui.video_things import one_by_one
 from evfsam.video.follow import Leg
 
 SCAN_EVERY = 5  # frames
@@ -91,10 +91,12 @@ def frame_html(clip: Clip, work: Work, frame_index: int, steps: tuple[bool, bool
 def look(service: ModelService, question: Question, work: Work, text: str, frame_index: int) -> Work:
     """Ask for phrases on a frame: the first question, or a correction by words of what was followed."""
     frame_index = values.number(frame_index, "frame", 0, whole=True)
-    ask = ask_again if work.followed else lambda _, *asked: name_objects(*asked)
-    return _looked(
-        service, question, Work(ask(work.prompts, text, frame_index), work.looks, work.followed), frame_index
-    )
+    require_video(service, question.model)
+    asked = ask_again(work.prompts, text, frame_index) if work.followed else name_objects(text, frame_index)
+    prompts = one_by_one(service, question, asked, frame_index)
+    # Nothing that other words or another model found may stay.
+    looks = {place: kept for place, kept in work.looks.items() if work.followed and place[1] != frame_index}
+    return _looked(service, question, Work(prompts, looks, work.followed), frame_index)
 
 
 def click(
@@ -161,19 +163,12 @@ def missing(work: Work, frame_index: int) -> list[str]:
     ]
 
 
-def kinds(service: ModelService, question: Question, work: Work) -> list[str]:
-    """A sentence for each phrase that names all things of a kind ("every dog"): a clip takes it as one object."""
-    info = service.info(question.model)
-    every = [words for words in words_of(work.prompts).values() if read(words, info).every]
-    told = "“{}” is followed as one mask. To follow them one by one, name each by its place or click on each."
-    return [told.format(words) for words in every]
-
-
 def next_job(service: ModelService, question: Question, work: Work, text: str, frame_index: int) -> Job:
     """What "Follow" does now. Raises EvfSamError for what cannot be followed."""
     require_video(service, question.model)
-    same = bool(work.prompts) and (not text.strip() or split_prompts(text) == list(words_of(work.prompts).values()))
-    prompts = work.prompts if same else name_objects(text, frame_index)
+    asked = dict.fromkeys(phrases_of(work.prompts).values())
+    same = bool(work.prompts) and (not text.strip() or split_prompts(text) == list(asked))
+    prompts = work.prompts if same else one_by_one(service, question, name_objects(text, frame_index), frame_index)
     job = Job.of(question, prompts, work.followed if same else None)
     service.limits.check_clip(len(question.clip.open()), len(job.names))
     return job

@@ -214,6 +214,26 @@ def test_prompts_change_as_the_user_says():
     assert [p.frame_index for p in ask_again(prompts, "the dog, the sky", 6)] == [2, 2, 6, 6]
 
 
+def test_other_words_are_looked_for_anew(service, question):
+    first = video_work.look(service, question, Work(), "the dog, the sky", 0)
+    second = video_work.look(service, question, first, "the dog, the sea", 0)
+    assert second.looks == video_work.look(service, question, Work(), "the dog, the sea", 0).looks != first.looks
+
+
+def test_all_of_a_kind_are_followed_one_by_one(service, question):
+    work = video_work.look(service, question, Work(), "the sky, every dog", 2)
+    things = [i for i, name in work.names.items() if name != "the sky"]
+    assert work.names == {1: "the sky", **{i: f"dog {number}" for number, i in enumerate(things, start=1)}}
+    assert things and set(work.looks) == {(i, 2) for i in work.names}
+    job = video_work.next_job(service, question, work, "the sky, every dog", 2)
+    assert job.prompts is work.prompts
+    assert names_of(video_work.next_job(service, question, Work(), "the sky, every dog", 2).prompts) == work.names
+    assert names_of(ask_again(work.prompts, "the sky, every dog", 5)) == work.names
+    assert names_of(ask_again(work.prompts, "every dog", 5)) == {i: work.names[i] for i in things}
+    without = video_work.remove_mark(service, question, work, 2, str(len(things)), "0")  # the last one's only mark
+    assert list(without.names) == [1, *things[:-1]]
+
+
 def test_a_click_without_a_row_brings_one_more_object(service, question):
     work = video_work.click(service, question, Work(), 3, None, AT, True)
     assert work.names == {1: "object 1"} and set(work.looks) == {(1, 3)}

@@ -68,7 +68,7 @@ function hint(text) {
   if (line) line.textContent = text;
 }
 function hintText() {
-  const name = one(`button.chip[data-row="${chosen}"]`)?.innerText;
+  const name = one(`button.chip[data-row="${chosen}"]`)?.innerText.trim();  // Safari ends it with a space
   if (touched) {
     if (name) return `Taps now correct “${name}”. A tap on a mark removes it, a tap on the row ends this.`;
     return one("button.chip") ? "Tap a mask to choose it, or another place to mask what is there." : "Tap on a thing to mask it.";

@@ -56,7 +56,7 @@ class Widgets:
         self.facts = common.line()
         self.prompts = gr.Textbox(
             label="What to follow",
-            info="One object, or several with commas between them.",
+            info="One object, or several with commas between them. “every dog” follows dogs one by one.",
             placeholder="the red car, the dog",
             elem_id="video-phrases",
         )
@@ -128,8 +128,8 @@ def state_of(service: ModelService, asked: Sequence) -> tuple[Question, Session]
     return Question(clip, model, direction, bool(again)), session.of(clip)
 
 
-def shown(session: Session, question: Question, frame: int, notices: Sequence[str] = ()) -> tuple:
-    """The values of :func:`_shown_in`: the session, its frame, what to tell, and what can be done next."""
+def shown(session: Session, question: Question, frame: int) -> tuple:
+    """The values of :func:`_shown_in`: the session, its frame, what was not found, and what can be done next."""
     html = video_work.frame_html(question.clip, session.now, frame, session.steps)
     label = video_work.follow_label(question, session.now) if session.now.prompts else "Follow"
     missing = video_work.missing(session.now, frame)
@@ -137,7 +137,7 @@ def shown(session: Session, question: Question, frame: int, notices: Sequence[st
     return (
         session,
         html,
-        video_work.notices_html([*notices, *lost]),
+        video_work.notices_html(lost),
         gr.update(visible=bool(missing)),
         gr.update(value=label),
     )
@@ -186,8 +186,8 @@ def _correct(w: Widgets, service: ModelService, head: Head, chosen) -> None:
     """Frames, words, clicks, undo."""
     most = service.limits.kept_bytes
 
-    def then(question, session, frame, work, notices=()):
-        return shown(session.then(work, most), question, frame, notices)
+    def then(question, session, frame, work):
+        return shown(session.then(work, most), question, frame)
 
     def on_frame(path, start, end, side, session, frame):
         if not path:
@@ -205,7 +205,7 @@ def _correct(w: Widgets, service: ModelService, head: Head, chosen) -> None:
         *asked, frame, text = inputs
         question, session = state_of(service, asked)
         work = video_work.look(service, question, session.now, text, frame)
-        return then(question, session, frame, work, video_work.kinds(service, question, work))
+        return then(question, session, frame, work)
 
     def on_click(event: gr.EventData, *inputs):
         *asked, frame = inputs
