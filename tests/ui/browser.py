@@ -17,6 +17,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
+APP = ROOT / "app.py"
 TITLES = {"refer": "Refer", "semantic": "Semantic", "parts": "Parts", "video": "Video", "compare": "Compare"}
 PATIENCE_S = 120  # for a model on a busy machine
 CHROMIUM_FLAGS = [
@@ -31,9 +32,9 @@ CHROMIUM_FLAGS = [
 
 
 @contextmanager
-def running_app(temp: Path, *arguments: str, **variables: str) -> Iterator[str]:
+def running_app(temp: Path, *arguments: str, script: Path = APP, **variables: str) -> Iterator[str]:
     """``python app.py`` on a free port, without a network unless the variables name one; gives its address."""
-    process, url = start_app(temp, *arguments, **variables)
+    process, url = start_app(temp, *arguments, script=script, **variables)
     try:
         yield url
     finally:
@@ -41,8 +42,8 @@ def running_app(temp: Path, *arguments: str, **variables: str) -> Iterator[str]:
         process.wait()
 
 
-def start_app(temp: Path, *arguments: str, **variables: str) -> tuple[subprocess.Popen, str]:
-    """The process of ``python app.py``, which answers by now, and its address."""
+def start_app(temp: Path, *arguments: str, script: Path = APP, **variables: str) -> tuple[subprocess.Popen, str]:
+    """The process of ``python app.py``, which answers by now, and its address; ``script``: what starts it instead."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -55,7 +56,7 @@ def start_app(temp: Path, *arguments: str, **variables: str) -> tuple[subprocess
     }
     log = temp / "app.log"
     with log.open("w") as file:
-        command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), *arguments]
+        command = [sys.executable, str(script), "--port", str(port), *arguments]
         process = subprocess.Popen(
             command, env=environment, stdout=file, stderr=subprocess.STDOUT, preexec_fn=_hear_ctrl_c
         )

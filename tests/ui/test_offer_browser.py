@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +110,28 @@ def test_another_visitor_a_reload_and_a_server_that_dies(chromium, url, hub):
     page.get_by_role("button", name=f"Get {NAME}").click()
     page.get_by_role("button", name=f"Try again: {NAME}").wait_for()
     assert re.search(r"status 503\); try again later", offered(page))
+
+
+def test_beside_a_gpu_the_first_start_proposes_it_until_it_is_declined_or_taken(chromium, hub, tmp_path):
+    beside_gpu = Path(__file__).with_name("app_beside_gpu.py")
+    with b.running_app(tmp_path, script=beside_gpu, **reaching(hub, tmp_path)) as address:
+        page, other = b.open_page(chromium, address), b.open_page(chromium, address)
+        proposal = "This machine can run it: any words; needs 3.6 GB of disk, 3.1 GB of GPU memory"
+        for visitor in (page, other):
+            visitor.get_by_text(proposal).wait_for()
+            assert "primary" in visitor.locator("#offer-get").get_attribute("class")
+        page.get_by_role("button", name="Not now").click()
+        page.get_by_text("Any words, any picture:").wait_for()  # the quiet offer stays
+        page.reload()
+        page.wait_for_selector("#refer-examples [data-ready]")
+        b.take_example(page, "refer", 0)
+        b.wait_for_downloads(page)  # by now the page has long asked what is offered
+        assert "Any words, any picture:" in offered(page) and not page.locator("#offer-later").is_visible()
+
+        assert proposal in offered(other)  # it was declined for one visitor
+        other.locator("#offer-get").click()
+        other.locator("#evf-offer").wait_for(state="hidden")
+        assert other.locator("#model input").input_value().startswith(NAME)
 
 
 def test_offline_the_button_says_why_it_cannot(chromium, tmp_path):
