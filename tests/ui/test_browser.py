@@ -643,7 +643,7 @@ def test_a_phone_shows_all_of_it(chromium, url, tmp_path):
         wait_for_marks(page)
     wait_for_marks(page, "plus")
     page.locator("#refer-view button[data-tool=box]").tap()
-    b.touch_drag(page, b.point_on(page, "refer", 0.3, 0.2), b.point_on(page, "refer", 0.5, 0.7))
+    b.touch_drag(page, b.point_on(page, "refer", 0.5, 0.2), b.point_on(page, "refer", 0.7, 0.7))
     wait_for_marks(page, "close", "plus")
     page.locator("#refer-view .plus").tap()
     wait_for_marks(page, "close")
