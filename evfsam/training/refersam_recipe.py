@@ -59,6 +59,10 @@ REFERSAM_TINY = Recipe(
             prompts=16,
         ),
         replace(_STAGE, starts_from=("words",)),
+        # The same again, with more that the image does not show.
+        replace(
+            _STAGE, name="absent", starts_from=("refersam",), shares=_STAGE.shares | {"absent": 0.2}, learning_rate=2e-4
+        ),
     ),
     sources=(Source("scenes", 5000),),
     vocabulary=TINY_VOCABULARY,
