@@ -89,14 +89,15 @@ def table(reports: list[dict]) -> str:
     """
     found = {kind for report in reports for kind in report["scores"]["model"] if "/" not in kind}
     kinds = sorted(found, key=KINDS.index)
-    rows = [["data", *kinds], ["---"] * (1 + len(kinds))]
+    rows = [["data", *kinds]]
     for data in sorted({report["data"] for report in reports}, key=lambda data: (" from seed" not in data, data)):
         same = [report for report in reports if report["data"] == data]
         largest = max(same, key=lambda report: report["samples"])
         model = largest["scores"]["model"]
         cells = [_with_probes(model[kind], same, kind) if kind in model else "" for kind in kinds]
         rows.append([data.partition(" from seed")[0], *cells])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    lines = [" | ".join(row).rstrip(" |") for row in rows]  # Markdown needs no bars around a row
+    return "\n".join([lines[0], "|".join(["---"] * len(rows[0])), *lines[1:]])
 
 
 def _with_probes(row: dict, reports: list[dict], kind: str) -> str:

@@ -256,11 +256,11 @@ def table(runs: Iterable[dict]) -> str:
     """Markdown: of each row mean and standard deviation over its seeds, mean IoU in per cent; the plot has places."""
     runs = list(runs)
     scores = ("referring", "semantic")
-    lines = ["| what differs | " + " | ".join(scores) + " | paper |", "|---" * (len(scores) + 2) + "|"]
+    lines = [" | ".join(["what differs", *scores, "paper"]), "|".join(["---"] * (len(scores) + 2))]
     for row in ROWS:
         if own := [run for run in runs if run["name"] == row.name]:
             cells = [_spread([run[score] for run in own]) for score in scores]
-            lines.append(f"| {row.name} ({row.tables}) | {' | '.join(cells)} | {row.paper or ''} |")
+            lines.append(" | ".join([f"{row.name} ({row.tables})", *cells, *([str(row.paper)] if row.paper else [])]))
     return "\n".join(lines)
 
 

@@ -22,5 +22,5 @@ def test_the_command_trains_scores_resumes_and_draws(tmp_path, monkeypatch, caps
     assert every.startswith(first) and len(every.splitlines()) == 4  # finished runs are not repeated
     rows = [json.loads(line) for line in every.splitlines()]
     assert all(0 <= row[score] <= 1 for row in rows for score in paper_questions.SCORES)
-    assert "| without the [semantic] token (7) |" in capsys.readouterr().out
+    assert "without the [semantic] token (7) |" in capsys.readouterr().out
     assert len(ElementTree.fromstring(plot.read_text()).findall("{*}circle")) == 2 * len(rows)

@@ -15,8 +15,8 @@ from evfsam.media.export import encode_rle
 from tests.data.miniatures import write_image, write_labels
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^- (`.*?`): ([^;\n]*)", PAGE, re.MULTILINE)
-SPLITS_OF = {name: splits for names, splits in ROWS for name in re.findall(r"`([^`]*)`", names)}
+ROWS = re.findall(r"^([a-z].*?)  +(.*?)(?:  +.*)?$", PAGE, re.MULTILINE)
+SPLITS_OF = {name: splits for names, splits in ROWS for name in names.split(", ")}
 SIZE_HW = (480, 640)
 
 
