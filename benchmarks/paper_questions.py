@@ -111,7 +111,7 @@ class Row:
 
 
 ROWS = (
-    Row("1, 3, 4, 5, 7", "early fusion, image [CLS], all learns", 83.7),
+    Row("1, 3-5, 7", "early fusion, image [CLS], all learns", 83.7),
     Row("3", "early fusion in the first half of the layers", 82.2, {"fusion": "half"}),
     Row("3", "late fusion", 70.2, {"fusion": "late", "prompt": "both_cls"}),
     Row("1, 3", "text only", 65.1, {"fusion": "text", "prompt": "text_cls"}),

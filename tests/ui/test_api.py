@@ -230,9 +230,8 @@ def test_limits_are_checked_before_work_starts(app, uploads, service, monkeypatc
 
 
 def test_every_limit_is_documented():
-    assert all(f"`{field.name}`" in DOCUMENT for field in fields(Limits))
     for field in fields(Limits):
-        assert f"{getattr(Limits(), field.name):,}" in DOCUMENT, field.name
+        assert re.search(rf"^{field.name} +{getattr(Limits(), field.name):,} ", DOCUMENT, re.M), field.name
 
 
 @pytest.mark.parametrize(
