@@ -16,6 +16,7 @@ from evfsam.media.video_index import frame_rate
 from evfsam.values import number
 
 NAME = "the standard input"
+KNOWN_TIMES = 256  # more than SAM 3 holds frames back
 READABLE = "WebM, MKV, MPEG-TS, AVI, or MP4 with its index in front (faststart)"
 
 
@@ -23,7 +24,7 @@ class PipedVideo:
     """As :class:`evfsam.media.video.VideoReader`, as far as a pipe allows; a context manager.
 
     There is no going back, no trimming and no sound; the number of frames is known when there are no more.
-    Only the time of the frame that was read last is known.
+    Only the times of the frames that were read last are known, of :data:`KNOWN_TIMES` at most.
 
     Args:
         file: a binary stream that need not be seekable.
@@ -46,7 +47,7 @@ class PipedVideo:
             self._shape = FrameShape.of(self._first, self._stream, max_long_side, NAME)
             self.time_base = Fraction(self._stream.time_base)
             self._stack = stack.pop_all()
-        self._time: dict[int, tuple[Fraction, Fraction]] = {}
+        self._times: dict[int, tuple[Fraction, Fraction]] = {}
         self.info = VideoInfo(
             name="stdin",
             size_hw=self._shape.size_hw,
@@ -77,13 +78,14 @@ class PipedVideo:
             origin, index, even = frame.pts or 0, 0, 1 / self.info.fps
             while frame is not None:
                 time = index * even if frame.pts is None else (frame.pts - origin) * self.time_base
-                self._time = {index: (time, frame.duration * self.time_base if frame.duration else even)}
+                self._times[index] = time, frame.duration * self.time_base if frame.duration else even
+                self._times.pop(index - KNOWN_TIMES, None)
                 yield self._shape.to_rgb(frame)
                 frame, index = next(self._frames, None), index + 1
 
     def time_of(self, index: int) -> tuple[Fraction, Fraction]:
-        """As of a VideoReader, for the frame that was read last."""
-        return self._time[index]
+        """As of a VideoReader, for the frames that were read last."""
+        return self._times[index]
 
 
 class _OneWay:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 
 import numpy as np
@@ -108,6 +109,14 @@ def test_objects_that_appear_later_are_in_every_file(systems_folder, tmp_path, c
                     assert np.array_equal(png, decode_rle(rle) if rle else np.zeros((48, 64), bool))
     told = capsys.readouterr().out
     assert told.count("a cat: visible on") == len(rows) and f"of {FRAMES - max(first)} frames" in told
+
+
+def test_a_pipe_is_followed_though_frames_come_late(systems_folder, tmp_path, monkeypatch):
+    stream = write_clip(tmp_path / "clip.ts", count=FRAMES).read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stream)))
+    out = tmp_path / "out.mp4"
+    assert main(["track", "-", "a cat", "-o", str(out), "--model", f"sam3@{systems_folder}", "--device", "cpu"]) == 0
+    assert len(VideoReader(out)) == FRAMES
 
 
 @pytest.mark.parametrize(
