@@ -10,12 +10,12 @@ import json
 import tempfile
 import zipfile
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO, Protocol, TextIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
@@ -130,8 +130,8 @@ def rle_json(path: str | PathLike, clip: Clip) -> Iterator[VideoSink]:
 
     The lists of an annotation have one entry per frame, null where there is no mask. ``times`` are in seconds.
     """
-    with atomic_path(Path(path)) as part, ExitStack() as stack:
-        sink = _RunLengths(lambda: stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")))
+    with atomic_path(Path(path)) as part, tempfile.TemporaryFile() as entries:
+        sink = _RunLengths(entries)
         yield sink
         with part.open("w", encoding="utf-8") as file:
             for piece in _document(clip.info, sink):
@@ -139,32 +139,39 @@ def rle_json(path: str | PathLike, clip: Clip) -> Iterator[VideoSink]:
 
 
 class _RunLengths:
-    """Every list grows in a temporary file of its own, for the JSON wants them one after the other.
+    """Entries lie in one temporary file, because the JSON wants each list as a whole.
 
     Attributes:
         names: object id -> prompt, in the order in which objects appeared.
-        lists: object id -> a file per entry of ``_LISTS``.
         times: of the frames, in seconds.
     """
 
-    def __init__(self, new_file: Callable[[], TextIO]):
+    def __init__(self, file: BinaryIO):
         self.names: dict[int, str] = {}
-        self.lists: dict[int, list[TextIO]] = {}
         self.times: list[float] = []
-        self._new_file = new_file
+        self._file = file
+        self._places: dict[int, array] = {}  # object id -> where its entries begin, frame by frame; -1: null
 
     def add(self, frame: TrackedFrame, time: Fraction, duration: Fraction) -> None:
         found = {o.object_id: o for o in frame.objects}
-        for object_id in [i for i in found if i not in self.lists]:
+        for object_id in [i for i in found if i not in self.names]:
             self.names[object_id] = found[object_id].prompt
-            self.lists[object_id] = [self._new_file() for _ in _LISTS]
-            for file in self.lists[object_id]:
-                file.write(",\n".join(["null"] * len(self.times)))
-        comma = ",\n" if self.times else ""
-        for object_id, files in self.lists.items():
-            for file, value in zip(files, _values(found.get(object_id)), strict=True):
-                file.write(comma + json.dumps(value))
+            self._places[object_id] = array("q", [-1]) * (len(_LISTS) * len(self.times))
+        for object_id, places in self._places.items():
+            for value in _values(found.get(object_id)):
+                places.append(-1 if value is None else self._file.tell())
+                if value is not None:
+                    self._file.write(json.dumps(value).encode() + b"\n")
         self.times.append(round(float(time), 6))
+
+    def entries(self, object_id: int, key: str) -> Iterator[str]:
+        """One list of an object, as JSON, one entry per frame."""
+        for place in self._places[object_id][_LISTS.index(key) :: len(_LISTS)]:
+            if place < 0:
+                yield "null"
+            else:
+                self._file.seek(place)
+                yield self._file.readline().decode().rstrip()
 
 
 def _values(found) -> tuple:
@@ -207,10 +214,10 @@ def _document(info: VideoInfo, sink: _RunLengths) -> Iterator[str]:
             "length": len(sink.times),
         }
         yield ("," if number > 1 else "") + "\n" + json.dumps(head)[:-1]
-        for key, file in zip(_LISTS, sink.lists[object_id], strict=True):
+        for key in _LISTS:
             yield f',\n"{key}": ['
-            file.seek(0)
-            yield from iter(lambda file=file: file.read(2**16), "")
+            for index, entry in enumerate(sink.entries(object_id, key)):
+                yield f",\n{entry}" if index else entry
             yield "]"
         yield "}"
     yield "]}\n"

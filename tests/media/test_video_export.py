@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from dataclasses import replace
 from fractions import Fraction
@@ -128,6 +129,23 @@ def test_rle_json(reader, tmp_path):
     assert [s is None for s in tree["segmentations"]] == [True, True, False, False, True, False]
     assert tree["scores"] == [None, None, 0.75, 0.75, 0.75, 0.75]
     assert tree["presences"] == [None, None, 0.5, 0.5, 0.5, 0.5]
+
+
+def test_many_objects_need_few_open_files(reader, tmp_path):
+    resource = pytest.importorskip("resource")  # not on Windows
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    frames = list(followed(reader))
+    crowd = [replace(frames[0][0].objects[0], object_id=i) for i in range(1, 41)]
+    with open(os.devnull) as first_free:
+        few = first_free.fileno() + 20
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
+        with rle_json(tmp_path / "out.json", reader) as document:
+            for frame, time, duration in frames:
+                document.add(replace(frame, objects=tuple(crowd)), time, duration)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(json.loads((tmp_path / "out.json").read_text())["annotations"]) == len(crowd)
 
 
 @pytest.mark.parametrize("kind", ["overlay", "cutout", "zip", "json"])
