@@ -13,6 +13,7 @@ from evfsam.geometry import interior_point
 from evfsam.things import read
 from evfsam.types import PointPrompt, SpatialPrompt, VideoPrompt
 from evfsam.ui.asking import MaskQuestion
+from evfsam.ui.files import upload_folder
 from evfsam.ui.followed import Question
 from evfsam.ui.kept import DEFAULT
 from evfsam.ui.service import ModelService
@@ -32,7 +33,8 @@ def one_by_one(service: ModelService, question: Question, prompts: Prompts, fram
     if not every:
         return prompts
     asked = MaskQuestion(tuple(p.text for p in every), (None,) * len(every), (DEFAULT,))
-    with TemporaryDirectory() as folder:
+    upload_folder().mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=upload_folder()) as folder:  # where the next start deletes what a killed app left
         path = Path(folder) / "frame.png"
         Image.fromarray(question.clip.open().frame(frame_index)).save(path)
         answer = service.answer(question.model, str(path), asked)

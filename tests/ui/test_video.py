@@ -220,6 +220,13 @@ def test_other_words_are_looked_for_anew(service, question):
     assert second.looks == video_work.look(service, question, Work(), "the dog, the sea", 0).looks != first.looks
 
 
+def test_a_frame_that_is_asked_lies_where_the_next_start_deletes_it(service, question, clip, tmp_path, monkeypatch):
+    asked, answer = [], service.answer
+    monkeypatch.setattr(service, "answer", lambda model, path, *rest: asked.append(path) or answer(model, path, *rest))
+    video_work.look(service, question, Work(), "every dog", 2)
+    assert all(Path(path).is_relative_to(tmp_path) and not Path(path).exists() for path in asked) and asked
+
+
 def test_all_of_a_kind_are_followed_one_by_one(service, question):
     work = video_work.look(service, question, Work(), "the sky, every dog", 2)
     things = [i for i, name in work.names.items() if name != "the sky"]
