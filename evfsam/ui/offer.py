@@ -115,7 +115,7 @@ class Offer:
                 yield self._running(download), ""
                 await asyncio.sleep(LOOK_S)
                 client.check()
-            yield self._ended(info, download), "" if download.running or download.stopped else info.name
+            yield self._ended(info, download, declined), "" if download.running or download.stopped else info.name
         except ClientGoneError:  # the download goes on
             if download:
                 download.leave(who)
@@ -132,7 +132,7 @@ class Offer:
             await asyncio.sleep(LOOK_S)
             client.check()
         try:
-            offered = self._ended(info, download) if info and download else self._offered(chosen, declined)
+            offered = self._ended(info, download, declined) if info and download else self._offered(chosen, declined)
         except EvfSamError as error:
             offered = self._told(info, str(error), "Try again")
         # A visitor may have pressed the button before this ran: what that told must stay.
@@ -144,12 +144,12 @@ class Offer:
             await asyncio.sleep(LOOK_S)
             client.check()
 
-    def _ended(self, info: CheckpointInfo, download: Download) -> list:
+    def _ended(self, info: CheckpointInfo, download: Download, declined: str) -> list:
         """What to show once nobody waits for a download. Raises its error."""
         if download.error:
             raise download.error
         if not (download.running or download.stopped):
-            return self._offered(info.name)
+            return self._offered(info.name, declined)
         here = size_text(download.progress().here)
         return self._told(info, f"Stopped. The {here} that have arrived are kept.", "Go on")
 

@@ -6,7 +6,7 @@ import gradio as gr
 import pytest
 import torch
 
-from evfsam.checkpoints.download import Progress
+from evfsam.checkpoints.download import Download, Progress
 from evfsam.checkpoints.registry import find
 from evfsam.errors import CheckpointError
 from evfsam.runtime import Runtime
@@ -76,6 +76,10 @@ def test_a_machine_with_a_gpu_and_a_network_proposes_it(monkeypatch):
     assert button["variant"] == "primary" and later["visible"]
     _, line, button, later, _ = offer._offered("evf-sam2-tiny", declined=BEST)
     assert "Any words, any picture" in line and button["variant"] == "secondary" and not later["visible"]
+    monkeypatch.setattr(module, "local_folder", lambda info: None if info.name == BEST else info.source)
+    another = Download(find("evf-sam"), lambda info, report: None)
+    another.wait()
+    assert [offer._ended(another.info, another, name)[3]["visible"] for name in ("", BEST)] == [True, False]
     on_cpu = Checkpoints([], ON_CPU)
     on_cpu.propose()
     assert on_cpu.proposed is None and reached == [BEST], "the Hub was asked without need"
