@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -24,7 +23,7 @@ from evfsam.ui.video_prompts import ask_again, clicks_at, name_objects, phrases_
 from evfsam.ui.video_things import one_by_one
 from evfsam.video.follow import Leg
 
-SCAN_EVERY = 5  # frames
+SCAN_EVERY = 5  # frames, from one look to the next
 SIDES = (480, 720, 1080)
 NAMED_ELSEWHERE = "Named on another frame; a click here corrects it from here on."
 
@@ -205,13 +204,6 @@ def step_html(step: Step) -> str | None:
     if step.image is None:
         return None
     return viewer.stage(step.image, "the frame at work", step.rows)
-
-
-def find_first(
-    service: ModelService, model: str, clip: Clip, prompt: str, every: int = 5
-) -> Iterator[tuple[int, bool]]:
-    """(frame index, found) of every fifth frame up to the first on which a phrase finds something."""
-    yield from service.scan(model, clip, prompt, every)
 
 
 def times_of(followed: Followed) -> tuple[float, ...]:

@@ -30,11 +30,6 @@ MEMORY_MODULES = (
 )
 
 
-def memory_parameters(segmenter: nn.Module) -> list[nn.Parameter]:
-    """The parameters that only training on clips can teach; none if the segmenter has no memory."""
-    return [p for name, p in segmenter.named_parameters() if name.startswith(MEMORY_MODULES)]
-
-
 @dataclass(frozen=True)
 class FrameFeatures:
     """One frame, shared by all objects, or P frames, one per object.

@@ -244,7 +244,7 @@ def _correct(w: Widgets, service: ModelService, head: Head, chosen) -> None:
     def on_scan(path, start, end, side, model, text):
         prompt, at = split_prompts(text)[0], 0
         clip = video_work.clip_of(path, start, end, side, service.limits)
-        for at, found in video_work.find_first(service, model, clip, prompt):
+        for at, found in service.scan(model, clip, prompt, video_work.SCAN_EVERY):
             yield at, f'<p class="evf-status">Looked at frame {at} …</p>', gr.skip()
             if found:
                 yield at, f'<p class="evf-status">Found on frame {at}.</p>', gr.update(visible=False)
