@@ -25,7 +25,7 @@ def main(arguments: Sequence[str], prog: str = "app.py") -> int:
         from evfsam.ui.files import claim_folder
 
         claim_folder()
-        signal.signal(signal.SIGTERM, _end)
+        signal.signal(signal.SIGTERM, lambda number, _: _end(128 + number))
         # These take seconds to import: a mistake is told before.
         sys.meta_path.insert(0, WithoutStubs())
         gc.disable()  # imports leave hardly any garbage, and to look for it takes half a second
@@ -35,15 +35,21 @@ def main(arguments: Sequence[str], prog: str = "app.py") -> int:
         gc.freeze()  # modules stay: later searches pass them over
         gc.enable()
         service = ModelService(settings)
-        # Beside the page. Whoever asks before the model is loaded waits for this load.
-        Thread(target=service.warm, name="warm", daemon=True).start()
-        serve(build_app(service), settings)
     except EvfSamError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        _end(128 + signal.SIGINT)
+    # Beside the page. Whoever asks before the model is loaded waits for this load.
+    Thread(target=service.warm, name="warm", daemon=True).start()
+    try:
+        serve(build_app(service), settings)
+    except EvfSamError as error:
+        print(f"{prog}: {error}", file=sys.stderr, flush=True)
+        _end(2)
+    except KeyboardInterrupt:
         pass
-    _end(signal.SIGINT)  # Gradio ends at Ctrl+C without an error
+    _end(128 + signal.SIGINT)  # Gradio ends at Ctrl+C without an error
 
 
 class WithoutStubs(MetaPathFinder):
@@ -68,9 +74,9 @@ class WithoutStubs(MetaPathFinder):
         return spec
 
 
-def _end(signal_number: int, *_: object) -> NoReturn:
+def _end(code: int) -> NoReturn:
     from evfsam.ui.files import delete_folders
 
     # At once: an ordinary exit would wait for the jobs at work, and abort where a thread loads a model.
     delete_folders()
-    os._exit(128 + signal_number)
+    os._exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -162,3 +163,27 @@ def test_a_busy_port_is_told_at_once():
     assert done.returncode == 2
     assert done.stderr == f"app.py: Port {port} is taken by another program: choose another with --port.\n"
     assert done.stdout == "Starting EVF-SAM ...\n"
+
+
+TAKEN_LATER = """
+import socket, sys
+from evfsam.ui import start
+start.check = lambda settings: None  # the port was free then
+with socket.create_server(("127.0.0.1", 0)) as other:
+    sys.exit(start.main(["--port", str(other.getsockname()[1]), "--device", "cpu"]))
+"""
+
+
+def test_a_port_that_is_taken_while_the_app_starts_is_told(tmp_path):
+    """By then a thread loads the model."""
+    done = subprocess.run(
+        [sys.executable, "-c", TAKEN_LATER],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)},
+    )
+    assert done.returncode == 2 and not list(tmp_path.iterdir())
+    told = "app.py: The port is taken by another program: choose another with --port."
+    assert done.stderr.splitlines()[-1] == told
