@@ -12,16 +12,18 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
+from evfsam.ui.comparison import CHECKPOINTS
 from evfsam.ui.examples import read_examples
 from tests.ui.browser import TITLES, chromium, open_page, open_tab, running_app, take_example
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
+COMPARED = "evf-sam2-tiny,evf-sam-tiny,evf-sam2-tiny-coco,refersam-tiny"
 ANSWERED = {"compare": "#compare-pair .evf-slider", "video": "#video-result video"}
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A tab with the result of an example. ``name`` is the file's name; sizes are in CSS pixels."""
+    """A tab with the result of an example. ``name`` is the file's name, ``link`` a query; sizes are in CSS pixels."""
 
     name: str
     tab: str
@@ -29,6 +31,7 @@ class Shot:
     width: int = 1360
     height: int = 960
     example: int = 0
+    link: str = ""
 
 
 SHOTS = (
@@ -36,7 +39,7 @@ SHOTS = (
     Shot("app-semantic", "semantic"),
     Shot("app-parts", "parts"),
     Shot("app-video", "video"),
-    Shot("app-compare", "compare", height=1160),
+    Shot("app-compare", "compare", height=1160, link=f"tab=compare&by={CHECKPOINTS}&of={COMPARED}"),
     Shot("app-place", "compare", example=len(read_examples())),
     Shot("app-dark", "refer", "dark"),
 )
@@ -44,7 +47,7 @@ SHOTS = (
 
 def shoot(browser: Browser, url: str, shot: Shot, folder: Path) -> Path:
     """Take one screenshot. Returns its file."""
-    page = open_page(browser, f"{url}?__theme={shot.theme}", shot.width, shot.height)
+    page = open_page(browser, f"{url}?__theme={shot.theme}&{shot.link}", shot.width, shot.height)
     open_tab(page, TITLES[shot.tab])
     take_example(page, shot.tab, shot.example)
     page.wait_for_selector(f"#{shot.tab}-view .evf-rows" if shot.tab != "compare" else ANSWERED["compare"])
