@@ -78,7 +78,9 @@ class Limits:
     def check_clip(self, frames: int, objects: int) -> None:
         """Raises VideoError for too many objects, frames, or frames times objects."""
         if objects > self.objects:
-            raise VideoError(f"That is {objects} objects: follow at most {self.objects} at once.")
+            raise VideoError(
+                f"That is {objects} objects: follow at most {self.objects} at once, for example by naming their place."
+            )
         if frames > self.frames:
             raise VideoError(f"The clip has {frames:,} frames: choose a part of at most {self.frames:,}.")
         if frames * objects > self.frames_times_objects:
