@@ -37,7 +37,6 @@ SHOWN_PROBES = {
     "text, 1 click": ("text_click",),
     "true box": ("oracle_box", "tracked_box"),
     "frame by frame": ("frame_by_frame",),
-    "image swapped": ("swapped_image",),  # its change in gIoU
     "constant mask": ("constant_mask",),
 }
 KINDS = ("referring", "semantic", "stuff", "part", "absent")
@@ -111,7 +110,7 @@ def _of_probe(reports: list[dict], probes: tuple[str, ...], kind: str) -> str:
     for report in reports:
         for probe in probes:
             if found := report["scores"].get(probe, {}).get(kind):
-                return _cell(found.get("change"), "+") if probe == "swapped_image" else _cell(_quality(found))
+                return _cell(_quality(found))
     return ""
 
 
@@ -166,8 +165,8 @@ def _first_of_each_kind(records: list[Record]) -> list[Record]:
     return list(good.values())
 
 
-def _cell(value: float | None, sign: str = "") -> str:
-    return "" if value is None else f"{value:{sign}.3f}".replace("0.", ".", 1)
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}".replace("0.", ".", 1)
 
 
 if __name__ == "__main__":

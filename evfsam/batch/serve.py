@@ -25,6 +25,7 @@ from evfsam.media.export import encode_rle
 from evfsam.predictor import Predictor
 
 MOST_TOGETHER = 32  # questions in a batch
+MOST_AT_ONCE = 2 * MOST_TOGETHER  # questions in a replica; Ray never counts more
 
 
 def build(options: dict[str, str]) -> serve.Application:
@@ -59,17 +60,24 @@ def scaling(options: Mapping[str, str]) -> dict[str, float]:
     return {
         "min_replicas": least,
         "max_replicas": int(_number(options, "max_replicas", most, most, whole=True)),
-        "target_ongoing_requests": _number(options, "target_ongoing_requests", 4, 0.1),
+        "target_ongoing_requests": _number(options, "target_ongoing_requests", 4, 0.1, MOST_AT_ONCE),
         "upscale_delay_s": _number(options, "upscale_delay_s", 30, 0),
         "downscale_delay_s": _number(options, "downscale_delay_s", 600, 0),
     }
 
 
-def _number(options: Mapping[str, str], name: str, default: float, low: float, whole: bool = False) -> float:
-    return values.number(options.get(name, default), name, low, whole=whole, text=True)
+def _number(
+    options: Mapping[str, str],
+    name: str,
+    default: float,
+    low: float,
+    high: float = values.LARGEST,
+    whole: bool = False,
+) -> float:
+    return values.number(options.get(name, default), name, low, high, whole=whole, text=True)
 
 
-@serve.deployment(max_ongoing_requests=2 * MOST_TOGETHER)
+@serve.deployment(max_ongoing_requests=MOST_AT_ONCE)
 class Segmenter:
     """A replica: one checkpoint, and the questions that have come since its last batch."""
 

@@ -15,7 +15,7 @@ from evfsam.checkpoints.fetch import local_folder
 from evfsam.checkpoints.load import load_checkpoint
 from evfsam.checkpoints.pool import ModelPool
 from evfsam.checkpoints.registry import CheckpointInfo
-from evfsam.errors import CheckpointError, EvfSamError, InputError
+from evfsam.errors import CheckpointError, InputError
 from evfsam.media.images import open_image
 from evfsam.predictor import Predictor
 from evfsam.runtime import Runtime, choose_runtime, weight_budget_bytes
@@ -95,7 +95,7 @@ class ModelService:
                 self.checkpoints.get(info.name, "operator").wait()
             if not ON_ZERO_GPU and info.name != self._served:
                 self.predictor(info.name).segment(np.zeros((64, 64, 3), np.uint8), ["sky"])
-        except EvfSamError as error:  # told to who asks for it; the app goes on with the others
+        except Exception as error:  # told to who asks for it, as out of memory is; the app goes on with the others
             LOG.warning("%s", error)
         self.checkpoints.propose()
 

@@ -134,6 +134,7 @@ def test_scaling_by_settings():
         {"min_replicas": "2", "max_replicas": "1"},
         {"min_replicas": "1.5"},
         {"target_ongoing_requests": "0"},
+        {"target_ongoing_requests": "65"},  # more than a replica takes: another one would never come
         {"upscale_delay_s": "-1"},
         {"downscale_delay_s": "soon"},
         {"gpus": "nan"},
