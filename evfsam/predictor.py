@@ -135,8 +135,28 @@ class Predictor:
                     warnings[i] += (warning,)
                 if text.cut[row]:
                     warnings[i] += ("The prompt is longer than this checkpoint reads; its end was left out.",)
+        # Prompts without points and boxes are decoded together, the others one by one.
+        batches, order = [], [i for i in read if spatial[i] is None]
         with model_step(self.runtime, half=False):
-            return self._decode(encoded, read, tokens, spatial), warnings
+            if order:
+                batch = torch.cat([tokens[i] for i in order])
+                masks = self.model.decode(encoded.features, batch)
+                if self.refiner:
+                    masks = self.refiner.decode_again(
+                        masks,
+                        [read[i] for i in order],
+                        encoded.geometry,
+                        lambda some, points: self.model.decode(encoded.features, batch[some], points),
+                    )
+                batches.append(masks)
+            for i, by_hand in enumerate(spatial):
+                if by_hand is not None:
+                    points, boxes = prepare_spatial(by_hand, encoded.geometry, self.runtime.device)
+                    batches.append(self.model.decode(encoded.features, tokens.get(i), points, boxes))
+                    order.append(i)
+        if len(batches) > 1:
+            batches = [join(batches).rows([order.index(i) for i in range(len(spatial))])]
+        return batches[0], warnings
 
     def decode_many(
         self, encoded: EncodedImage, asked: Sequence[tuple[Sequence[str], Sequence[SpatialPrompt | None]]]
@@ -155,30 +175,6 @@ class Predictor:
             start, end = end, end + len(prompts)
             parts.append((masks.rows(list(range(start, end))), warnings[start:end]))
         return parts
-
-    def _decode(self, encoded, read: dict[int, str], tokens: dict[int, torch.Tensor], spatial) -> MaskLogits:
-        """The prompts without points and boxes are decoded together, the others one by one."""
-        rows = [i for i in read if spatial[i] is None]
-        batches, order = [], list(rows)
-        if rows:
-            batch = torch.cat([tokens[i] for i in rows])
-            masks = self.model.decode(encoded.features, batch)
-            if self.refiner:
-                masks = self.refiner.decode_again(
-                    masks,
-                    [read[i] for i in rows],
-                    encoded.geometry,
-                    lambda some, points: self.model.decode(encoded.features, batch[some], points),
-                )
-            batches.append(masks)
-        for i, by_hand in enumerate(spatial):
-            if by_hand is not None:
-                points, boxes = prepare_spatial(by_hand, encoded.geometry, self.runtime.device)
-                batches.append(self.model.decode(encoded.features, tokens.get(i), points, boxes))
-                order.append(i)
-        if order == sorted(order) and len(batches) == 1:
-            return batches[0]
-        return join(batches).rows([order.index(i) for i in range(len(spatial))])
 
     def finish(
         self,
