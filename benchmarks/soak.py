@@ -19,10 +19,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -206,29 +205,18 @@ def files_in(folder: Path) -> set[str]:
 
 
 def run(url: str, process: subprocess.Popen, args: argparse.Namespace) -> tuple[list[Outcome], list[float]]:
-    """All outcomes, and the app's memory before the first request and after each tenth of them."""
+    """All outcomes, and the app's memory before the first request and after each tenth of them, while nothing runs."""
     asker, outcomes, memory = Asker(url, args.seed), [], [resident_mib(process)]
-    numbers: Iterator[int] = iter(range(args.requests))
-    lock, end = threading.Lock(), time.monotonic() + 60 * args.minutes
+    end = time.monotonic() + 60 * args.minutes
 
-    def client() -> None:
-        while time.monotonic() < end:
-            with lock:
-                number = next(numbers, None)
-            if number is None:
-                return
-            outcome = asker.ask(number)
-            with lock:
-                outcomes.append(outcome)
-                if len(outcomes) % max(1, args.requests // 10) == 0:
-                    memory.append(resident_mib(process))
-                    print(f"{len(outcomes)} requests, {memory[-1]:.0f} MiB", file=sys.stderr, flush=True)
+    def ask(number: int) -> Outcome | None:
+        return asker.ask(number) if time.monotonic() < end else None
 
-    threads = [threading.Thread(target=client) for _ in range(args.clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(args.clients) as clients:
+        for tenth in np.array_split(np.arange(args.requests), 10):
+            outcomes += filter(None, clients.map(ask, tenth.tolist()))
+            memory.append(resident_mib(process))
+            print(f"{len(outcomes)} requests, {memory[-1]:.0f} MiB", file=sys.stderr, flush=True)
     return outcomes, memory
 
 

@@ -31,7 +31,9 @@ def main(arguments: Sequence[str], prog: str = "app.py") -> int:
         gc.disable()  # imports leave hardly any garbage, and to look for it takes half a second
         from evfsam.ui.app import build_app, serve
         from evfsam.ui.service import ModelService
+        from evfsam.ui.tidy import share_heaps
 
+        share_heaps()  # before threads begin
         gc.freeze()  # modules stay: later searches pass them over
         gc.enable()
         service = ModelService(settings)
