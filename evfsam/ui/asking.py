@@ -23,7 +23,7 @@ from evfsam.ui.label_map import Settler
 from evfsam.ui.limits import Limits
 from evfsam.ui.turns import ClientGoneError, Waiter
 
-NO_WORDS = Asked("", "", False)  # how the prompt of a thing is read that was only clicked
+NO_WORDS = Asked("", "", False)  # of a thing that was only clicked
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def settle(waiters: Sequence[Waiter], picture_path: str, limits: Limits, answer:
     """Settle the answers of all that wait with questions about one image. Stops once nobody waits.
 
     Args:
-        limits: who asks for more than they allow on an image of this size is told so.
+        limits: a question that is too large for an image of this size gets their error.
         answer: of (image, questions, gone), the steps of :func:`answers`.
 
     Raises InputError if the image cannot be opened.

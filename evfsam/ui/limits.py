@@ -79,7 +79,7 @@ class Limits:
         """Raises VideoError for too many objects, frames, or frames times objects."""
         if objects > self.objects:
             raise VideoError(
-                f"That is {objects} objects: follow at most {self.objects} at once, for example by naming their place."
+                f"That is {objects} objects: follow at most {self.objects} at once. Name fewer, or name their places."
             )
         if frames > self.frames:
             raise VideoError(f"The clip has {frames:,} frames: choose a part of at most {self.frames:,}.")

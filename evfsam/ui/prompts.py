@@ -21,7 +21,7 @@ def chosen_prompts(chosen: Sequence[str] | None, typed: str | None, kind: str) -
 def split_prompts(text: str | None, may_be_empty: bool = False) -> list[str]:
     """Phrases, one per line or between commas, in order. A phrase that is given twice comes once.
 
-    Raises InputError for no phrase, unless there ``may_be_empty`` text, and for what is no text.
+    Raises InputError if there is no phrase, unless the text is empty and ``may_be_empty``, and for what is not text.
     """
     text = values.prompt_text(text) if text is not None and not isinstance(text, str) else text or ""
     parts = (" ".join(part.split()) for part in re.split(r"[\n,;]", text))

@@ -80,7 +80,7 @@ class ModelService:
             for name in list(self.models)[: max(1, len(settings.models))]:
                 try:
                     self.predictor(name)
-                except CheckpointError as error:  # told to who asks for it; the app goes on with the others
+                except CheckpointError as error:  # whoever asks for it is told; the app offers the others
                     LOG.warning("%s", error)
 
     def compared_info(self, name: str) -> CheckpointInfo:
@@ -95,7 +95,7 @@ class ModelService:
                 self.checkpoints.get(info.name, "operator").wait()
             if not ON_ZERO_GPU and info.name != self._served:
                 self.predictor(info.name).segment(np.zeros((64, 64, 3), np.uint8), ["sky"])
-        except Exception as error:  # told to who asks for it, as out of memory is; the app goes on with the others
+        except Exception as error:  # whoever asks for it is told; the app offers the others
             LOG.warning("%s", error)
         self.checkpoints.propose()
 

@@ -34,7 +34,7 @@ class ClientGoneError(EvfSamError):
 
 
 class Client:
-    """Whoever sent the request that the handler answers which makes this object, as far as Gradio's queue knows.
+    """The client of the request that is being answered, as Gradio's queue knows it.
 
     Without a queue (in tests, from Python) the client always waits.
     """

@@ -1,8 +1,8 @@
 """Answers as HTML: the picture, two layers per phrase (fill and outline), and one row per phrase that isolates them.
 
 Each row carries colour, phrase, score and area. The HTML is in ``templates/viewer.html``. What moves is in
-``static/viewer.js`` and ``static/viewer.css``. Pictures travel inside the HTML, at most ``VIEW_PIXELS`` a side: files
-for keeping come from the downloads.
+``static/viewer.js`` and ``static/viewer.css``. Pictures travel inside the HTML, at most ``VIEW_PIXELS`` per side;
+downloads have the full size.
 """
 
 from __future__ import annotations
