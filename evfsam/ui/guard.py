@@ -37,7 +37,7 @@ NOT_HERE = "This app does not offer that."
 MOST_BYTES = 2**20  # of a request that is no upload
 TOO_LONG = f"This request is too long: send at most {MOST_BYTES:,} bytes, and upload files first."
 LONGEST_NAME = 100  # letters of a session's name
-LONG_NAME = f"The session_hash of this request cannot be used: send at most {LONGEST_NAME} letters, or none."
+WRONG_NAME = f"The session_hash of this request cannot be used: send 1 to {LONGEST_NAME} letters, or leave it out."
 NO_EVENT = "No answer waits under this name: send the request again, and read its answer once, within ten minutes."
 ANSWER = re.compile(r"/gradio_api/call/(?:v2/)?[^/]+/(?P<event>[^/]+)|/gradio_api/queue/(?P<stream>data)")
 
@@ -204,7 +204,7 @@ class Guard:
 
 
 def _refused_body(body: bytes) -> JSONResponse | None:
-    """The answer to a body that is too long, no JSON, or has an endless name for its session; else None."""
+    """The answer to a body that is too long, no JSON, or has an empty or endless name for its session; else None."""
     if len(body) > MOST_BYTES:
         return JSONResponse({"error": TOO_LONG}, 413)
     try:
@@ -212,8 +212,9 @@ def _refused_body(body: bytes) -> JSONResponse | None:
     except (ValueError, RecursionError):
         return JSONResponse({"error": UNKNOWN}, 400)
     session = document.get("session_hash") if isinstance(document, dict) else None
-    if session is not None and not (isinstance(session, str) and len(session) <= LONGEST_NAME):
-        return JSONResponse({"error": LONG_NAME}, 400)
+    # Gradio takes an empty name for no name in one place and for a name in another, and its queue breaks.
+    if session is not None and not (isinstance(session, str) and 0 < len(session) <= LONGEST_NAME):
+        return JSONResponse({"error": WRONG_NAME}, 400)
     return None
 
 

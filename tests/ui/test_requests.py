@@ -17,7 +17,7 @@ import pytest
 from gradio.routes import file_upload_statuses
 
 from evfsam.ui import tidy
-from evfsam.ui.guard import LONG_NAME, NO_EVENT, NOT_HERE, TOO_LONG
+from evfsam.ui.guard import NO_EVENT, NOT_HERE, TOO_LONG, WRONG_NAME
 from evfsam.ui.tidy import RECORDED_EVENTS, UNREAD_ANSWER_S, Requests, forget_files, trim
 from tests.corpus.doors import call, png
 
@@ -81,10 +81,10 @@ def test_a_handler_that_is_not_there(app, value):
     assert sentence(httpx.post(f"{app.local_url}gradio_api/queue/join", content=body, headers=JSON))
 
 
-@pytest.mark.parametrize("value", ["a" * 101, "a" * 500_000, 5, [], {}])
+@pytest.mark.parametrize("value", ["", "a" * 101, "a" * 500_000, 5, [], {}])
 def test_a_name_of_a_session_that_cannot_be_used(app, value):
     body = json.dumps({"data": [], "fn_index": 0, "session_hash": value})
-    assert sentence(httpx.post(f"{app.local_url}gradio_api/queue/join", content=body, headers=JSON)) == LONG_NAME
+    assert sentence(httpx.post(f"{app.local_url}gradio_api/queue/join", content=body, headers=JSON)) == WRONG_NAME
 
 
 def test_a_body_that_is_too_long(app):
