@@ -112,6 +112,6 @@ def _open(item: Item) -> np.ndarray | EvfSamError | None:
     if item.is_clip:
         return None
     try:
-        return open_image(item.read())
+        return open_image(item.path if item.offset is None else item.read())
     except EvfSamError as error:
         return error

@@ -67,7 +67,7 @@ def open_records(path: Path, run: dict[str, Any], resume: bool) -> tuple[list[Re
     try:
         kept = read_records(path, run) if resume and path.exists() else []
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w", encoding="utf-8")
+        file = path.open("w", encoding="utf-8", errors="backslashreplace")
         write_records(file, run, kept)
     except OSError as error:
         raise InputError(f"'{path}' cannot be used ({error.strerror}): choose another file.") from None

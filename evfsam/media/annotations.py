@@ -59,7 +59,8 @@ class Annotations:
             yield from self.yolo()
         else:
             document = self.coco(polygons=format == POLYGON)
-            yield f"{stem}.coco.json", json.dumps(document, ensure_ascii=False, indent=1).encode()
+            text = json.dumps(document, ensure_ascii=False, indent=1)
+            yield f"{stem}.coco.json", text.encode("utf-8", "backslashreplace")  # names of files need not be UTF-8
 
     def coco(self, polygons: bool = False) -> dict[str, Any]:
         """COCO's layout, numbers from 1. ``polygons``: masks as :func:`to_polygons` has them, not as run lengths."""

@@ -20,9 +20,10 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from evfsam.__main__ import main
-from evfsam.batch.items import find_items
+from evfsam.batch.items import find_items, read_prompts
 from evfsam.batch.results import read_rows
 from evfsam.data.scenes import make_scene, render
+from evfsam.errors import InputError
 from evfsam.media.export import decode_rle
 from evfsam.media.video_writer import open_writer
 from evfsam.predictor import Predictor
@@ -161,11 +162,55 @@ SOURCES = {
     "an empty cell": (lambda f: _write(f / "a.csv", b"image,prompts\n,dog\n"), "Row 1"),
     "twice": (lambda f: _write(f / "a.txt", b"a.png\na.png\n"), "twice"),
     "prompts of numbers": (lambda f: _write_parquet(f / "a.parquet", [[1, 2]]), "no texts"),
+    "a name that is too long": (lambda f: "a" * 5000, "no file or folder"),
+    "a list in UTF-16": (lambda f: _write(f / "a.txt", "a.png".encode("utf-16")), "save it as UTF-8"),
+    "a list with NUL": (lambda f: _write(f / "a.txt", b"a.png\0"), "save it as UTF-8"),
+    "a table in UTF-16": (lambda f: _write(f / "a.csv", "image\na.png".encode("utf-16")), "save it as UTF-8"),
+    "an endless cell": (lambda f: _write(f / "a.csv", b"image,prompts\na.png," + b"a" * 200_000), "no CSV table"),
+    **{
+        f"Parquet: {name}": (lambda f, content=content: _write(f / "a.parquet", content), "no Parquet table")
+        for name, content in (("empty", b""), ("text", b"image\na.png\n"), ("no footer", b"PAR1junkPAR1"))
+    },
+    **{
+        f"tar: {name}": (lambda f, said=said: _write_tar(f / "a.tar", {"a.png": (b"a", said)}), "no plain tar file")
+        for name, said in (
+            ("a negative size", {"size": "-5"}),
+            ("a size beyond the end", {"size": "99999999999"}),
+            ("a sparse file", {"GNU.sparse.size": "10", "GNU.sparse.numblocks": "0"}),
+            ("a broken sparse file", {"GNU.sparse.map": "a,b,c"}),
+        )
+    },
+    **{
+        f"tar: {name}": (lambda f, b=beside: _write_tar(f / "a.tar", {"a.png": (b"a", {}), **b}), words)
+        for name, beside, words in (
+            ("deep JSON", {"a.json": (b"[" * 100_000, {})}, "no JSON"),
+            ("cut JSON", {"a.json": (b'{"prompts": ["a', {})}, "no JSON"),
+            ("prompts in UTF-16", {"a.txt": ("the dog".encode("utf-16"), {})}, "save it as UTF-8"),
+            ("endless prompts", {"a.txt": (b"a" * 2_000_000, {})}, "write fewer"),
+        )
+    },
+}
+PROMPT_FILES = {
+    "UTF-16": ("the dog".encode("utf-16"), "save it as UTF-8"),
+    "Latin-1": ("die Tür".encode("latin-1"), "save it as UTF-8"),
+    "NUL": (b"the\0dog", "save it as UTF-8"),
+    "endless": (b"the dog\n" * 200_000, "write fewer"),
+    "empty": (b"\xef\xbb\xbf\n", "write one prompt"),
 }
 
 
 def _write(path: Path, content: bytes) -> str:
     path.write_bytes(content)
+    return str(path)
+
+
+def _write_tar(path: Path, files: dict[str, tuple[bytes, dict[str, str]]]) -> str:
+    """A tar of files: name -> (content, what its pax header says of it)."""
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name, (content, said) in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.pax_headers = len(content), said
+            tar.addfile(member, io.BytesIO(content))
     return str(path)
 
 
@@ -185,6 +230,33 @@ def test_sources_that_are_refused(tmp_path, prompts, random_checkpoint, capsys, 
     assert batch(make(folder), prompts, tmp_path / "out", random_checkpoint) == 2
     assert pytest.importorskip("re").search(told, capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", PROMPT_FILES)
+def test_files_of_prompts_that_are_refused(tmp_path, name):
+    content, told = PROMPT_FILES[name]
+    with pytest.raises(InputError, match=told):
+        read_prompts(_write(tmp_path / "prompts.txt", content))
+
+
+def test_marks_of_utf_8_are_no_part_of_a_name(tmp_path):
+    mark = b"\xef\xbb\xbf"
+    assert read_prompts(_write(tmp_path / "prompts.txt", mark + b"the dog\n")) == ("the dog",)
+    for name, text in (("a.txt", b"a.png\n"), ("a.csv", b"image\na.png\n")):
+        assert [item.key for item in find_items(_write(tmp_path / name, mark + text))] == ["a.png"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are text")
+def test_names_that_are_not_utf_8_and_files_that_are_none(photos, prompts, tmp_path, random_checkpoint):
+    os.rename(photos / "0.png", os.fsencode(photos) + b"/\xff.png")
+    os.mkfifo(photos / "pipe.png")
+    listed = _write(tmp_path / "list.txt", b"photos/pipe.png\n/dev/zero\nphotos/1.png\n")
+    for source, bad in ((photos, {"broken.jpg"}), (listed, {"photos/pipe.png", "/dev/zero"})):
+        out = tmp_path / f"of-{Path(source).stem}"
+        assert batch(source, prompts, out, random_checkpoint) == 0
+        rows = list(read_rows(out))
+        assert {row["item"] for row in rows if row["error"]} == bad
+        assert source == listed or "\\udcff.png" in {row["item"] for row in rows}
 
 
 def test_items_without_prompts(photos, tmp_path, random_checkpoint, capsys):

@@ -113,3 +113,10 @@ def test_what_was_not_found_gives_no_annotation(format):
     assert files.get("labels/a.txt", b"") == b""
     if format != "yolo":
         assert json.loads(files["all.coco.json"])["annotations"] == []
+
+
+def test_the_name_of_an_image_need_not_be_utf_8():
+    annotations = Annotations()
+    annotations.image("\udcff.png", (4, 6), "a")
+    ((_, content),) = annotations.files("coco", "annotations")
+    assert json.loads(content.decode())["images"][0]["file_name"] == "\udcff.png"
