@@ -46,6 +46,7 @@ def random_tracking_checkpoint(tmp_path_factory):
 def no_certificates(tmp_path_factory):
     """For requests to loopback: httpx reads all certificates before each, which takes longer than the request."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SSL_CERT_FILE", raising=False)  # it would be read first
         patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("certificates")))
         yield
 
