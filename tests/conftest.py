@@ -18,9 +18,9 @@ sys.meta_path.insert(0, WithoutStubs())  # before a test imports Gradio
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """With ``-n 2 --dist loadgroup``, a file is for one process, and all that drives a browser for the same one.
+    """With ``-n 3 --dist loadgroup``, a file is for one process, and all that drives a browser for the same one.
 
-    These take longest and start first; then come the others of the page. Short ones at the end fill both processes.
+    These take longest and start first; then come the others of the page. Short ones at the end fill all processes.
     """
     items.sort(key=lambda item: (not item.get_closest_marker("browser"), not item.nodeid.startswith("tests/ui/")))
     for item in items:
