@@ -24,31 +24,27 @@ def open_regular(path: Path, error: type[EvfSamError], kind: str) -> BinaryIO:
         error: the class of the error that is raised if the file cannot be read.
         kind: what the file should be, for the error: "image" or "video".
     """
-    name = quoted(path.name)
     try:
-        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller closes it
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for a writer
     except FileNotFoundError:
         raise error(f"There is no file {quoted(path)}: check the path.") from None
-    except IsADirectoryError:
-        raise error(f"{quoted(path)} is a folder: name one {kind} in it.") from None
     except (OSError, ValueError) as failure:  # ValueError: NUL in the name
         reason = getattr(failure, "strerror", None) or failure
+        name = quoted(path.name)
         raise error(f"{name} cannot be opened ({reason}): check the path and its permissions.") from None
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise error(f"{name} is a pipe or a device: save the {kind} as a file first.")
-    return file
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return open(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise error(f"{quoted(path)} is a folder: name one {kind} in it.")
+    raise error(f"{quoted(path.name)} is a pipe or a device: save the {kind} as a file first.")
 
 
 def quoted(name: str | PathLike) -> str:
     """A file's name for an error: in quotation marks, on one line, not endless, and printable anywhere."""
     text = "".join(letter if letter.isprintable() else "?" for letter in os.fspath(name))
     return f"'{text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME // 2] + '...' + text[-LONGEST_NAME // 2 :]}'"
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """As os.open, which would wait for a writer if the path is a pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextmanager

@@ -47,7 +47,15 @@ def open_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         return _from_bytes(bytes(source), max_pixels, "The image")
     if isinstance(source, str | PathLike):
         path = Path(os.fsdecode(source))
-        return _from_bytes(_read(path), max_pixels, quoted(path.name))
+        name = quoted(path.name)
+        with open_regular(path, InputError, "image") as file:
+            try:
+                data = file.read(MAX_FILE_BYTES + 1)
+            except (OSError, MemoryError) as error:
+                raise InputError(f"{name} cannot be read: copy it again.") from error
+        if len(data) > MAX_FILE_BYTES:
+            raise InputError(f"{name} has more than {MAX_FILE_BYTES / 1e6:g} MB: save it smaller, as JPEG or PNG.")
+        return _from_bytes(data, max_pixels, name)
     raise InputError(f"An image must be a path, bytes, a PIL image or an array, not {type(source).__name__}.")
 
 
@@ -60,19 +68,6 @@ def open_frames(frames: Iterable[ImageSource]) -> Iterator[np.ndarray]:
             sizes = " and ".join(f"{width} x {height}" for height, width in (size_hw, image.shape[:2]))
             raise InputError(f"The frames have different sizes, {sizes}: resize them first.")
         yield image
-
-
-def _read(path: Path) -> bytes:
-    with open_regular(path, InputError, "image") as file:
-        try:
-            data = file.read(MAX_FILE_BYTES + 1)
-        except (OSError, MemoryError) as error:
-            raise InputError(f"{quoted(path.name)} cannot be read: copy it again.") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise InputError(
-            f"{quoted(path.name)} has more than {MAX_FILE_BYTES / 1e6:g} MB: save it smaller, as JPEG or PNG."
-        )
-    return data
 
 
 def _from_bytes(data: bytes, max_pixels: int, name: str) -> np.ndarray:

@@ -70,8 +70,8 @@ def draw(
         stop = min(start + rows, bottom)
         # Outlines depend on edges this near, and the smoothing reaches a little further.
         first, last = max(top, start - 2 * margin - 8), min(bottom, stop + 2 * margin + 8)
-        distance = _signed_distance(mask[first:last, columns])[start - first : stop - first]
-        _blend(image[start:stop, columns], distance, colour, fill_opacity, outline_px)
+        coverage = (part[start - first : stop - first] for part in _coverage(mask[first:last, columns], outline_px))
+        _blend(image[start:stop, columns], *coverage, colour, fill_opacity)
 
 
 def outline_width(size_hw: tuple[int, int]) -> float:
@@ -88,11 +88,10 @@ def layers(mask: np.ndarray, colour: RGB) -> tuple[tuple[int, int, int, int], np
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     if width == 0:
         return None
-    outline_px = outline_width(mask.shape)
     margin = 2  # for the halo
     left, top = max(0, x - margin), max(0, y - margin)
     part = mask[top : y + height + margin, left : x + width + margin]
-    fill, halo, line = _coverage(_signed_distance(part), outline_px)
+    fill, halo, line = _coverage(part, outline_width(mask.shape))
     rim = 1 - (1 - halo) * (1 - line)
     share = np.divide(line, rim, out=np.zeros_like(rim), where=rim > 0)
     inside, outline = (
@@ -102,37 +101,32 @@ def layers(mask: np.ndarray, colour: RGB) -> tuple[tuple[int, int, int, int], np
     return (left, top, part.shape[1], part.shape[0]), inside, outline
 
 
-def _coverage(distance: np.ndarray, outline_px: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Opacity 0..1 of fill, halo and line at a signed distance from the mask's edge, the fill opaque inside."""
-    # The line lies inside the thing, so that neighbours do not cover each other's outlines.
-    line = _band(distance - outline_px / 2, outline_px) if outline_px else np.zeros_like(distance)
-    halo = _band(distance + 0.5, 1.0) * HALO_OPACITY if outline_px else line
-    return np.clip(distance + 0.5, 0, 1), halo, line
+def _coverage(mask: np.ndarray, outline_px: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Opacity 0..1 of fill, halo and line, each float32 (h, w) as the mask; the fill is opaque inside."""
+    inside = np.pad(mask.astype(np.uint8), 1, mode="edge")  # no edge where the border of the image cuts a thing
+    if inside.all() or not inside.any():
+        distance = np.full(mask.shape, np.inf if inside.all() else -np.inf, np.float32)
+    else:  # pixels to the mask's edge, positive inside
+        distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
+        distance -= cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
+        distance -= np.sign(distance) * 0.5  # measured to pixel centres, the edge is between them
+        distance = cv2.GaussianBlur(distance, (0, 0), 0.8)[1:-1, 1:-1]  # the edge is a staircase
+    fill = np.clip(distance + 0.5, 0, 1)
+    if not outline_px:
+        return fill, np.zeros_like(fill), np.zeros_like(fill)
+    # The line lies inside the thing, so that neighbours do not cover each other's outlines. All edges are soft.
+    line = np.clip(outline_px / 2 + 0.5 - np.abs(distance - outline_px / 2), 0, 1)
+    return fill, np.clip(1 - np.abs(distance + 0.5), 0, 1) * HALO_OPACITY, line
 
 
-def _blend(part: np.ndarray, distance: np.ndarray, colour: RGB, fill_opacity: float, outline_px: float) -> None:
-    """Fill, halo and outline over a part of the image, in place."""
-    fill, halo, line = _coverage(distance, outline_px)
-    fill *= fill_opacity
+def _blend(
+    part: np.ndarray, fill: np.ndarray, halo: np.ndarray, line: np.ndarray, colour: RGB, fill_opacity: float
+) -> None:
+    """Fill, halo and outline over a part of the image, in place; their opacities as of :func:`_coverage`."""
+    fill = fill * fill_opacity
     # Three layers over the image (fill, black halo, line), multiplied out: one pass over the colours.
     uncovered = (1 - halo) * (1 - line)
     keep, ink = (1 - fill) * uncovered, fill * uncovered + line
     blended = cv2.multiply(part.astype(np.float32), cv2.merge([keep] * 3))
     blended += cv2.merge([ink * channel for channel in colour])
     part[:] = np.rint(blended, out=blended)
-
-
-def _signed_distance(mask: np.ndarray) -> np.ndarray:
-    """float32 (h, w): pixels to the mask's edge, positive inside; smoothed, for the edge is a staircase."""
-    inside = np.pad(mask.astype(np.uint8), 1, mode="edge")  # no edge where the border of the image cuts a thing
-    if inside.all() or not inside.any():
-        return np.full(mask.shape, np.inf if inside.all() else -np.inf, np.float32)
-    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
-    distance -= cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
-    distance -= np.sign(distance) * 0.5  # measured to pixel centres, the edge is between them
-    return cv2.GaussianBlur(distance, (0, 0), 0.8)[1:-1, 1:-1]
-
-
-def _band(distance: np.ndarray, width: float) -> np.ndarray:
-    """Coverage 0..1 of a line of this width around distance 0, with a pixel's soft edge on either side."""
-    return np.clip(width / 2 + 0.5 - np.abs(distance), 0, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import cv2
 import numpy as np
 from PIL import ExifTags, Image
@@ -37,7 +39,9 @@ def image_to_rgb(image: Image.Image, data: bytes = b"") -> np.ndarray:
     """
     has_deep_colours = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
     image.load()
-    orientation = _orientation(image)
+    orientation = 1  # upright
+    with suppress(Exception):  # other tags of EXIF may be damaged in any way
+        orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         rgb = array_to_rgb(_grey_values(image, data))
     elif has_deep_colours and data and _is_dark(image):
@@ -71,14 +75,6 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
             raise InputError("An image of floats must lie in 0..1: divide by 255, or pass uint8.")
         return np.rint(array.astype(np.float32) * 255).astype(np.uint8)
     raise InputError(f"An image array must be bool, uint8, uint16 or floats in 0..1, not {array.dtype}: convert it.")
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 (upright) if it cannot be read; nothing else of EXIF matters here."""
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # other tags may be damaged in any way
-        return 1
 
 
 def _over_white(image: Image.Image) -> np.ndarray:
