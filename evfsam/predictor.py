@@ -160,8 +160,11 @@ class Predictor:
 
     def decode_many(
         self, encoded: EncodedImage, asked: Sequence[tuple[Sequence[str], Sequence[SpatialPrompt | None]]]
-    ) -> list[tuple[MaskLogits, list[tuple[str, ...]]] | Exception]:
-        """As :meth:`decode` for the prompts of several askers, as one batch. An error ends its asker's part alone."""
+    ) -> list[tuple[MaskLogits, range, list[tuple[str, ...]]] | Exception]:
+        """As :meth:`decode` for the prompts of several askers, as one batch. An error ends its asker's part alone.
+
+        Returns for each asker the masks and warnings of a batch, and the rows of the batch that are the asker's.
+        """
         try:
             texts = [text for prompts, _ in asked for text in prompts]
             masks, warnings = self.decode(encoded, texts, [by_hand for _, spatial in asked for by_hand in spatial])
@@ -169,11 +172,11 @@ class Predictor:
             if len(asked) <= 1:
                 return [error] * len(asked)
             return [part for each in asked for part in self.decode_many(encoded, [each])]
-        parts: list[tuple[MaskLogits, list[tuple[str, ...]]] | Exception] = []
+        parts: list[tuple[MaskLogits, range, list[tuple[str, ...]]] | Exception] = []
         end = 0
         for prompts, _ in asked:
             start, end = end, end + len(prompts)
-            parts.append((masks.rows(list(range(start, end))), warnings[start:end]))
+            parts.append((masks, range(start, end), warnings))
         return parts
 
     def finish(

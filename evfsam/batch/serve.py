@@ -128,13 +128,13 @@ class Segmenter:
                     answers[i] = error
         return answers
 
-    def _written(self, encoded, asked, full_size: bool, masks, warnings) -> dict[str, Any]:
+    def _written(self, encoded, asked, full_size: bool, masks, rows: range, warnings) -> dict[str, Any]:
         if not full_size:
-            return write_masks(masks, warnings)
-        rows = []
-        for i, (prompt, by_hand) in enumerate(zip(*asked, strict=True)):
-            found = self.predictor.finish(masks, i, encoded, prompt, warnings[i], text_only=by_hand is None)
-            rows.append(
+            return write_masks(masks.rows([*rows]), [warnings[row] for row in rows])
+        results = []
+        for row, prompt, by_hand in zip(rows, *asked, strict=True):
+            found = self.predictor.finish(masks, row, encoded, prompt, warnings[row], text_only=by_hand is None)
+            results.append(
                 {
                     "phrase": prompt,
                     "score": found.score,
@@ -145,7 +145,7 @@ class Segmenter:
                     "warnings": list(found.warnings),
                 }
             )
-        return {"model": self.predictor.info.name, "results": rows}
+        return {"model": self.predictor.info.name, "results": results}
 
 
 async def _body(request: Any) -> bytes:

@@ -42,7 +42,7 @@ class ModelPool(Generic[T]):
         Args:
             key: everything that tells one loaded model from another, such as name and precision.
             load: called with the pool's lock held. Its errors are passed on, and nothing is kept then.
-            expected_bytes: size of its weights (``CheckpointInfo.memory_bytes``), 0 if not known.
+            expected_bytes: size of its weights, 0 if not known.
         """
         with self._lock:
             held = self._held.pop(key, None)

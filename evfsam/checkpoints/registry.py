@@ -80,9 +80,9 @@ class CheckpointInfo:
     refinement: Refinement = field(default=Refinement(), repr=False)
     revision: str | None = field(default=None, repr=False)
 
-    def memory_bytes(self, bytes_per_weight: int = 4) -> int | None:
-        """Memory for the weights alone; a weight has 4 bytes in float32 and 2 in half precision."""
-        return None if self.parameters is None else self.parameters * bytes_per_weight
+    def memory_bytes(self) -> int | None:
+        """Memory for the weights alone, in float32; None if their number is not known."""
+        return None if self.parameters is None else 4 * self.parameters
 
 
 def _published(name: str, kind: str, scale: str, parameters: int, capabilities: tuple[str, ...], description: str):

@@ -10,7 +10,7 @@ from evfsam.processing.text import SEMANTIC_PREFIX
 from evfsam.types import Segmentation
 from evfsam.ui.kept import Answer, KeptMask
 from evfsam.ui.prompts import with_quotes
-from evfsam.ui.viewer import Row, percent
+from evfsam.ui.viewer import Row
 
 CLICKED = "clicked thing"  # a mask that was asked for without words
 LOW_SCORE = 0.5  # predicted IoU below which a mask is more likely wrong than right
@@ -47,7 +47,7 @@ def notes(segmentation: Segmentation, info: CheckpointInfo, lost: float = 0.0) -
     """What the user should know before trusting a mask; ``lost``: the share of the image that others took from it."""
     found = list(map(with_quotes, segmentation.warnings))
     if lost >= WORTH_TELLING:
-        found.append(f"Another category took {percent(lost)} of the picture from it.")
+        found.append(f"Another category took {lost:.2%} of the picture from it.")
     elif not segmentation.mask.any():
         if info.refinement.rejects(segmentation.presence):
             found.append("Probably not in this picture.")

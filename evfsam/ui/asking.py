@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from evfsam import values
-from evfsam.errors import EvfSamError, InputError
+from evfsam.errors import InputError
 from evfsam.media.images import open_image
 from evfsam.predictor import Predictor
 from evfsam.processing.inputs import spatial_prompts
-from evfsam.things import Asked, iter_separate, read
-from evfsam.types import EncodedImage, MaskLogits, Segmentation, SpatialPrompt
+from evfsam.things import Asked, iter_separate
+from evfsam.types import EncodedImage, Segmentation, SpatialPrompt
 from evfsam.ui.kept import THRESHOLDS, KeptMask, LabelMap
 from evfsam.ui.label_map import Settler
 from evfsam.ui.limits import Limits
@@ -85,13 +84,13 @@ class MaskQuestion:
         """None after each step on a mask or a thing, then a mask per prompt."""
         most_bytes = limits.kept_bytes // (2 * limits.prompts)  # the other half is for what can be undone
         size_hw = encoded.geometry.original_size_hw
-        most_things = limits.things_per_prompt(size_hw, len(self.prompts)) if self.apart else 0
         masks = []
         for by_hand, one, mask in zip(self.clicks, asked, found, strict=True):
-            apart = one.apart and not by_hand and most_things
-            most = most_bytes // 2 if apart else most_bytes
+            apart = self.apart and one.apart and not by_hand
+            most_things = limits.things_per_prompt(size_hw, len(self.prompts)) if apart else 0
+            most = most_bytes // 2 if most_things else most_bytes
             kept = KeptMask.of(mask, self.thresholds, most)
-            if apart:
+            if most_things:
                 kept = yield from _apart(predictor, encoded, mask, kept, most, most_things)
             masks.append(kept)
             yield None
@@ -100,6 +99,7 @@ class MaskQuestion:
 
 Masks = tuple[tuple[KeptMask, ...], LabelMap | None]  # what a question ends with
 Question = MaskQuestion | LabelQuestion
+Read = tuple[Question, Sequence[Asked]]  # a question, and how each of its prompts is read
 Step = tuple[int | None, Masks | Exception | None]
 
 
@@ -118,15 +118,23 @@ def settle(waiters: Sequence[Waiter], picture_path: str, limits: Limits, answer:
     """Settle the answers of all that wait with questions about one image. Stops once nobody waits.
 
     Args:
-        limits: a question that is too large for an image of this size gets their error.
+        waiters: their questions are of the kind ``Read``. A question that is too large for an image of this size, or
+            has a point or box outside of it, gets the error.
         answer: of (image, questions, gone), the steps of :func:`answers`.
 
     Raises InputError if the image cannot be opened.
     """
     image = open_image(picture_path, limits.pixels)
+    size_hw = image.shape[:2]
     for waiter in waiters:
+        question, asked = waiter.question
         try:
-            limits.check_image(image.shape[:2], waiter.prompts)
+            limits.check_prompts(waiter.prompts, size_hw)
+            if any(question.clicks):
+                points = [by_hand and by_hand.points for by_hand in question.clicks]
+                boxes = [by_hand and by_hand.box for by_hand in question.clicks]
+                clicks = spatial_prompts(points, boxes, len(asked), size_hw)
+                waiter.question = replace(question, clicks=tuple(clicks)), asked
         except InputError as error:
             waiter.answer.set_exception(error)
     waiters = [waiter for waiter in waiters if not waiter.answer.done()]
@@ -143,7 +151,7 @@ def settle(waiters: Sequence[Waiter], picture_path: str, limits: Limits, answer:
         if isinstance(item, Exception):
             waiters[i].answer.set_exception(item)
         elif item is not None:
-            waiters[i].answer.set_result(Answered(*item, image.shape[:2], shared[0], shared[1] + own[i]))
+            waiters[i].answer.set_result(Answered(*item, size_hw, shared[0], shared[1] + own[i]))
         for row, waiter in enumerate(waiters):
             try:
                 waiter.client.check()
@@ -157,7 +165,7 @@ def settle(waiters: Sequence[Waiter], picture_path: str, limits: Limits, answer:
 
 
 def answers(
-    predictor: Predictor, image: np.ndarray, questions: Sequence[Question], limits: Limits, gone: Collection[int] = ()
+    predictor: Predictor, image: np.ndarray, questions: Sequence[Read], limits: Limits, gone: Collection[int] = ()
 ) -> Iterator[Step]:
     """Questions about an image, answered together.
 
@@ -170,18 +178,19 @@ def answers(
     """
     encoded = predictor.encode(image)
     yield None, None
-    decoded = _decode(predictor, encoded, questions)
+    batch = [([one.text for one in asked], question.clicks) for question, asked in questions]
+    decoded = predictor.decode_many(encoded, batch)
     yield None, None
-    for i, (question, part) in enumerate(zip(questions, decoded, strict=True)):
+    for i, ((question, asked), part) in enumerate(zip(questions, decoded, strict=True)):
         if i in gone:
             continue
         if isinstance(part, Exception):
             yield i, part
             continue
-        asked, masks, warnings = part
+        masks, rows, warnings = part
         found = (
             predictor.finish(masks, row, encoded, prompt, warnings[row], text_only=by_hand is None)
-            for row, (prompt, by_hand) in enumerate(zip(question.prompts, question.clicks, strict=True))
+            for row, prompt, by_hand in zip(rows, question.prompts, question.clicks, strict=True)
         )
         try:
             for item in question.finish(predictor, encoded, asked, found, limits):
@@ -190,35 +199,6 @@ def answers(
                     break
         except Exception as error:
             yield i, error
-
-
-def _decode(
-    predictor: Predictor, encoded: EncodedImage, questions: Sequence[Question]
-) -> list[tuple[list[Asked], MaskLogits, list[tuple[str, ...]]] | Exception]:
-    """For each question how its prompts are read, their mask logits and warnings, or the error that it ended with."""
-    read_as: list[list[Asked] | Exception] = []
-    batch = []
-    for question in questions:
-        spatial: list[SpatialPrompt | None] = list(question.clicks)
-        try:
-            asked = [
-                read(text, predictor.info) if text.strip() else NO_WORDS for text in values.prompts(question.prompts)
-            ]
-            if any(spatial):
-                points = [by_hand and by_hand.points for by_hand in spatial]
-                boxes = [by_hand and by_hand.box for by_hand in spatial]
-                spatial = spatial_prompts(points, boxes, len(asked), encoded.geometry.original_size_hw)
-        except EvfSamError as error:
-            read_as.append(error)
-        else:
-            read_as.append(asked)
-            batch.append(([one.text for one in asked], spatial))
-    decoded = iter(predictor.decode_many(encoded, batch))
-    found = []
-    for asked in read_as:
-        part = asked if isinstance(asked, Exception) else next(decoded)
-        found.append(part if isinstance(part, Exception) else (asked, *part))
-    return found
 
 
 def _apart(

@@ -76,7 +76,7 @@ class Checkpoints:
 
     def memory_needed(self, info: CheckpointInfo) -> int:
         """Memory to answer with a published checkpoint, in bytes."""
-        return (info.memory_bytes(self.runtime.dtype.itemsize) or 0) + ANSWER_BYTES
+        return (info.parameters or 0) * self.runtime.dtype.itemsize + ANSWER_BYTES
 
     def why_missing(self, info: CheckpointInfo) -> str:
         """Why a checkpoint that is not on this disk cannot answer, and what to do."""

@@ -65,9 +65,7 @@ def _pairs(drag: Sequence[float]) -> list:
 
 
 def clicks_to_text(clicks: Sequence[SpatialPrompt | None]) -> str:
-    """Spatial prompts, one entry per phrase, as text for a link; empty if there are none."""
-    if not any(clicks):
-        return ""
+    """Spatial prompts, one entry per phrase, as text for a link."""
     rows = []
     for by_hand in clicks:
         given = by_hand.points if by_hand else None
@@ -83,13 +81,11 @@ def clicks_from_text(text: str, count: int) -> list[SpatialPrompt | None]:
 
     Raises InputError for any other text.
     """
-    if not text:
-        return [None] * count
     try:
         found = [_clicks(points, signs, box) for points, signs, box in json.loads(text)]
     except (ValueError, TypeError):
         found = [None] * (count + 1)
-    if len(found) < count or None in found[count:]:
+    if not found or len(found) < count or None in found[count:]:
         raise InputError("The clicks of this link cannot be read: open it without them.")
     return found
 

@@ -7,7 +7,6 @@ that was killed is deleted by the next start. While the app runs, files are dele
 from __future__ import annotations
 
 import atexit
-import hashlib
 import os
 import shutil
 import stat
@@ -129,15 +128,3 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def content_digest(path: str) -> bytes | str:
-    """A digest of a file's bytes: the same image may come under several names. Its path if it is gone."""
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        with open(path, "rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-    except OSError:
-        return path
-    return digest.digest()

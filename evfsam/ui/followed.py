@@ -190,11 +190,6 @@ class Session:
     past: tuple[Work, ...] = field(default=(), repr=False)
     future: tuple[Work, ...] = field(default=(), repr=False)
 
-    @property
-    def steps(self) -> tuple[bool, bool]:
-        """Whether there is a step to undo, and one to redo."""
-        return bool(self.past), bool(self.future)
-
     def of(self, clip: Clip) -> Session:
         """The session, or a fresh one if the clip is another."""
         return self if self.clip == clip else Session(clip)

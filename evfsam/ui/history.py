@@ -38,11 +38,6 @@ class History:
     past: tuple[Step, ...] = ()
     future: tuple[Step, ...] = ()
 
-    @property
-    def steps(self) -> tuple[bool, bool]:
-        """Whether there is a step to undo, and one to redo."""
-        return bool(self.past), bool(self.future)
-
     def then(self, step: Step, most_bytes: int) -> History:
         """The history with one more step. It keeps at most ``most_bytes`` of masks; the oldest steps go first.
 

@@ -6,8 +6,10 @@ import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
+import torch
 
 from evfsam.media.images import open_image
 from evfsam.types import Segmentation, SpatialPrompt
@@ -17,11 +19,6 @@ THRESHOLDS = tuple(round(LOWEST + STEP * i, 2) for i in range(19))
 DEFAULT = 0.5
 UNLABELLED = 255  # in a label map
 TOO_DETAILED = "This mask has too many details to keep every threshold: it is kept at 0.5."
-
-
-def logit(probability: float | np.ndarray) -> np.ndarray:
-    """The inverse of the sigmoid, float32."""
-    return np.log(np.float32(probability) / (1 - np.float32(probability)))
 
 
 @dataclass(frozen=True)
@@ -51,8 +48,8 @@ class KeptMask:
     ) -> KeptMask:
         """Compress an answer; only its mask at 0.5 if more than ``most_bytes`` were needed for all thresholds."""
         levels = np.zeros(found.mask_logits.shape, np.uint8)
-        for threshold in thresholds:
-            levels += found.mask_logits > logit(threshold)
+        for edge in torch.tensor(thresholds).logit().numpy():
+            levels += found.mask_logits > edge
         packed = zlib.compress(levels, 1)
         warnings = found.warnings
         if most_bytes is not None and len(packed) > most_bytes and len(thresholds) > 1:
@@ -65,10 +62,11 @@ class KeptMask:
     def at(self, threshold: float = DEFAULT) -> Segmentation:
         """The answer with its mask cut at ``threshold``, at full size: take one at a time from large images."""
         levels = np.frombuffer(zlib.decompress(self.levels), np.uint8).reshape(self.size_hw)
-        edges = logit(np.array(self.thresholds))
+        *edges, cut = torch.tensor([*self.thresholds, threshold]).logit().numpy()
         # A value between two thresholds stands for all values between them.
-        between = np.concatenate([edges[:1] - 1, (edges[:-1] + edges[1:]) / 2, edges[-1:] + 1]) - logit(threshold)
-        return Segmentation(self.prompt, between.astype(np.float32)[levels], self.score, self.presence, self.warnings)
+        between = [edges[0] - 1, *((low + high) / 2 for low, high in pairwise(edges)), edges[-1] + 1]
+        logits = (np.array(between, np.float32) - cut)[levels]
+        return Segmentation(self.prompt, logits, self.score, self.presence, self.warnings)
 
 
 @dataclass(frozen=True)

@@ -45,16 +45,6 @@ class Limits:
     queue: int = 20
     kept_bytes: int = 64_000_000
 
-    def check_image(self, size_hw: tuple[int, int], prompts: int) -> None:
-        """Raises InputError for more prompts than an image of this size may have."""
-        pixels = size_hw[0] * size_hw[1]
-        if pixels * prompts > self.pixels_times_prompts:
-            most = max(1, self.pixels_times_prompts // pixels)
-            raise InputError(
-                f"{prompts} phrases on {pixels:,} pixels are too much for one request: "
-                f"ask for at most {most} at once, or use a smaller image."
-            )
-
     def things_per_prompt(self, size_hw: tuple[int, int], prompts: int) -> int:
         """How many things each of so many prompts may have on an image of this size."""
         masks = self.pixels_times_prompts // (size_hw[0] * size_hw[1])
@@ -70,10 +60,17 @@ class Limits:
                 f"Those are {size / 2**20:.0f} MB: choose at most {self.upload_bytes / 2**20:g} MB in one go."
             )
 
-    def check_prompts(self, count: int) -> None:
-        """Raises InputError for too many prompts."""
+    def check_prompts(self, count: int, size_hw: tuple[int, int] | None = None) -> None:
+        """Raises InputError for too many prompts, or for more than an image of this size may have."""
         if count > self.prompts:
             raise InputError(f"That is {count} phrases: ask for at most {self.prompts} at once.")
+        pixels = size_hw[0] * size_hw[1] if size_hw else 0
+        if pixels * count > self.pixels_times_prompts:
+            most = max(1, self.pixels_times_prompts // pixels)
+            raise InputError(
+                f"{count} phrases on {pixels:,} pixels are too much for one request: "
+                f"ask for at most {most} at once, or use a smaller image."
+            )
 
     def check_clip(self, frames: int, objects: int) -> None:
         """Raises VideoError for too many objects, frames, or frames times objects."""

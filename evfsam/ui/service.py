@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -23,10 +25,9 @@ from evfsam.systems.base import System
 from evfsam.systems.registry import SystemInfo, find_system, is_here, list_systems
 from evfsam.things import read
 from evfsam.ui import asking, video_job
-from evfsam.ui.asking import Question
+from evfsam.ui.asking import NO_WORDS, Question, Read
 from evfsam.ui.checkpoints import Checkpoints
 from evfsam.ui.comparison import Candidate, Side
-from evfsam.ui.files import content_digest
 from evfsam.ui.followed import Clip, KeptObject
 from evfsam.ui.kept import Answer, KeptMask
 from evfsam.ui.settings import Settings
@@ -113,7 +114,7 @@ class ModelService:
         self.has_picture(picture_path)
         self.limits.check_prompts(prompts)
         image = open_image(picture_path, self.limits.pixels)
-        self.limits.check_image(image.shape[:2], prompts)
+        self.limits.check_prompts(prompts, image.shape[:2])
         return image
 
     def predictor(self, name: str, precision: str = "auto") -> Predictor:
@@ -127,7 +128,8 @@ class ModelService:
             source = name if info.on_hub else info.source
             return Predictor(load_checkpoint(source, runtime.device, runtime.dtype, runtime.quantized_bits), runtime)
 
-        return self._predictors.get((name, runtime.precision), load, info.memory_bytes(runtime.dtype.itemsize) or 0)
+        expected_bytes = (info.parameters or 0) * runtime.dtype.itemsize
+        return self._predictors.get((name, runtime.precision), load, expected_bytes)
 
     def system(self, name: str, precision: str = "auto") -> System:
         """Another system that can be compared, loaded if need be."""
@@ -135,8 +137,8 @@ class ModelService:
 
         info = self.systems[name]
         runtime = self.runtime if precision == "auto" else choose_runtime(self.runtime.device.type, precision)
-        expected = info.memory_bytes(4) or 0
-        return self._predictors.get((name, runtime.precision), lambda: load_system(info, runtime), expected)
+        expected_bytes = info.memory_bytes() or 0
+        return self._predictors.get((name, runtime.precision), lambda: load_system(info, runtime), expected_bytes)
 
     @contextmanager
     def turn(self, model: str, precision: str = "auto") -> Iterator[Client]:
@@ -165,21 +167,23 @@ class ModelService:
 
         Raises EvfSamError for what cannot be used.
         """
-        count = len(question.prompts)
-        self.info(model)
+        info, count = self.info(model), len(question.prompts)
         self.has_picture(picture_path)
         self.limits.check_prompts(count)
+        asked = question, [read(prompt, info) if prompt.strip() else NO_WORDS for prompt in question.prompts]
         settle = partial(
             asking.settle, picture_path=picture_path, limits=self.limits, answer=partial(self._asked, model)
         )
         if model == self._served:  # the replicas form the batches
-            waiter = Waiter(Client(), None, question, count)
+            waiter = Waiter(Client(), None, asked, count)
             settle([waiter])
             found = waiter.answer.result()
         else:
-            client = self._load(model)
-            key = None if ON_ZERO_GPU else (model, content_digest(picture_path))
-            found = self._model.together(Waiter(client, key, question, count), settle)
+            client, key = self._load(model), None
+            if not ON_ZERO_GPU:
+                with suppress(OSError):  # open_image will say what is wrong
+                    key = model, hashlib.blake2b(Path(picture_path).read_bytes()).digest()
+            found = self._model.together(Waiter(client, key, asked, count), settle)
         return Answer(
             picture_path,
             found.size_hw,
@@ -243,7 +247,7 @@ class ModelService:
         """Work on a clip, which gives the model back after every frame."""
         yield from self._model.one_by_one(work, self._load(model))
 
-    def _ask(self, model: str, image: np.ndarray, questions: Sequence[Question], gone: set[int]) -> Iterator[tuple]:
+    def _ask(self, model: str, image: np.ndarray, questions: Sequence[Read], gone: set[int]) -> Iterator[tuple]:
         """As :func:`evfsam.ui.asking.answers`."""
         predictor = self._replicas if model == self._served else self.predictor(model)
         yield from asking.answers(predictor, image, questions, self.limits, gone)

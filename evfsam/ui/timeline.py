@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from evfsam.media.palette import colour_of, hex_of
+from evfsam.ui.offer import about
 from evfsam.ui.video_job import Step
-from evfsam.ui.viewer import seconds
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 180, 34, 22, 8
 
@@ -18,7 +18,7 @@ def progress_html(step: Step) -> str:
     return (
         f'<div class="evf-progress" role="progressbar" aria-valuenow="{share * 100:.0f}" aria-valuemin="0" '
         f'aria-valuemax="100" aria-label="Frames done"><span style="width: {share * 100:.1f}%"></span></div>'
-        f'<p class="evf-status">{step.done} of {step.total} frames · about {seconds(step.left_s)} left</p>'
+        f'<p class="evf-status">{step.done} of {step.total} frames · {about(step.left_s)} left</p>'
     )
 
 

@@ -14,7 +14,7 @@ from evfsam.errors import InputError, VideoError
 from evfsam.types import SpatialPrompt
 from evfsam.ui import viewer
 from evfsam.ui.clicking import with_drag, without
-from evfsam.ui.followed import Clip, Followed, Question, Work
+from evfsam.ui.followed import Clip, Followed, Question, Session, Work
 from evfsam.ui.limits import Limits
 from evfsam.ui.prompts import split_prompts
 from evfsam.ui.service import ModelService
@@ -72,10 +72,10 @@ def require_video(service: ModelService, model: str) -> None:
         raise VideoError(told_so)
 
 
-def frame_html(clip: Clip, work: Work, frame_index: int, steps: tuple[bool, bool] = (False, False)) -> str:
+def frame_html(clip: Clip, work: Work, frame_index: int, session: Session | None = None) -> str:
     """One frame with all masks that are known on it, as HTML; no model is needed.
 
-    ``steps``: whether there is something to undo, and to redo.
+    ``session``: its past can be undone, its future redone; None while there is neither.
     """
     frame_index = values.number(frame_index, "frame", 0, whole=True)
     image = clip.open().frame(frame_index)
@@ -84,7 +84,7 @@ def frame_html(clip: Clip, work: Work, frame_index: int, steps: tuple[bool, bool
     # Zoom stays as it is on all frames of a clip, a chosen row as long as the objects are the same.
     source = f"{Path(clip.path).name} {clip.start_s} {clip.end_s} {clip.max_long_side}"
     key = str(zlib.crc32(repr((source, work.names)).encode()))
-    return viewer.stage(image, f"frame {frame_index}", rows, marks, key, steps=steps, source=source)
+    return viewer.stage(image, f"frame {frame_index}", rows, marks, key, history=session or Session(), source=source)
 
 
 def look(service: ModelService, question: Question, work: Work, text: str, frame_index: int) -> Work:

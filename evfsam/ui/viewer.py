@@ -13,8 +13,8 @@ import io
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -25,6 +25,10 @@ from evfsam.geometry import interior_point
 from evfsam.media.overlay import layers
 from evfsam.media.palette import RGB, colour_of
 from evfsam.types import SpatialPrompt
+
+if TYPE_CHECKING:
+    from evfsam.ui.followed import Session
+    from evfsam.ui.history import History
 
 VIEW_PIXELS = 1280
 
@@ -51,11 +55,6 @@ class Row:
     things: tuple[Row, ...] = ()
     unfolded: bool = True
 
-    @cached_property
-    def area(self) -> float:
-        """Share of the picture, 0..1."""
-        return float(self.mask.mean())
-
 
 def stage(
     image: np.ndarray,
@@ -64,7 +63,7 @@ def stage(
     marks: Sequence[SpatialPrompt | None] = (),
     key: str = "",
     chosen: int | str | None = None,
-    steps: tuple[bool, bool] | None = None,
+    history: History | Session | None = None,
     source: str = "",
 ) -> str:
     """The picture with its layers between two bars of tools, and the rows below it.
@@ -75,28 +74,12 @@ def stage(
         marks: points and boxes set by hand, one entry per row or none at all.
         key: of the answer; a row that the user chose stays chosen as long as it is the same.
         chosen: a row to choose for the user; "1.0" is the first thing of the second row.
-        steps: whether there is a step to undo, and one to redo; None where clicks on the picture mean nothing.
+        history: its past can be undone, its future redone; None where clicks on the picture mean nothing.
         source: of the picture; zoom, view and tool stay as they are while it is the same. By default the image itself.
     """
     shown = picture_uri(to_view(image))
     source = source or str(zlib.crc32(shown.encode()))
-    return str(HTML.stage(shown, image.shape[:2], Path(name), rows, marks, key, chosen, steps, source))
-
-
-def percent(fraction: float) -> str:
-    """A share of the picture as people write it: "12 %", "0.4 %", "0 %"."""
-    if 0 < fraction < 0.001:
-        return "< 0.1 %"
-    return f"{fraction * 100:.1f} %" if fraction < 0.0995 and fraction else f"{fraction * 100:.0f} %"
-
-
-def seconds(value: float) -> str:
-    """A duration as people write it: "40 ms", "1.2 s", "40 s", "5 min"."""
-    if value >= 90:
-        return f"{value / 60:.0f} min"
-    if value < 1:
-        return f"{value * 1000:.0f} ms"
-    return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    return str(HTML.stage(shown, image.shape[:2], Path(name), rows, marks, key, chosen, history, source))
 
 
 def to_view(array: np.ndarray) -> np.ndarray:
@@ -128,10 +111,6 @@ picture_uri = functools.partial(_uri, kind="webp", quality=90, method=2)  # of a
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, undefined=StrictUndefined
 )
-TEMPLATES.filters |= {
-    "percent": percent,
-    "seconds": seconds,
-    "png": functools.partial(_uri, kind="png", compress_level=1),
-}
+TEMPLATES.filters["png"] = functools.partial(_uri, kind="png", compress_level=1)
 TEMPLATES.globals |= {"to_view": to_view, "draw": layers, "middle": _middle, "colour_of": colour_of}
 HTML = TEMPLATES.get_template("viewer.html").module  # its macros

@@ -51,7 +51,7 @@ def test_published_rows_tell_the_facts(name, manifest_name, kind, capabilities):
     info = find(name)
     assert info.kind == kind and set(info.capabilities) == capabilities
     assert info.parameters == manifest(manifest_name)["parameters_total"]
-    assert info.memory_bytes(2) == 2 * info.parameters
+    assert info.memory_bytes() == 4 * info.parameters
     assert info.pixels.image_size == 1024
     assert info.pixels.keep_aspect_ratio == (kind == "sam")
 

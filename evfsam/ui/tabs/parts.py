@@ -23,7 +23,6 @@ from evfsam.ui.links import link_to, linked_picture
 from evfsam.ui.prompts import chosen_prompts
 from evfsam.ui.service import ModelService
 from evfsam.ui.tabs import common
-from evfsam.ui.viewer import percent
 from evfsam.ui.vocabulary import HUMAN, semantic_prompt, vocabulary_of
 
 TAB = "parts"
@@ -75,7 +74,7 @@ def exploded(answer: Answer, parts: Sequence[str]) -> list[tuple[str, str]]:
         for name, part in zip(parts, downloads.bare(answer.at()), strict=True):
             stems.append(unique_stem(stem, part.prompt, stems))
             if part.mask.any():
-                captions.append(f"{name} · {percent(part.area_fraction)}")
+                captions.append(f"{name} · {part.area_fraction:.2%}")
                 yield f"{stems[-1]}.cutout.png", cutout_png(image, part.mask, crop=True)
 
     return list(zip(write_files(pieces()), captions, strict=True))

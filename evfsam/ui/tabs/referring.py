@@ -51,7 +51,7 @@ def ask(
 ) -> Answer:
     """Phrases on an image file; a link's clicks refine them, or stand alone. Raises EvfSamError for unusable ones."""
     prompts = split_prompts(text, may_be_empty=bool(by_hand))
-    clicks = clicks_from_text(by_hand, len(prompts))
+    clicks = clicks_from_text(by_hand, len(prompts)) if by_hand else [None] * len(prompts)
     prompts += [""] * (len(clicks) - len(prompts))
     return service.answer(model, path, MaskQuestion(tuple(prompts), tuple(clicks), tuple(thresholds)))
 
@@ -73,13 +73,13 @@ def show(
     answer: Answer | None,
     threshold: float,
     chosen: int | None = None,
-    steps: tuple[bool, bool] = (False, False),
+    history: History | None = None,
 ) -> tuple[str, str]:
     """The viewer's HTML and the status line, masks cut at ``threshold``; without the model.
 
     Args:
         chosen: a row to choose for the user.
-        steps: whether there is a step to undo, and one to redo.
+        history: its past can be undone, its future redone; None while there is neither.
     """
     if answer is None:
         return EMPTY, ""
@@ -92,13 +92,15 @@ def show(
         answer.clicks,
         key=answer.key,
         chosen=chosen,
-        steps=steps,
+        history=history or History(),
         source=answer.picture_path,
     )
     if not answer.masks:
         return html, str(viewer.HTML.link(link_to(TAB, answer.picture_path, answer.model), hidden=True))
     words = ", ".join(filter(None, answer.prompts))
-    asked = {"ask": words, "threshold": f"{threshold:g}", "clicks": clicks_to_text(answer.clicks)}
+    asked = {"ask": words, "threshold": f"{threshold:g}"}
+    if any(answer.clicks):
+        asked["clicks"] = clicks_to_text(answer.clicks)
     link = link_to(TAB, answer.picture_path, answer.model, **asked)
     return html, str(viewer.HTML.status(answer, link, shared))
 
@@ -185,7 +187,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     def now(step: Step, history: History, chosen: int | None = None) -> tuple:
         """The values of ``shown`` after a step."""
         history = history.then(replace(step, at_s=time.monotonic()), service.limits.kept_bytes)
-        return step.answer, history, *show(service, step.answer, step.threshold, chosen, history.steps)
+        return step.answer, history, *show(service, step.answer, step.threshold, chosen, history)
 
     def fresh(model, path):
         answer = service.look(model, path) if path else None
@@ -238,7 +240,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         step = history.now
         if step is None:
             return [gr.skip()] * len(restored)
-        html, status = show(service, step.answer, step.threshold, None, history.steps)
+        html, status = show(service, step.answer, step.threshold, None, history)
         cut = gr.update(value=step.threshold, visible=bool(step.answer.masks))
         return step.answer, history, html, status, cut, step.text, step.asked, *looked(step.answer)
 

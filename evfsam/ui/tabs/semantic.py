@@ -26,7 +26,7 @@ from evfsam.ui.prompts import chosen_prompts
 from evfsam.ui.service import ModelService
 from evfsam.ui.several import Several
 from evfsam.ui.tabs import common
-from evfsam.ui.viewer import Row, percent
+from evfsam.ui.viewer import Row
 from evfsam.ui.vocabulary import semantic_prompt, vocabulary_of
 
 TAB = "semantic"
@@ -58,7 +58,7 @@ def show(service: ModelService, answer: Answer) -> tuple[str, str]:
         told_so = ("Several categories claimed these pixels. The one that is surest got them.",)
         rows.append(Row("claimed by several", contested, CONTESTED, None, told_so))
     link = link_to(TAB, answer.picture_path, answer.model, ask=",".join(labels))
-    covered = f'<p class="evf-status">{percent(answer.labels.covered)} of the picture is labelled.</p>'
+    covered = f'<p class="evf-status">{answer.labels.covered:.2%} of the picture is labelled.</p>'
     html = viewer.stage(answer.image, answer.picture_path, rows, key=answer.key)
     return html, f"{covered}{viewer.HTML.status(answer, link, shared)}"
 

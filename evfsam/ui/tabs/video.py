@@ -130,7 +130,7 @@ def state_of(service: ModelService, asked: Sequence) -> tuple[Question, Session]
 
 def shown(session: Session, question: Question, frame: int) -> tuple:
     """The values of :func:`_shown_in`: the session, its frame, what was not found, and what can be done next."""
-    html = video_work.frame_html(question.clip, session.now, frame, session.steps)
+    html = video_work.frame_html(question.clip, session.now, frame, session)
     label = video_work.follow_label(question, session.now) if session.now.prompts else "Follow"
     missing = video_work.missing(session.now, frame)
     lost = [f"Nothing found on this frame: {', '.join(missing)}. Choose another frame."] if missing else []
@@ -194,7 +194,7 @@ def _correct(w: Widgets, service: ModelService, head: Head, chosen) -> None:
             return EMPTY
         clip = video_work.clip_of(path, start, end, side, service.limits)
         session = session.of(clip)
-        return video_work.frame_html(clip, session.now, frame, session.steps)
+        return video_work.frame_html(clip, session.now, frame, session)
 
     def on_use(path: gr.Video, start, end, side):
         clip = video_work.clip_of(path.value, start, end, side, service.limits)
