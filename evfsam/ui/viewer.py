@@ -79,7 +79,8 @@ def stage(
     """
     shown = picture_uri(to_view(image))
     source = source or str(zlib.crc32(shown.encode()))
-    return str(HTML.stage(shown, image.shape[:2], Path(name), rows, marks, key, chosen, history, source))
+    masked = ", ".join(row.label for row in rows if row.mask.any())
+    return str(HTML.stage(shown, image.shape[:2], Path(name), masked, rows, marks, key, chosen, history, source))
 
 
 def to_view(array: np.ndarray) -> np.ndarray:
