@@ -15,13 +15,17 @@ from evfsam.errors import InputError
 from evfsam.media.images import FORMATS, MAX_PIXELS, open_image
 
 
-def folder_of(root: Path, below: str, holds: str) -> Path:
+def folder_of(root: Path, below: str, holds: str, *others: str) -> Path:
     """The folder of a data set: ``root / below``, or ``root`` itself may be that folder or one on the way to it.
 
-    The folder is known by what it ``holds``. If none does, ``root / below`` is returned, for the errors that follow.
+    Args:
+        holds: the folder is known by this file or folder in it.
+        others: other names that ``below`` often has.
+
+    If no place holds it, ``root / below`` is returned, for the errors that follow.
     """
-    parts = Path(below).parts
-    places = [root.joinpath(*parts[i:]) for i in range(len(parts) + 1)]
+    ways = [Path(name).parts for name in (below, *others)]
+    places = [root.joinpath(*parts[i:]) for parts in ways for i in range(len(parts) + 1)]
     return next((place for place in places if (place / holds).exists()), places[0])
 
 

@@ -133,13 +133,17 @@ def only_of_their_category(annotations: list[dict]) -> list[dict]:
 
 def open_instances(split: str, root: Path) -> InstancesDataset:
     """COCO's own layout; the split "all" is a folder of ``instances.json`` and ``images/``."""
-    file, folder = coco_places("instances", split)
-    return InstancesDataset(f"coco-instances:{split}", first_of("COCO", root / file), (root / folder,))
+    file, images = coco_places("instances", split, root)
+    return InstancesDataset(f"coco-instances:{split}", first_of("COCO", file), images)
 
 
-def coco_places(task: str, split: str) -> tuple[str, str]:
-    """The file of annotations and the folder of images, below the root."""
-    return (f"{task}.json", "images") if split == "all" else (f"annotations/{task}_{split}2017.json", f"{split}2017")
+def coco_places(task: str, split: str, root: Path) -> tuple[Path, tuple[Path, ...]]:
+    """The file of annotations, and the folders that may hold the images: beside ``annotations`` or in ``images``."""
+    if split == "all":
+        return root / f"{task}.json", (root / "images",)
+    file = f"annotations/{task}_{split}2017.json"
+    base = folder_of(root, "", file, "coco", "COCO", "coco2017")
+    return base / file, (base / f"{split}2017", base / "images" / f"{split}2017")
 
 
 def objects365_folder(root: Path) -> Path:

@@ -70,16 +70,27 @@ class LabelMapDataset:
 
 
 def open_ade20k(split: str, root: Path) -> LabelMapDataset:
-    """ADE20K as in ADEChallengeData2016: label 0 is ignored, label n is the n-th of 150 classes."""
+    """ADE20K as in ADEChallengeData2016: label 0 is ignored, label n is the n-th of 150 classes.
+
+    The names are those of ``ade20k_classes.json``, which the authors use, or else of the set's ``objectInfo150.txt``,
+    which differs in one: "television" for "television receiver".
+    """
     folder = ADE20K_FOLDERS[split]
-    base = folder_of(root, "ade20k", f"annotations/{folder}")
-    path = first_of("ADE20K", base / "ade20k_classes.json")
-    names = read_json(path)
+    base = folder_of(root, "ade20k", f"annotations/{folder}", "ADEChallengeData2016")
+    path = first_of("ADE20K", base / "ade20k_classes.json", base / "objectInfo150.txt")
+    names = read_json(path) if path.suffix == ".json" else _object_info(path)
     if not isinstance(names, list) or len(names) != ADE20K_CLASSES or not all(isinstance(n, str) for n in names):
-        raise InputError(f"{path} must be a list of the {ADE20K_CLASSES} names: copy it from dvlab-research/LISA.")
+        raise InputError(f"{path} must hold the {ADE20K_CLASSES} names: copy it again, see docs/data.md.")
     labels = first_of("ADE20K", base / "annotations" / folder)
     named = dict(enumerate(names, start=1))
     return LabelMapDataset(f"ade20k:{split}", base / "images" / folder, labels, named, SEMANTIC, ignored=0)
+
+
+def _object_info(path: Path) -> list[str]:
+    """The first name of each class: the last column of a table with tabs, below its heading."""
+    with checked(path):
+        rows = path.read_text(encoding="utf-8").splitlines()[1:]
+        return [row.split("\t")[-1].split(",")[0].strip() for row in rows if row.strip()]
 
 
 def open_atr(split: str, root: Path) -> LabelMapDataset:
@@ -94,10 +105,10 @@ class PanopticDataset:
 
     def __init__(self, split: str, root: Path):
         self.name = f"coco-panoptic:{split}"
-        file, folder = coco_places("panoptic", split)
-        self.path = first_of("COCO panoptic", root / file)
-        self.maps = first_of("COCO panoptic", self.path.with_suffix(""))
-        self.images = first_of("COCO panoptic", root / folder)
+        file, images = coco_places("panoptic", split, root)
+        self.path = first_of("COCO panoptic", file)
+        self.maps = first_of("COCO panoptic", self.path.with_suffix(""), file.parents[1] / file.stem)
+        self.images = first_of("COCO panoptic", *images)
         facts = read_json(self.path)
         with checked(self.path):
             names = {c["id"]: (as_text(c["name"]), c["isthing"]) for c in facts["categories"]}

@@ -21,9 +21,18 @@ from evfsam.data.masks import count_cover
 from evfsam.data.sample import ABSENT, REFERRING, Prompt, Sample
 from evfsam.errors import InputError
 
-TRAIN2014 = "images/mscoco/images/train2014/{file_name}"
 HELD_OUT = "held-out"
 NO_TARGET = -1  # gRefCOCO's ann_id of an expression that names nothing
+
+
+def _coco2014(*folders: str) -> tuple[str, ...]:
+    """Places of COCO's images: as lichengunc/refer has them, or beside ``refer_seg``."""
+    above = ("images/mscoco/images", "images", "..", "../coco")
+    return tuple(f"{place}/{folder}/{{file_name}}" for place in above for folder in folders)
+
+
+def _refs(*names: str) -> tuple[str, ...]:
+    return tuple(f"{name}.{ending}" for ending in ("p", "json") for name in names)
 
 
 @dataclass(frozen=True)
@@ -39,22 +48,22 @@ class Layout:
 
     folder: str
     refs: tuple[str, ...]
-    images: tuple[str, ...] = (TRAIN2014,)
+    images: tuple[str, ...] = _coco2014("train2014")
     generalized: bool = False
 
 
 _SAIAPR = ("images/saiapr_tc-12/{file_name}", "images/saiapr_tc-12/{thousand:02d}/images/{id}.jpg")
-_TRAINVAL2014 = tuple(TRAIN2014.replace("train2014/", f"{folder}2014/") for folder in ("trainval", "train", "val"))
+_TRAINVAL2014 = _coco2014("trainval2014", "train2014", "val2014")
 LAYOUTS = {
-    "refcoco": Layout("refcoco", ("refs(unc).p",)),
-    "refcoco-google": Layout("refcoco", ("refs(google).p",)),
-    "refcoco+": Layout("refcoco+", ("refs(unc).p",)),
-    "refcocog": Layout("refcocog", ("refs(umd).p",)),
-    "refcocog-google": Layout("refcocog", ("refs(google).p",)),
-    "refclef": Layout("refclef", ("refs(unc).p",), _SAIAPR),
-    "refclef-berkeley": Layout("refclef", ("refs(berkeley).p",), _SAIAPR),
+    "refcoco": Layout("refcoco", _refs("refs(unc)")),
+    "refcoco-google": Layout("refcoco", _refs("refs(google)")),
+    "refcoco+": Layout("refcoco+", _refs("refs(unc)")),
+    "refcocog": Layout("refcocog", _refs("refs(umd)")),
+    "refcocog-google": Layout("refcocog", _refs("refs(google)")),
+    "refclef": Layout("refclef", _refs("refs(unc)"), _SAIAPR),
+    "refclef-berkeley": Layout("refclef", _refs("refs(berkeley)"), _SAIAPR),
     "grefcoco": Layout("grefcoco", ("grefs(unc).json", "grefs(unc).p"), generalized=True),
-    "ref-zom": Layout("ref-zom", ("refs(final).p", "Ref-ZOM(final).p"), _TRAINVAL2014, generalized=True),
+    "ref-zom": Layout("ref-zom", _refs("refs(final)", "Ref-ZOM(final)"), _TRAINVAL2014, generalized=True),
 }
 
 

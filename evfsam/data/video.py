@@ -14,6 +14,7 @@ from evfsam.data.masks import to_mask
 from evfsam.data.sample import REFERRING, Prompt, VideoSample
 from evfsam.errors import InputError
 
+DAVIS_SIZES = ("480p", "Full-Resolution", "1080p")
 ANYTHING = ""  # in place of an object's id: whatever is annotated
 
 
@@ -130,12 +131,13 @@ def open_davis(split: str, root: Path) -> ClipsDataset:
     """
     base = folder_of(root, "DAVIS", "JPEGImages")
     path = first_of("DAVIS", base / "phrases.json")
-    images = first_of("DAVIS", base / "JPEGImages" / "480p")
-    masks = first_of("DAVIS", base / "Annotations" / "480p")
+    images = first_of("DAVIS", *(base / "JPEGImages" / size for size in DAVIS_SIZES))
+    masks = first_of("DAVIS", base / "Annotations" / images.name)
     phrases = read_json(path)
     names = None
     if split != "all":
-        listed = first_of("DAVIS", *(base / "ImageSets" / year / f"{split}.txt" for year in ("2017", "2016")))
+        lists = [base / "ImageSets" / year / f"{split}.txt" for year in ("2017", "2016")]
+        listed = first_of(f"davis:{split} (davis:all is every sequence with an expression)", *lists)
         with checked(listed):
             names = listed.read_text(encoding="utf-8").split()
     with checked(path):
@@ -194,7 +196,8 @@ def _read_clips(path: Path, ids_field: str) -> list[Clip]:
                 ids = expression[ids_field]
                 ids = ids if isinstance(ids, list) else [ids]
                 said.append(Expression(as_text(expression["exp"]), tuple(str(int(i)) for i in ids)))
-            clips.append(Clip(name, tuple(sorted(video["frames"])), tuple(said)))
-        if not any(clip.expressions and clip.frames for clip in clips):
+            if said and video["frames"]:
+                clips.append(Clip(name, tuple(sorted(video["frames"])), tuple(said)))
+        if not clips:
             raise ValueError("no clip has expressions and frames")
     return clips

@@ -65,6 +65,20 @@ def test_davis_has_one_phrase_for_all_or_one_for_each_object(tmp_path):
     assert prompt.object_id == 2 and np.array_equal(prompt.mask[1], rectangle(*TWO))
 
 
+@pytest.mark.parametrize("size", ["Full-Resolution", "1080p"])
+def test_davis_may_be_of_another_size(size, tmp_path):
+    root = davis(tmp_path, {"dog": "the dog"})
+    for folder in ("JPEGImages", "Annotations"):
+        (root / folder / "480p").rename(root / folder / size)
+    sample = open_dataset("davis:all", root)[0]
+    assert len(sample.frames) == 3 and sample.prompts[0].mask[0].any()
+
+
+def test_davis_without_lists_of_splits_names_the_split_that_needs_none(tmp_path):
+    with pytest.raises(InputError, match="davis:all"):
+        open_dataset("davis", davis(tmp_path, {"dog": "the dog"}))
+
+
 @pytest.mark.parametrize("year", ["2016", "2017"])
 def test_davis_has_lists_of_its_splits(year, tmp_path):
     root = davis(tmp_path, {"dog": "the dog", "cat": "the cat"})
@@ -85,6 +99,13 @@ def test_expressions_of_one_object_share_their_masks(name, split, tmp_path):
     ]
     assert np.array_equal(sample.prompts[0].mask[0], rectangle(*ONE)) and sample.prompts[0].mask.shape == (3, *SIZE_HW)
     assert sample.prompts[1].mask is sample.prompts[2].mask
+
+
+def test_clips_without_frames_or_expressions_are_left_out(tmp_path):
+    facts = expressions(["1"], "obj_id")
+    facts["videos"] |= {"cat": {"expressions": {}, "frames": ["0"]}, "cow": {**facts["videos"]["dog"], "frames": []}}
+    write_json(ref_youtube_vos(tmp_path) / "meta_expressions/train/meta_expressions.json", facts)
+    assert [clip.name for clip in open_dataset("ref-youtube-vos", tmp_path).clips] == ["dog"]
 
 
 def test_mevis_joins_the_objects_of_an_expression(tmp_path):

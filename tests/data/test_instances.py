@@ -41,6 +41,15 @@ def test_coco_asks_for_categories_and_ignores_their_crowds(tmp_path):
     assert np.array_equal(cup.mask, rectangle(*C)) and cup.ignore is None
 
 
+@pytest.mark.parametrize("above", ["", "coco"])
+@pytest.mark.parametrize("images", ["val2017", "images/val2017"])
+def test_coco_in_the_usual_layouts(above, images, tmp_path):
+    root = instances(tmp_path / above)
+    (root / images).parent.mkdir(exist_ok=True)
+    (root / "val2017").rename(root / images)
+    assert len(open_dataset("coco-instances", tmp_path)[0].prompts) == 2
+
+
 @pytest.mark.parametrize("field", ["phrase", "caption"])
 def test_an_annotation_may_have_its_own_phrases(field, tmp_path):
     sample = open_dataset("coco-instances", instances(tmp_path, **{field: ["the left dog", "first"]}))[0]

@@ -70,12 +70,35 @@ def test_ade20k_counts_classes_from_1_and_ignores_0(ade20k, below):
     assert sample.prompts[0].kind == "semantic/class 1"
 
 
+@pytest.mark.parametrize("below", ["", "ADEChallengeData2016"])
+def test_ade20k_as_it_is_downloaded(ade20k, below):
+    base = (ade20k / "ade20k").rename(ade20k / "ADEChallengeData2016")
+    (base / "ade20k_classes.json").unlink()
+    rows = [f"{n}\t0.1\t9\t9\tclass {n} , other" for n in range(1, 151)]
+    (base / "objectInfo150.txt").write_text("\n".join(["Idx\tRatio\tTrain\tVal\tName", *rows, ""]))
+    texts = [prompt.text for prompt in open_dataset("ade20k", ade20k / below)[0].prompts]
+    assert texts == ["[semantic] class 1", "[semantic] class 150"]
+
+
 def test_atr_has_the_left_and_right_of_the_viewer(atr):
     by_text = {p.text: p for p in open_dataset("atr", atr)[0].prompts}
     assert list(by_text) == ["[semantic] background", "[semantic] right shoe", "[semantic] left shoe"]
     assert np.array_equal(by_text["[semantic] right shoe"].mask, LEFT)
     assert by_text["[semantic] left shoe"].kind == "part/left shoe"
     assert len(ATR_NAMES) == 18 and ATR_NAMES[12:16] == ("right leg", "left leg", "right arm", "left arm")
+
+
+@pytest.mark.parametrize("maps", ["annotations/panoptic_val2017", "panoptic_val2017"])
+@pytest.mark.parametrize("images", ["val2017", "images/val2017"])
+def test_panoptic_in_the_usual_layouts(panoptic, maps, images):
+    root = panoptic / "coco"
+    for now, place in (("panoptic.json", "annotations/panoptic_val2017.json"), ("panoptic", maps), ("images", images)):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (panoptic / now).rename(root / place)
+    assert [p.text for p in open_dataset("coco-panoptic", panoptic)[0].prompts] == [
+        "[semantic] person",
+        "[semantic] wall",
+    ]
 
 
 def test_panoptic_segments_share_the_mask_of_their_word(panoptic):
@@ -101,7 +124,7 @@ def test_panoptic_in_the_layout_of_coco(panoptic):
     [
         (lambda base: (base / "ade20k_classes.json").unlink(), "ade20k_classes.json, which is not there"),
         (lambda base: (base / "ade20k_classes.json").write_text("["), "ade20k_classes.json is damaged"),
-        (lambda base: write_json(base / "ade20k_classes.json", ["wall"]), "list of the 150 names"),
+        (lambda base: write_json(base / "ade20k_classes.json", ["wall"]), "the 150 names"),
         (lambda base: (base / "annotations/validation/ADE_val_00000001.png").unlink(), "holds no PNG"),
         (lambda base: (base / "annotations/validation").rename(base / "other"), "validation, which is not there"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,6 +86,28 @@ def test_held_out_is_every_expression_for_the_photographs_that_no_bundled_checkp
     assert dataset.texts() == ["one", "other", "nothing"][: len(refs) - 1]
     with pytest.raises(InputError, match="no refs of the split 'held-out'"):
         open_dataset(f"{name}:held-out", make(tmp_path, name, refs[2:3]))
+
+
+@pytest.mark.parametrize("place", ["refer_seg/images/train2014", "train2014", "coco/train2014"])
+def test_images_of_coco_may_lie_in_its_own_folder(place, tmp_path):
+    root = make(tmp_path, "refcoco", ONE)
+    (root / place).parent.mkdir(exist_ok=True)
+    (root / "refer_seg/images/mscoco/images/train2014").rename(root / place)
+    assert len(open_dataset("refcoco", root)[0].prompts) == 4
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_refs_may_be_a_pickle_or_json(name, tmp_path):
+    make(tmp_path, name, [{**reference, "split": "train"} for reference in ONE])
+    before = open_dataset(f"{name}:train", tmp_path).texts()
+    folder, first = tmp_path / "refer_seg" / LAYOUTS[name].folder, Path(LAYOUTS[name].refs[0])
+    refs = json.loads((folder / first).read_text()) if first.suffix == ".json" else read_pickle(folder / first)
+    (folder / first).unlink()
+    if first.suffix == ".json":
+        (folder / f"{first.stem}.p").write_bytes(pickle.dumps(refs))
+    else:
+        write_json(folder / f"{first.stem}.json", refs)
+    assert open_dataset(f"{name}:train", tmp_path).texts() == before != []
 
 
 def test_the_folder_of_the_set_may_be_the_root(tmp_path):
