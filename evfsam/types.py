@@ -184,9 +184,9 @@ class SpatialPrompt:
     box: tuple[float, float, float, float] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Segmentation:
-    """The result for one prompt on one image.
+    """The result for one prompt on one image. Two results are equal only if they are the same object.
 
     Attributes:
         prompt: the text as the user wrote it.
@@ -238,7 +238,7 @@ class VideoPrompt:
     spatial: SpatialPrompt | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TrackedObject(Segmentation):
     """One object on one frame. ``prompt`` is its first text, or "object" and its id.
 

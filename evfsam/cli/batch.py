@@ -29,7 +29,11 @@ def add_parser(subparsers) -> None:
     parser.add_argument("-o", "--out", metavar="FOLDER", required=True, help="for all files; it is made if needed")
     parser.add_argument("--coco", action="store_true", help="also write coco.json, with one annotation per mask")
     parser.add_argument(
-        "--part", type=number("--part", 1, 100_000, whole=True), default=64, metavar="N", help="images per file"
+        "--part",
+        type=number("--part", 1, 100_000, whole=True),
+        default=64,
+        metavar="N",
+        help="images per Parquet file (default: %(default)s); a clip has a file of its own",
     )
     ray = parser.add_argument_group("Ray")
     ray.add_argument(
@@ -39,8 +43,20 @@ def add_parser(subparsers) -> None:
         metavar="ADDRESS",
         help="work on a Ray cluster; without an address, on one that is started here",
     )
-    ray.add_argument("--actors", type=number("--actors", 1, 10_000, whole=True), default=2, metavar="N")
-    ray.add_argument("--gpus", type=number("--gpus", 0, 64), default=0, metavar="N", help="per actor; 0.5 shares one")
+    ray.add_argument(
+        "--actors",
+        type=number("--actors", 1, 10_000, whole=True),
+        default=2,
+        metavar="N",
+        help="processes, each with the model (default: %(default)s)",
+    )
+    ray.add_argument(
+        "--gpus",
+        type=number("--gpus", 0, 64),
+        default=0,
+        metavar="N",
+        help="for each actor (default: %(default)s); with 0.5 two actors share one",
+    )
     add_model_options(parser)
     parser.set_defaults(func=run)
 

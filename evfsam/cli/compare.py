@@ -42,15 +42,15 @@ def add_parser(subparsers) -> None:
         "how far their masks agree (IoU). With -o it writes overlays, maps of the difference, and comparison.json.",
         epilog='Example: python -m evfsam compare street.jpg "the bus" --model evf-sam2-tiny --model evf-sam-tiny',
     )
-    parser.add_argument("image", metavar="IMAGE")
-    parser.add_argument("prompts", nargs="+", metavar="PROMPT")
+    parser.add_argument("image", metavar="IMAGE", help="a file")
+    parser.add_argument("prompts", nargs="+", metavar="PROMPT", help='a text such as "the bus"')
     parser.add_argument(
         "--model",
         action="append",
         default=[],
         metavar="NAME",
         dest="models",
-        help="two or more: names from the verb models, folders, or owner/name on the Hub",
+        help="give it two times or more: a name from the verb models, a folder, or owner/name on the Hub",
     )
     parser.add_argument("-o", "--out", metavar="FOLDER", help="for files; it is made if needed")
     add_runtime_options(parser)

@@ -42,7 +42,7 @@ def add_parser(subparsers) -> None:
         nargs="+",
         default=["scenes"],
         metavar="NAME[:SPLIT]",
-        help="for example refcoco:testA; several give one row each; an unknown name lists the known ones "
+        help="for example refcoco:testA; several give one row each; list prints the names, refcoco:list its splits "
         "(default: scenes)",
     )
     parser.add_argument("--root", type=Path, metavar="DIR", help="the folder that holds the files of the data")
@@ -59,7 +59,7 @@ def add_parser(subparsers) -> None:
         "--seed",
         type=number("--seed", 0, whole=True),
         metavar="N",
-        help=f"of the first scene or clip (default: {TEST_SEED})",
+        help=f"of the first rendered scene or clip (default: {TEST_SEED}); the same seed gives the same images",
     )
     parser.add_argument(
         "--size",
@@ -84,12 +84,12 @@ def add_parser(subparsers) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="what else answers, for example swapped_image, oracle_prompt, clicks; an unknown name lists all",
+        help="what else answers, for example swapped_image, oracle_prompt, clicks; list prints all names",
     )
     parser.add_argument(
         "--fit-on",
         metavar="NAME[:SPLIT]",
-        help="data for the probe constant_mask (default: the split train; scenes: validation)",
+        help="data from which the probe constant_mask is made (default: the split train; scenes: validation)",
     )
     out = parser.add_argument_group("Results")
     out.add_argument("--json", metavar="FILE", help="write the scores here as well; - prints them alone")
@@ -103,14 +103,25 @@ def add_parser(subparsers) -> None:
     out.add_argument(
         "--worst", nargs=2, metavar=("N", "FILE.jpg"), help="draw the N worst answers of each data set on one image"
     )
+    out.add_argument(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar=("BEFORE.json", "AFTER.json"),
+        help="score nothing: print how the scores in two files of --json differ (after minus before)",
+    )
     add_model_options(parser)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from evfsam.evaluation.report import joined, table_of_sets
+    from evfsam.data.files import read_json
+    from evfsam.evaluation.report import differences, joined, table_of_sets
     from evfsam.evaluation.runner import evaluate
 
+    if args.compare:
+        print(differences(*map(read_json, args.compare)))
+        return 0
     count, sheet = args.worst or ("1", None)
     count = values.number(count, "--worst", 1, 1000, whole=True, text=True)
     if args.resume and not args.records:

@@ -66,8 +66,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def add_runtime_options(group: argparse._ActionsContainer) -> None:
     """``--device`` and ``--precision``."""
-    group.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
-    group.add_argument("--precision", metavar="NAME", default="auto", help="auto, fp32, fp16, bf16, 8bit or 4bit")
+    group.add_argument("--device", metavar="NAME", default="auto", help="auto (default), cpu, cuda, cuda:1 or mps")
+    group.add_argument(
+        "--precision", metavar="NAME", default="auto", help="auto (default), fp32, fp16, bf16, 8bit or 4bit"
+    )
 
 
 def load_predictor(args: argparse.Namespace) -> Predictor:

@@ -64,7 +64,7 @@ def add_parser(subparsers) -> None:
         "--max-side",
         type=number("--max-side", 16, 16_384, whole=True),
         metavar="PIXELS",
-        help="scale larger frames down to this longest side",
+        help="scale larger frames down to this longest side (default: no scaling)",
     )
     parser.add_argument("--no-overlap", action="store_true", help="each pixel belongs to one object at most")
     parser.add_argument("--no-find-again", action="store_true", help="do not look for lost objects by text")

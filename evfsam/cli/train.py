@@ -26,45 +26,79 @@ def add_parser(subparsers) -> None:
         help="train a checkpoint",
         description="Train a recipe, stage by stage. The same command again resumes where it stopped.",
     )
-    parser.add_argument("--recipe", metavar="NAME", default="evf-sam2-tiny", help="(default: %(default)s)")
-    parser.add_argument("--out", "-o", type=Path, metavar="FOLDER", help="of the run (default: runs/RECIPE)")
-    parser.add_argument("--stages", nargs="+", default=(), metavar="STAGE", help="some of the recipe's, or save")
-    parser.add_argument("--model", "--base", dest="base", metavar="NAME", help="checkpoint that the recipe continues")
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME",
+        default="evf-sam2-tiny",
+        help="what to train; list prints the names (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", "-o", type=Path, metavar="FOLDER", help="for checkpoints and metrics (default: runs/RECIPE)"
+    )
+    parser.add_argument(
+        "--stages", nargs="+", default=(), metavar="STAGE", help="do only some of the recipe's stages, or save"
+    )
+    parser.add_argument(
+        "--model", "--base", dest="base", metavar="NAME", help="the checkpoint to start from (default: the recipe's)"
+    )
     seed = number("--seed", 0, 2**32 - 1, whole=True)
-    parser.add_argument("--seed", type=seed, metavar="N", help="of initialisation and sampling")
+    parser.add_argument(
+        "--seed", type=seed, metavar="N", help="for initialisation and sampling (default: the recipe's)"
+    )
     parser.add_argument("--tensorboard", action="store_true", help="write the metrics for TensorBoard as well")
 
     data = parser.add_argument_group("data")
-    data.add_argument("--data", nargs="+", metavar="NAME[=WEIGHT]", help="data sets such as refcoco:train")
-    data.add_argument("--root", "--photos", type=Path, metavar="FOLDER", help="that holds the data sets")
-    data.add_argument("--scenes", **count("--scenes"), help="at most so many samples of each kind: for a quick trial")
+    data.add_argument(
+        "--data",
+        nargs="+",
+        metavar="NAME[=WEIGHT]",
+        help="data sets, such as refcoco:train=3: drawn three times as often as one with 1",
+    )
+    data.add_argument("--root", "--photos", type=Path, metavar="FOLDER", help="the folder that holds the data sets")
+    data.add_argument("--scenes", **count("--scenes"), help="use at most N samples of each kind, for a quick trial")
 
     steps = parser.add_argument_group("how long and how much")
-    steps.add_argument("--steps", **count("--steps"), help="of every stage, instead of the recipe's")
-    steps.add_argument("--images", **count("--images"), help="that one process reads at a time")
-    steps.add_argument("--accumulate", **count("--accumulate"), help="readings, of all processes, in a step")
-    steps.add_argument("--batch", **count("--batch"), default=1, help="multiplies the recipe's images")
-    steps.add_argument("--learning-rate", type=number("--learning-rate", 1e-8, 1), metavar="X", help="the recipe's")
-    steps.add_argument("--trains", nargs="+", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}")
+    steps.add_argument("--steps", **count("--steps"), help="steps of every stage (default: the recipe's)")
+    steps.add_argument(
+        "--images", **count("--images"), help="images that one process reads at a time (default: the recipe's)"
+    )
+    steps.add_argument(
+        "--accumulate",
+        **count("--accumulate"),
+        help="how often all processes together read in one step (default: the recipe's)",
+    )
+    steps.add_argument(
+        "--batch", **count("--batch"), default=1, help="read N times as many images at a time (default: 1)"
+    )
+    steps.add_argument(
+        "--learning-rate", type=number("--learning-rate", 1e-8, 1), metavar="X", help="(default: the recipe's)"
+    )
+    steps.add_argument(
+        "--trains", nargs="+", choices=PARTS, metavar="PART", help=f"the parts that learn: {', '.join(PARTS)}"
+    )
 
     machine = parser.add_argument_group("machine")
-    machine.add_argument("--device", choices=("auto", "cpu"), default="auto")
+    machine.add_argument(
+        "--device", choices=("auto", "cpu"), default="auto", help="auto (default): a GPU, if there is one"
+    )
     machine.add_argument("--workers", **count("--workers"), default=2, help="processes that prepare data (default: 2)")
 
     files = parser.add_argument_group("foundation models, for paper-sam and paper-sam2")
     files.add_argument(
-        "--encoder", metavar="NAME", help="of the paper's table 3, such as beit3-large-half or clip-large-text"
+        "--encoder",
+        metavar="NAME",
+        help="an encoder of the paper's table 3, such as beit3-large-half or clip-large-text; list prints the names",
     )
     files.add_argument(
-        "--segmenter-weights", type=Path, metavar="FILE", help="sam_vit_h_4b8939.pth, sam2_hiera_large.pt"
+        "--segmenter-weights", type=Path, metavar="FILE", help="such as sam_vit_h_4b8939.pth or sam2_hiera_large.pt"
     )
     files.add_argument(
         "--encoder-weights",
         type=Path,
         metavar="PATH",
-        help="beit3_large_indomain_patch16_224.pth; CLIP's or ViLT's folder",
+        help="such as beit3_large_indomain_patch16_224.pth, or the folder of CLIP or ViLT",
     )
-    files.add_argument("--tokenizer", type=Path, metavar="PATH", help="beit3.spm; not needed for CLIP and ViLT")
+    files.add_argument("--tokenizer", type=Path, metavar="PATH", help="such as beit3.spm; CLIP and ViLT need none")
     parser.set_defaults(func=run)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from evfsam.errors import InputError
 from evfsam.evaluation.metrics import THRESHOLDS, Counts, MaskMetrics, MaskScores
 from evfsam.evaluation.records import Record
 from evfsam.evaluation.video_metrics import VideoMetrics, VideoScores
@@ -130,6 +131,43 @@ def table_of_sets(documents: Sequence[dict[str, Any]]) -> str:
     return _lines(("data", "answers", "prompts of"), rows)
 
 
+def differences(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """The scores of one run minus those of another, for every data set, answerer and kind that both have.
+
+    Args:
+        before, after: what :meth:`Report.to_json` or :func:`joined` returned.
+
+    Returns a table; "prompts" and "frames" are numbers of ``after``. Raises InputError if they are no such documents,
+    or have nothing in common.
+    """
+    old, rows, unequal = _by_labels(before), [], False
+    for labels, row in _by_labels(after).items():
+        if labels in old:
+            counted = {name: value for name, value in row.items() if isinstance(value, int)}
+            pairs = {name: (old[labels].get(name), value) for name, value in row.items() if name not in counted}
+            rows.append((labels, counted | {name: b - a for name, (a, b) in pairs.items() if None not in (a, b)}))
+            unequal |= old[labels]["prompts"] != row["prompts"]
+    if not rows:
+        raise InputError("The two runs have no data set, answerer and kind in common: compare runs on the same data.")
+    warning = "\nThe runs have different numbers of prompts: score both on the same samples." if unequal else ""
+    return _lines(("data", "answers", "prompts of"), rows, signed=True) + warning
+
+
+def _by_labels(document: dict[str, Any]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """(data, answerer, kind) -> scores."""
+    try:
+        if document["schema"] != SCHEMA:
+            raise ValueError("another schema")
+        return {
+            (report["data"], who, kind): {**row, "prompts": row["prompts"]}
+            for report in document.get("reports", [document])
+            for who, kinds in report["scores"].items()
+            for kind, row in kinds.items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise InputError("A file does not hold scores: name files that evaluate --json wrote.") from None
+
+
 def _mean(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The mean of every score that all rows have; numbers of prompts and frames are added."""
     mean = {}
@@ -140,15 +178,20 @@ def _mean(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return mean
 
 
-def _lines(titles: tuple[str, ...], rows: list[tuple[tuple[str, ...], dict[str, Any]]]) -> str:
-    """Aligned columns: the labels of each row, then its scores; columns without a value are left out."""
+def _lines(titles: tuple[str, ...], rows: list[tuple[tuple[str, ...], dict[str, Any]]], signed: bool = False) -> str:
+    """Aligned columns: the labels of each row, then its scores; columns without a value are left out.
+
+    ``signed``: the scores are differences.
+    """
     if not rows:
         return "Nothing was scored: no sample has a prompt."
     columns = {title: key for title, key in COLUMNS.items() if any(row.get(key) is not None for _, row in rows)}
     if all(row.get("miou") == row.get("giou") or row["prompts"] == row["absent"] for _, row in rows):
         columns = {title: key for title, key in columns.items() if key not in ("miou", "oiou")}
     cells = [[*titles, *columns]]
-    cells += [[*labels, *(_cell(row.get(key), key) for key in columns.values())] for labels, row in rows]
+    cells += [
+        [*labels, *(_cell(row.get(key), signed or key == "change") for key in columns.values())] for labels, row in rows
+    ]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     n = len(titles)
     lines = [
@@ -188,7 +231,7 @@ def _rounded(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 5)
 
 
-def _cell(value: float | int | None, key: str) -> str:
+def _cell(value: float | int | None, signed: bool) -> str:
     if value is None:
         return "-"
-    return str(value) if isinstance(value, int) else f"{value:+.3f}" if key == "change" else f"{value:.3f}"
+    return str(value) if isinstance(value, int) else f"{value:+.3f}" if signed else f"{value:.3f}"

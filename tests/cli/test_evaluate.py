@@ -57,6 +57,41 @@ def test_one_command_writes_everything_and_goes_on_where_it_stopped(model, tmp_p
     assert len(records.read_text().splitlines()) == len(rows)
 
 
+def scores_file(path: Path, giou: float, prompts: int = 4, data: str = "refcoco:val", several: bool = False) -> str:
+    row = {"prompts": prompts, "absent": 0, "giou": giou, "ciou": 0.5, "miou": giou, "oiou": 0.5, "n_acc": None}
+    report = {"schema": 1, "data": data, "scores": {"model": {"referring": row}}}
+    path.write_text(json.dumps({"schema": 1, "reports": [report]} if several else report))
+    return str(path)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_two_files_of_scores_are_compared_without_a_model(several, tmp_path, capsys):
+    before = scores_file(tmp_path / "a.json", 0.5)
+    after = scores_file(tmp_path / "b.json", 0.625, several=several)
+    assert main(["evaluate", "--compare", before, after]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split() == ["data", "answers", "prompts", "of", "prompts", "gIoU", "cIoU"]
+    assert row.split() == ["refcoco:val", "model", "referring", "4", "+0.125", "+0.000"]
+    assert main(["evaluate", "--compare", before, scores_file(tmp_path / "b.json", 0.6, prompts=3)]) == 0
+    assert "different numbers of prompts" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("spoil", ["other data", "no scores", "another schema", "no JSON", "missing"])
+def test_files_that_cannot_be_compared_are_told(spoil, tmp_path, capsys):
+    before, after = scores_file(tmp_path / "a.json", 0.5), scores_file(tmp_path / "b.json", 0.5)
+    told = "does not hold scores"
+    if spoil == "other data":
+        after, told = scores_file(tmp_path / "b.json", 0.5, data="refcoco:testA"), "in common"
+    elif spoil == "missing":
+        after, told = str(tmp_path / "c.json"), "c.json"
+    else:
+        texts = {"no scores": "[1]", "another schema": '{"schema": 99}', "no JSON": "{"}
+        Path(after).write_text(texts[spoil])
+        told = "b.json" if spoil == "no JSON" else told
+    assert main(["evaluate", "--compare", before, after]) == 2
+    assert re.search(told, capsys.readouterr().err)
+
+
 def test_photographs_are_scored_from_their_folder(model, tmp_path, capsys):
     folder = make_pack(tmp_path)
     command = ["evaluate", "--data", "ccp:val", "--root", str(folder), "--limit", "1", "--probes", "constant_mask"]
