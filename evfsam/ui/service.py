@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -181,8 +180,8 @@ class ModelService:
         else:
             client, key = self._load(model), None
             if not ON_ZERO_GPU:
-                with suppress(OSError):  # open_image will say what is wrong
-                    key = model, hashlib.blake2b(Path(picture_path).read_bytes()).digest()
+                with suppress(OSError, ValueError):  # gone or empty: open_image will say so
+                    key = model, hashlib.blake2b(np.memmap(picture_path, np.uint8, "r")).digest()
             found = self._model.together(Waiter(client, key, asked, count), settle)
         return Answer(
             picture_path,
