@@ -22,6 +22,7 @@ TRANSPOSE_OF = {  # EXIF's orientation -> what makes the image upright
 BITS_PER_SAMPLE, PHOTOMETRIC, MAX_SAMPLE_VALUE = 258, 262, 281  # TIFF tags
 WHITE_IS_ZERO = 0
 FULL = 65535
+KEY_FACTORS = {"L;2": 85, "L;4": 17}  # how a grey value of 2 or 4 bits becomes one of 8
 USUAL_DEPTHS = (8, 10, 12)  # of cameras and microscopes whose programs write 16-bit files
 
 
@@ -37,7 +38,8 @@ def image_to_rgb(image: Image.Image, data: bytes = b"") -> np.ndarray:
 
     Raises InputError for values without a meaning, and whatever Pillow raises for a damaged file.
     """
-    has_deep_colours = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
+    stored = " ".join(str(tile.args) for tile in getattr(image, "tile", ()))
+    has_deep_colours = ";16" in stored
     image.load()
     orientation = 1  # upright
     with suppress(Exception):  # other tags of EXIF may be damaged in any way
@@ -47,7 +49,7 @@ def image_to_rgb(image: Image.Image, data: bytes = b"") -> np.ndarray:
     elif has_deep_colours and data and _is_dark(image):
         rgb = array_to_rgb(_deep_colours(image, data))
     else:
-        rgb = _over_white(image)
+        rgb = _over_white(_with_scaled_key(image, stored))
     return np.array(Image.fromarray(rgb).transpose(TRANSPOSE_OF[orientation])) if orientation in TRANSPOSE_OF else rgb
 
 
@@ -77,6 +79,20 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
     raise InputError(f"An image array must be bool, uint8, uint16 or floats in 0..1, not {array.dtype}: convert it.")
 
 
+def _with_scaled_key(image: Image.Image, stored: str) -> Image.Image:
+    """The image with the value that a PNG calls transparent scaled as Pillow scales the pixels, to 8 bits."""
+    key = image.info.get("transparency")
+    if stored in KEY_FACTORS and isinstance(key, int):
+        key *= KEY_FACTORS[stored]
+    elif stored == "RGB;16B" and isinstance(key, tuple):
+        key = tuple(value >> 8 for value in key)
+    else:
+        return image
+    image = image.copy()
+    image.info["transparency"] = key
+    return image
+
+
 def _over_white(image: Image.Image) -> np.ndarray:
     """An image with 8 bits per channel as uint8 RGB (H, W, 3)."""
     if image.has_transparency_data:
@@ -87,8 +103,8 @@ def _over_white(image: Image.Image) -> np.ndarray:
 
 
 def _grey_values(image: Image.Image, data: bytes) -> np.ndarray:
-    """(H, W, 1) in a form that :func:`array_to_rgb` takes, from a mode with more than 8 bits."""
-    values = np.asarray(image)[:, :, None]
+    """(H, W, 1 or 2) in a form that :func:`array_to_rgb` takes, from a mode with more than 8 bits."""
+    values, key = np.asarray(image)[:, :, None], image.info.get("transparency")
     top = values.max()
     if not np.isfinite(values).all() or values.min() < 0 or top > FULL:
         raise InputError("The image has values outside 0..65535: convert it to 8 or 16 bits per channel.")
@@ -98,6 +114,8 @@ def _grey_values(image: Image.Image, data: bytes) -> np.ndarray:
         return np.rint(values).astype(np.uint8)
     values = np.rint(values).astype(np.uint16)
     scaled = values / np.float32(_white(values, image, data))
+    if isinstance(key, int):  # the value that a PNG calls transparent
+        return np.concatenate([scaled, values != key], axis=2, dtype=np.float32)
     # Pillow inverts such files only where they have 8 bits.
     return 1 - scaled if _tiff_tag(image, PHOTOMETRIC) == WHITE_IS_ZERO else scaled
 

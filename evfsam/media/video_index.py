@@ -107,7 +107,8 @@ def _check_complete(container, stream, count: int, end: Fraction, name: str) -> 
     if announced and count < 0.95 * announced:
         raise VideoError(f"{name} is cut off: {count} of {announced} frames are there; copy or upload it again.")
     length = Fraction(container.duration or 0, av.time_base)
-    start = Fraction(container.start_time or 0, av.time_base)
+    # Matroska counts its length from zero, others from the first frame.
+    start = 0 if "matroska" in container.format.name else Fraction(container.start_time or 0, av.time_base)
     if end and end - start < Fraction(95, 100) * length - Fraction(1, 2):
         raise VideoError(
             f"{name} is cut off after {float(end - start):.1f} of {float(length):.1f} seconds; copy or upload it again."

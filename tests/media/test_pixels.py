@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -83,6 +84,21 @@ def test_values_of_more_than_eight_bits(name):
 def test_a_dark_image_stays_dark_where_the_file_says_so():
     image = png_with(significant(16), png=deep_grey("png", 12))
     assert open_image(image).max() == 16
+
+
+@pytest.mark.parametrize("bits, colour", [*((bits, False) for bits in (1, 2, 4, 8, 16)), (8, True), (16, True)])
+def test_the_value_that_a_png_calls_transparent_is_white(bits, colour):
+    top = 2**bits - 1
+    values = [0, 1, top // 2, 1, top, 1, 0, top]
+    channels = [channel for value in values for channel in [value] * (3 if colour else 1)]
+    row = b"\0" + int("".join(f"{channel:0{bits}b}" for channel in channels), 2).to_bytes(len(channels) * bits // 8)
+    key = chunk(b"tRNS", struct.pack(">H", 0) * (3 if colour else 1))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 1, bits, 2 if colour else 0, 0, 0, 0))
+    image = open_image(b"\x89PNG\r\n\x1a\n" + header + key + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND"))
+    expected = np.round(np.array(values) * 255 / top)
+    # Pillow keeps the upper 8 of a colour's 16 bits: a value that differs in the lower ones is transparent too.
+    expected[np.array(values) >> (8 if colour and bits == 16 else 0) == 0] = 255
+    assert np.abs(image[0, :, 0] - expected).max() <= 1 and (image == image[..., :1]).all()
 
 
 def test_a_16_bit_tiff_whose_zero_is_white():

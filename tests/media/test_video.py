@@ -49,6 +49,9 @@ KINDS = {
     "mpeg-ts": (".ts", {}),
     "no timestamps": (".h264", {}),
     "one frame": (".mp4", {"count": 1}),
+    "a late start": (".mkv", {"first_pts": 2500}),
+    "a late start, webm": (".webm", {"codec": "libvpx-vp9", "first_pts": 2500}),
+    "a late start, mpeg-ts": (".ts", {"first_pts": 2500}),
     "variable rate": (".mp4", {"count": 6, "ticks": (0, 4, 8, 30, 31, 90)}),
     "variable rate webm": (".webm", {"codec": "libvpx-vp9", "count": 6, "ticks": (0, 4, 8, 30, 31, 90)}),
 }
