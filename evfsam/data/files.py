@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,13 +27,13 @@ def folder_of(root: Path, below: str, holds: str, *others: str) -> Path:
     """
     ways = [Path(name).parts for name in (below, *others)]
     places = [root.joinpath(*parts[i:]) for parts in ways for i in range(len(parts) + 1)]
-    return next((place for place in places if (place / holds).exists()), places[0])
+    return next((place for place in places if os.path.exists(place / holds)), places[0])
 
 
 def first_of(title: str, *paths: Path) -> Path:
     """The first of several places of a file or a folder that is there. Raises InputError that names the first place."""
     for path in paths:
-        if path.exists():
+        if os.path.exists(path):
             return path
     raise InputError(f"{title} needs {paths[0]}, which is not there: lay the files out as docs/data.md shows.")
 
@@ -71,7 +72,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict]]:
             where = f"line {number} of {path}"
             try:
                 entry = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise InputError(f"{where[0].upper()}{where[1:]} is not JSON: write one object in each line.") from None
             if not isinstance(entry, dict):
                 raise InputError(f"{where[0].upper()}{where[1:]} is not an object: write {{...}} in each line.")
@@ -87,7 +88,7 @@ def read_image(path: Path, size_hw: tuple[int, int] | None = None) -> np.ndarray
 
     Raises InputError if the file is missing, damaged or of another size.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"The image {path} is not there: lay the files out as docs/data.md shows.")
     try:
         image = open_image(path)
@@ -102,7 +103,7 @@ def read_label_map(path: Path, size_hw: tuple[int, int] | None = None) -> np.nda
 
     Raises InputError as :func:`read_image` does.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"The mask {path} is not there: lay the files out as docs/data.md shows.")
     try:
         with Image.open(path, formats=FORMATS) as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,17 +79,17 @@ def open_folder(split: str, root: Path) -> Dataset:
     place = root
     if split != WHOLE:
         places = [root / split, root / f"{split}.jsonl", root / f"{split}.json"]
-        place = next((path for path in places if path.exists()), places[0])
-    if place.is_dir():
+        place = next((path for path in places if os.path.exists(path)), places[0])
+    if os.path.isdir(place):
         lists = sorted(p for p in place.iterdir() if p.suffix in (".jsonl", ".json") and not p.name.startswith("."))
         if len(lists) > 1:
             names = ", ".join(path.name for path in lists)
             raise InputError(f"{place} holds several lists ({names}): name one of them with --root.")
         place = lists[0] if lists else place
     name = f"folder:{split}"
-    if place.is_dir():
+    if os.path.isdir(place):
         return FolderDataset(name, _masks_beside(place))
-    if not place.is_file():
+    if not os.path.isfile(place):
         raise InputError(f"There is no {place}: name a folder of images and masks, see docs/data.md.")
     if place.suffix == ".json":
         return InstancesDataset(name, place, (place.parent, place.parent / "images"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -155,7 +156,7 @@ def open_objects365(split: str, root: Path) -> Objects365Dataset:
     """Raises InputError if the masks are not made yet."""
     base = objects365_folder(root)
     path = base / "o365_res_instances.json"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"{path} is not there: make it with python -m evfsam.training.objects365 --root {root}.")
     return Objects365Dataset(f"objects365:{split}", path, (base / "train",), REFERRING)
 

@@ -10,6 +10,7 @@ from pycocotools import mask as coco_mask
 from evfsam.errors import InputError
 from evfsam.media.export import decode_rle
 
+MOST_PARTS = 10_000  # of one mask
 FEWEST_NUMBERS = 6  # of a polygon: three points
 FARTHEST = 16  # times the image's longer side: a polygon that reaches farther would be drawn for hours
 
@@ -38,6 +39,8 @@ def count_cover(segmentation: Any, size_hw: tuple[int, int], name: str) -> np.nd
             'or run lengths {"size": [H, W], "counts": ...}: correct it.'
         )
     parts = [segmentation] if isinstance(segmentation[0], int | float) else segmentation
+    if len(parts) > MOST_PARTS:
+        raise InputError(f"The mask of {name} has {len(parts):,} parts: join them, at most {MOST_PARTS:,} are read.")
     cover = np.zeros(size_hw, np.uint16)
     for part in parts:
         read = _from_run_lengths if isinstance(part, dict) else _from_polygon

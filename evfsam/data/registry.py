@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -96,6 +97,6 @@ def open_dataset(name: str, root: Path | None = None) -> Dataset:
         raise InputError(f"{known} has no split '{split}'. Known ones: {', '.join(entry.splits)}.")
     if entry.needs_root and root is None:
         raise InputError(f"Name the folder that holds {known}: --root FOLDER.")
-    if root is not None and not root.exists():
+    if root is not None and not os.path.exists(root):
         raise InputError(f"There is no {root}: --root names the folder that holds {known}, see docs/data.md.")
     return entry.open(split or entry.splits[0], root)

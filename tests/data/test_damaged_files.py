@@ -16,7 +16,7 @@ from evfsam.errors import InputError
 from tests.data import test_clips, test_folder, test_gseval, test_label_maps, test_refer
 from tests.data.miniatures import annotation, image_entry, polygon, rle, write_image, write_json
 
-WRONG = (None, True, -1, 1e30, "x", "", [], {}, [[]], [None], {"x": 1})
+WRONG = (None, True, -1, 1e30, "x", "", [], {}, [[]], [None], {"x": 1}, "a" * 5000, "a\0b")
 
 
 def places(value: Any, path: tuple = ()) -> Iterator[tuple]:

@@ -60,6 +60,7 @@ def test_overlapping_polygons_are_counted():
         ({"size": list(SIZE_HW), "counts": [HEIGHT * WIDTH + 1, -1]}, "add up"),
         ({"size": list(SIZE_HW), "counts": [True, HEIGHT * WIDTH - 1]}, "add up"),
         ([rle(*BOX), OTHER_SIZE], "have the size"),
+        ([[0, 0, 5, 0, 5, 5]] * 65_536, "65,536 parts"),
     ],
 )
 def test_what_is_refused(segmentation, told):

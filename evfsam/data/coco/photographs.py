@@ -6,6 +6,7 @@ cocodataset.org/#format-data; for stuff, ``panoptic.json`` and ``panoptic/``.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,7 +137,7 @@ def _credit(entry: dict) -> str:
 def _read_stuff(root: Path) -> dict[int, dict[str, dict]]:
     """Of every photograph with panoptic annotations: word -> run-length encoded mask."""
     path = root / "panoptic.json"
-    if not path.is_file():
+    if not os.path.isfile(path):
         return {}
     facts, stuff = read_json(path), {}
     with checked(path):
