@@ -39,6 +39,8 @@ async def refused_request(request: Request, error: HTTPException) -> Response:
     """Gradio's refusals, but an address, a method or a full queue come with what to do next."""
     if isinstance(error.detail, str) and error.detail in BARE:
         return JSONResponse({"error": BARE[error.detail]}, error.status_code, error.headers)
+    if str(error.detail).startswith("File not allowed"):  # Gradio's goes on with the path
+        return JSONResponse({"error": BARE["Forbidden"]}, error.status_code)
     if error.status_code == 400 and (quoted := re.fullmatch(r"(['\"])(.*)\1", str(error.detail))):
         return JSONResponse({"error": quoted[2], "detail": quoted[2]}, 400)  # the repr of what a validator raised
     if error.status_code == 503 and str(error.detail).startswith("Queue is full"):

@@ -136,7 +136,23 @@ class Guard:
         elif scope.get("method") == "GET" and (asked := ANSWER.fullmatch(path)):
             await self._answer(asked, scope, receive, send)
         else:
-            await self.app(scope, receive, send)
+            await self._app(scope, receive, send)
+
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The app below, without the errors that it has answered: the server would close the client's connection."""
+        answered = False
+
+        async def noticed(message: Message) -> None:
+            nonlocal answered
+            await send(message)
+            answered = message["type"] == "http.response.body" and not message.get("more_body")
+
+        try:
+            await self.app(scope, receive, noticed)
+        except Exception as error:
+            if not answered:
+                raise
+            LOG.info("%s cannot be answered: %s", scope["path"], error)
 
     async def _posted(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, more = b"", True
@@ -153,7 +169,7 @@ class Guard:
         async def again() -> Message:
             return read.pop() if read else await receive()
 
-        await self.app(scope, again, send)
+        await self._app(scope, again, send)
 
     async def _answer(self, asked: re.Match[str], scope: Scope, receive: Receive, send: Send) -> None:
         """The stream of events of a request. Gradio breaks the connection, or waits forever, if there is none.
@@ -175,7 +191,7 @@ class Guard:
             return
         try:
             with self.requests.reading(event):
-                await self.app(scope, receive, send)
+                await self._app(scope, receive, send)
         except Exception as error:  # after its last event, when a second reader took the answer
             LOG.info("a stream of events ended: %s", error)
             await send({"type": "http.response.body", "more_body": False})
@@ -184,7 +200,7 @@ class Guard:
         if self.hosts is None:
             return None
         forwarded = [name.strip() for value in headers.getlist("x-forwarded-host") for name in value.split(",")]
-        named = [headers.get("host", ""), *forwarded]
+        named = [*(headers.getlist("host") or [""]), *forwarded]
         if not all(map(self.hosts.own_host, named)):
             return FOREIGN_HOST
         if not all(self.hosts.own_origin(value, named) for value in headers.getlist("origin")):
@@ -194,7 +210,7 @@ class Guard:
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.uploads += 1
         try:
-            await self.app(scope, receive, send)
+            await self._app(scope, receive, send)
         finally:
             self.uploads -= 1
             if name := QueryParams(scope["query_string"]).get("upload_id"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import subprocess
@@ -103,6 +104,16 @@ def test_foreign_requests_are_refused(app, method, path, headers, told):
     answer = httpx.request(method, f"{app.local_url}{path}", headers=headers)
     assert answer.status_code == 403 and (answer.text == told or method == "HEAD")
     assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_second_host_is_refused_too(app):
+    client = http.client.HTTPConnection(LOCAL, app.server_port)
+    client.putrequest("GET", "/config", skip_host=True)
+    for host in ("localhost", "evil.example"):
+        client.putheader("Host", host)
+    client.endheaders()
+    assert client.getresponse().status == 403
+    client.close()
 
 
 def test_own_requests_are_answered(app):

@@ -17,6 +17,7 @@ import pytest
 from gradio.routes import file_upload_statuses
 
 from evfsam.ui import tidy
+from evfsam.ui.errors import BARE
 from evfsam.ui.guard import NO_EVENT, NOT_HERE, TOO_LONG, WRONG_NAME
 from evfsam.ui.tidy import RECORDED_EVENTS, UNREAD_ANSWER_S, Requests, forget_files, trim
 from tests.corpus.doors import call, png
@@ -67,6 +68,23 @@ def sentence(answer: httpx.Response) -> str:
 def test_a_body_that_cannot_be_read(app, route, body):
     answer = httpx.post(f"{app.local_url}gradio_api/{route}", content=body, headers=JSON)
     assert answer.status_code == 400 and sentence(answer)
+
+
+def test_a_connection_outlives_what_cannot_be_read(app):
+    """A client that keeps its connection would lose its next request."""
+    opened = []
+    with httpx.Client(base_url=app.local_url, headers=JSON) as client:
+        for refused in (b"", b'{"data": null}', b'{"data": [], "session_hash": 5}'):
+            assert client.post("gradio_api/call/segment", content=refused).status_code == 400
+            told = client.get("gradio_api/info", extensions={"trace": lambda name, _: opened.append(name)})
+            assert told.status_code == 200
+    assert not [name for name in opened if name.startswith("connection.connect")]
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "no/such.png", "a" * 3000, "%00", "..%2f..%2fetc/passwd"])
+def test_a_file_that_is_not_for_visitors(app, path):
+    answer = httpx.get(f"{app.local_url}gradio_api/file={path}")
+    assert answer.status_code == 403 and sentence(answer) == BARE["Forbidden"]
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "a/b", ""])
