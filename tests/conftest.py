@@ -15,14 +15,16 @@ from tests.random_tracker import save_random_tracker
 
 sys.meta_path.insert(0, WithoutStubs())  # before a test imports Gradio
 
+LONG = ("tests/ui/", "tests/training/", "tests/video/", "tests/corpus/", "tests/test_readme.py")
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """With ``-n 3 --dist loadgroup``, a file is for one process, and all that drives a browser for the same one.
 
-    These take longest and start first; then come the others of the page. Short ones at the end fill all processes.
+    These take longest and start first; then come other long files. Short ones at the end fill all processes.
     """
-    items.sort(key=lambda item: (not item.get_closest_marker("browser"), not item.nodeid.startswith("tests/ui/")))
+    items.sort(key=lambda item: (not item.get_closest_marker("browser"), not item.nodeid.startswith(LONG)))
     for item in items:
         if item.config.pluginmanager.hasplugin("xdist"):
             group = "browser" if item.get_closest_marker("browser") else str(item.path)
