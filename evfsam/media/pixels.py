@@ -49,7 +49,7 @@ def image_to_rgb(image: Image.Image, data: bytes = b"") -> np.ndarray:
     elif has_deep_colours and data and _is_dark(image):
         rgb = array_to_rgb(_deep_colours(image, data))
     else:
-        rgb = _over_white(_with_scaled_key(image, stored))
+        rgb = _over_white(_with_scaled_key(image, stored) if "transparency" in image.info else image)
     return np.array(Image.fromarray(rgb).transpose(TRANSPOSE_OF[orientation])) if orientation in TRANSPOSE_OF else rgb
 
 
@@ -81,7 +81,7 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
 
 def _with_scaled_key(image: Image.Image, stored: str) -> Image.Image:
     """The image with the value that a PNG calls transparent scaled as Pillow scales the pixels, to 8 bits."""
-    key = image.info.get("transparency")
+    key = image.info["transparency"]
     if stored in KEY_FACTORS and isinstance(key, int):
         key *= KEY_FACTORS[stored]
     elif stored == "RGB;16B" and isinstance(key, tuple):
