@@ -12,6 +12,7 @@ import numpy as np
 from evfsam.checkpoints.registry import CheckpointInfo
 from evfsam.data.coco.words import plural
 from evfsam.data.scenes.words import stuff_names
+from evfsam.errors import InputError
 from evfsam.geometry import interior_point, mask_iou
 from evfsam.media.images import ImageSource
 from evfsam.predictor import Predictor
@@ -93,7 +94,7 @@ def separate(
     until all pieces left are slivers, below 0.1 % of the image, or below 15 % of the first piece.
 
     Each thing has its own mask and score, the presence of ``segmentation``, and as its prompt the category's name.
-    Raises InputError for an image that cannot be used.
+    Raises InputError for an image that cannot be used, and for a mask of another image's size.
     """
     return [thing for thing in iter_separate(predictor, image, segmentation, most) if thing is not None]
 
@@ -104,6 +105,8 @@ def iter_separate(
     """As :func:`separate`, one full-size mask at a time; None after each step of the model that goes before."""
     encoded = image if isinstance(image, EncodedImage) else predictor.encode(image)
     size_hw = encoded.geometry.original_size_hw
+    if not isinstance(segmentation, Segmentation) or segmentation.mask.shape != size_hw:
+        raise InputError("The mask to take apart is no result on this image: pass one that segment returned for it.")
     shrink = min(1.0, WORK_PIXELS / max(size_hw))
     work_hw = tuple(max(1, round(side * shrink)) for side in size_hw)
     work = replace(encoded.geometry, original_size_hw=work_hw)

@@ -75,6 +75,14 @@ def test_between_two_steps_the_work_can_be_stopped(predictor, balloons):
     assert steps.index(None) == 0 and len([step for step in steps if step is None]) >= 2
 
 
+@pytest.mark.parametrize(
+    "wrong", [None, np.ones((5, 7), bool), evfsam.Segmentation("a dog", np.ones((5, 7), np.float32), 0.5)]
+)
+def test_a_mask_of_another_image_is_refused(predictor, balloons, wrong):
+    with pytest.raises(evfsam.InputError, match="no result on this image"):
+        evfsam.separate(predictor, balloons[0], wrong)
+
+
 def test_nothing_comes_apart_into_nothing(predictor, balloons):
     encoded, both = balloons
     nothing = evfsam.Segmentation("[semantic] dog", np.full(both.mask.shape, -1, np.float32), 0.5)

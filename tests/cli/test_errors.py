@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -97,6 +99,16 @@ def test_one_sentence(name, files, random_checkpoint, capsys, tmp_path, monkeypa
     assert told.err.count("\n") == 1 and said in told.err and len(told.err) < 500
     assert told.out == "" and not (tmp_path / "such").exists()
     assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes streams so")
+@pytest.mark.parametrize(("stream", "verb", "code"), [("<&-", "track - dog", 2), (">&-", "models --json", 0)])
+def test_a_stream_that_the_shell_has_closed(stream, verb, code, tmp_path):
+    command = f"{sys.executable} -m evfsam {verb} {stream}"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == code and done.stderr.count("\n") == bool(code)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_real_shell_sees_no_traceback():
