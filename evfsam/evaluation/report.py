@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from evfsam.data.sample import ABSENT, REFERRING
 from evfsam.errors import InputError
 from evfsam.evaluation.metrics import THRESHOLDS, Counts, MaskMetrics, MaskScores
 from evfsam.evaluation.records import Record
 from evfsam.evaluation.video_metrics import VideoMetrics, VideoScores
 
 SCHEMA = 1  # of Report.to_json; counts up when a key changes its meaning or goes
+ALL = "all"  # a kind: every prompt
 Scores = MaskScores | VideoScores
 
 # Column -> its value in the JSON scores: of images, of clips, of both.
@@ -140,7 +142,8 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> str:
     Returns a table; "prompts" and "frames" are numbers of ``after``. Raises InputError if they are no such documents,
     or have nothing in common.
     """
-    old, rows, unequal = _by_labels(before), [], False
+    old, unequal = _by_labels(before), False
+    rows: list[tuple[tuple[str, ...], dict[str, Any]]] = []
     for labels, row in _by_labels(after).items():
         if labels in old:
             counted = {name: value for name, value in row.items() if isinstance(value, int)}
@@ -207,7 +210,10 @@ def _kinds(kind: str) -> tuple[str, ...]:
 
 
 def _by_kind(records: Sequence[Record]) -> dict[str, MaskMetrics | VideoMetrics]:
-    """The metrics of each kind, followed by those of its finer kinds."""
+    """The metrics of each kind, followed by those of its finer kinds.
+
+    Where images have referring and absent prompts alone, the last one is "all": gRefCOCO's scores count both.
+    """
     tops = {record.kind.split("/")[0]: {} for record in records}
     for record in records:
         for kind in _kinds(record.kind):
@@ -215,7 +221,12 @@ def _by_kind(records: Sequence[Record]) -> dict[str, MaskMetrics | VideoMetrics]
             if kind not in found:
                 found[kind] = MaskMetrics() if isinstance(record.counts, Counts) else VideoMetrics()
             found[kind].update(record.counts)
-    return {kind: metrics for found in tops.values() for kind, metrics in found.items()}
+    kinds = {kind: metrics for found in tops.values() for kind, metrics in found.items()}
+    if tops.keys() == {REFERRING, ABSENT} and isinstance(kinds[ABSENT], MaskMetrics):
+        kinds[ALL] = MaskMetrics()
+        kinds[ALL].merge(kinds[REFERRING])
+        kinds[ALL].merge(kinds[ABSENT])
+    return kinds
 
 
 def _flat(scores: Scores, change: float | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import time
 from collections import defaultdict
@@ -48,7 +49,10 @@ def train(module: nn.Module, folder: Path, accelerator: Accelerator, workers: in
     groups = parameter_groups(module, stage)
     rates = [group["lr"] for group in groups]
     prepared, optimizer = accelerator.prepare(module, torch.optim.AdamW(groups, **how, fused=on_gpu))
-    state_folder, start = folder / stage.name, 0
+    state_folder, new_state, start = folder / stage.name, folder / f"{stage.name}.new", 0
+    if main:
+        _take_over(new_state, state_folder)
+    accelerator.wait_for_everyone()
     if (state_folder / "step.json").exists():
         accelerator.load_state(state_folder)
         start = json.loads((state_folder / "step.json").read_text())["step"]
@@ -88,10 +92,22 @@ def train(module: nn.Module, folder: Path, accelerator: Accelerator, workers: in
                 sums.clear()
                 logged = step
             if step % SAVE_EVERY == 0 or last:
-                accelerator.save_state(state_folder)
+                accelerator.save_state(new_state)
+                accelerator.wait_for_everyone()
                 if main:
-                    (state_folder / "step.json").write_text(json.dumps({"step": step}))
+                    (new_state / "step.json").write_text(json.dumps({"step": step}))
+                    _take_over(new_state, state_folder)
+                accelerator.wait_for_everyone()
     accelerator.free_memory()
+
+
+def _take_over(new_state: Path, state_folder: Path) -> None:
+    """Replace the state by a new one if that is whole: then it has ``step.json``. A run may be killed at any time."""
+    if (new_state / "step.json").exists():
+        shutil.rmtree(state_folder, ignore_errors=True)
+        new_state.rename(state_folder)
+    else:
+        shutil.rmtree(new_state, ignore_errors=True)
 
 
 def mean_over_processes(means: dict[str, float]) -> dict[str, float]:

@@ -38,7 +38,7 @@ from evfsam.training.phrase_stage import PhraseStage, answers_of
 from evfsam.training.point_stage import PointStage
 from evfsam.training.refersam_stage import refersam_stage
 from evfsam.training.sampler import Mixture, Sampler
-from evfsam.training.sources import open_source, prepare_run
+from evfsam.training.sources import claim, open_source, prepare_run
 
 
 def run(
@@ -67,7 +67,8 @@ def run(
         foundation: files of the foundation models, for a recipe that starts from them.
         tensorboard: also write the metrics for TensorBoard.
 
-    Raises InputError if a stage is unknown or starts from one that was not run, or if a data set is not there;
+    Raises InputError if a stage is unknown or starts from one that was not run, if a data set is not there, or if the
+    folder holds another run;
     CheckpointError if the checkpoint to continue or a file of a foundation model is not there.
     """
     names = stages or [*(stage.name for stage in recipe.stages), SAVE]
@@ -78,6 +79,7 @@ def run(
             "--encoder-weights and --tokenizer."
         )
     base = base or recipe.continues
+    said = str(base or "")
     base = base and fetch(find(base))
     if recipe.model is None:
         if base is None:
@@ -86,6 +88,7 @@ def run(
     sources = [open_source(source, recipe, folder, root, workers) for source in recipe.sources]
     accelerator = make_accelerator(device, folder if tensorboard else None)
     with accelerator.main_process_first():
+        claim(folder, recipe, said)
         data = prepare_run(recipe, folder, [make() for make in sources], base or foundation)
     start = base or foundation
     for stage in chosen:

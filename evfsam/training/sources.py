@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from evfsam.checkpoints.tokenizer import copy_tokenizer, train_tokenizer
 from evfsam.data.ccp import read_pack
@@ -59,5 +61,44 @@ def prepare_run(recipe: Recipe, folder: Path, datasets: list[Dataset], start: Pa
     elif not (tokenizer_folder / "tokenizer_config.json").exists():
         texts = islice(data.texts(), 100_000)
         train_tokenizer([*vocabulary(), *texts], tokenizer_folder, recipe.vocabulary, fold_case=True)
-    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
     return data
+
+
+def claim(folder: Path, recipe: Recipe, start: str) -> None:
+    """Write down in ``recipe.json`` whose run the folder holds, or see that it is this one.
+
+    A run may go on with other steps, batches and rates, but not with other data, parts, or another checkpoint.
+
+    Args:
+        start: the checkpoint that the recipe continues, as the user named it; "" for none.
+
+    Raises InputError if the folder holds another run.
+    """
+    path = folder / "recipe.json"
+    own = json.loads(json.dumps(asdict(recipe) | {"start": start}))
+    if path.exists():
+        try:
+            other = _identity({"start": start} | json.loads(path.read_text(encoding="utf-8")))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            other = {}
+        differ = [what for what, value in _identity(own).items() if value != other.get(what)]
+        if differ:
+            raise InputError(
+                f"{folder} holds a run with another {differ[0]}: choose another folder with --out, or delete this one."
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished.write_text(json.dumps(own, indent=1), encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def _identity(run: dict[str, Any]) -> dict[str, Any]:
+    """What may not change when a run goes on."""
+    return {
+        "recipe": run["name"],
+        "choice of data": run["sources"],
+        "checkpoint to start from": run["start"],
+        "model": run["model"],
+        "seed": run["seed"],
+        "choice of parts that learn": {stage["name"]: stage["trains"] for stage in run["stages"]},
+    }

@@ -51,11 +51,14 @@ def test_kinds_add_up_and_probes_are_compared_on_the_prompts_that_both_answered(
     document = report.to_json()
     assert document["schema"] == SCHEMA and document["model"] == "nobody" and document["samples"] == 3
     model, probe = document["scores"]["model"], document["scores"]["other"]
-    assert list(model) == ["referring", "referring/place", "referring/colour", "absent"]
+    assert list(model) == ["referring", "referring/place", "referring/colour", "absent", "all"]
     assert model["referring/place"]["giou"] == 0.75 and model["referring/colour"]["giou"] == 0.25
     assert model["referring"]["giou"] == pytest.approx((1 + 0.5 + 0.25) / 3, abs=1e-5)
     assert model["referring"]["ciou"] == pytest.approx((2 + 2 + 1) / (2 + 4 + 4), abs=1e-5)
     assert (model["referring"]["p50"], model["referring"]["p90"]) == pytest.approx((2 / 3, 1 / 3), abs=1e-5)
+    everything = model["all"]  # as gRefCOCO counts: an absent prompt with an empty answer has an IoU of 1
+    assert everything["giou"] == pytest.approx((1 + 0.5 + 0.25 + 1) / 4, abs=1e-5) and everything["n_acc"] == 1
+    assert (everything["miou"], everything["ciou"]) == (model["referring"]["giou"], model["referring"]["ciou"])
     assert model["absent"]["n_acc"] == 1 and model["absent"]["t_acc"] is None and "change" not in model["referring"]
     assert probe["referring"]["prompts"] == 1 and probe["referring"]["change"] == -0.5
     assert probe["absent"]["change"] == -1
@@ -66,24 +69,12 @@ def test_kinds_add_up_and_probes_are_compared_on_the_prompts_that_both_answered(
 def test_the_table_shows_every_kind_and_leaves_empty_columns_out():
     report = evaluate(predictor(), DATA, [answers(OWN, "other", "model")])
     lines = report.to_table().splitlines()
-    assert lines[0].split() == [
-        "answers",
-        "prompts",
-        "of",
-        "prompts",
-        "gIoU",
-        "cIoU",
-        "P@.5",
-        "P@.7",
-        "P@.9",
-        "N-acc",
-        "T-acc",
-        "change",
-    ]
-    assert [line[:24].split()[-1] for line in lines[1:5]] == ["referring", "place", "colour", "absent"]
-    assert "0.583" in lines[1] and "+0.000" in lines[5]
+    titles = "answers prompts of prompts gIoU cIoU mIoU oIoU P@.5 P@.7 P@.9 N-acc T-acc change"
+    assert lines[0].split() == titles.split()
+    assert [line[:24].split()[-1] for line in lines[1:6]] == ["referring", "place", "colour", "absent", "all"]
+    assert "0.583" in lines[1] and "+0.000" in lines[6]
     brief = report.to_table(details=False).splitlines()
-    assert brief[:5] == lines[:5] and len(brief) == 7
+    assert brief[:6] == lines[:6] and len(brief) == 9
     alone = evaluate(predictor(), HandMade([[("Left", "referring", "##..")]])).to_table()
     assert "N-acc" not in alone and "change" not in alone and "oIoU" not in alone
 

@@ -84,6 +84,18 @@ def test_what_cannot_be_fine_tuned_is_refused_in_a_sentence(base, tmp_path, caps
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [(["--data", "scenes:validation"], "data"), (["--seed", "5"], "seed"), (["--trains", "decoder"], "parts")],
+    ids=str,
+)
+def test_a_folder_of_another_run_is_left_alone(one_process, base, options, told, capsys):
+    before = (one_process / "recipe.json").read_bytes()
+    assert main([*OPTIONS, "--model", str(base), "--out", str(one_process), *options]) == 2
+    error = capsys.readouterr().err
+    assert told in error and "--out" in error and (one_process / "recipe.json").read_bytes() == before
+
+
 def test_it_asks_for_data_and_for_a_checkpoint(tmp_path, capsys):
     assert main(["train", "--recipe", "finetune", "--out", str(tmp_path)]) == 2
     assert "name data sets by --data" in capsys.readouterr().err

@@ -64,6 +64,24 @@ def test_a_run_cut_off_and_resumed_ends_where_an_unbroken_one_does(tmp_path, sam
 
 
 @pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_run_that_was_killed_while_it_saved_goes_on(tmp_path, sampler_of, whole):
+    module = point_stage(sampler_of)
+    train(module, tmp_path, Accelerator(cpu=True))
+    state, new = tmp_path / module.stage.name, tmp_path / f"{module.stage.name}.new"
+    if whole:  # killed before it replaced the old state
+        state.rename(new)
+        state.mkdir()
+    else:
+        new.mkdir()
+        (new / "model.safetensors").write_bytes(b"half")
+    again = point_stage(sampler_of)
+    train(again, tmp_path, Accelerator(cpu=True))
+    assert not new.exists() and json.loads((state / "step.json").read_text())["step"] == STEPS
+    assert all(torch.equal(a, b) for a, b in zip(module.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_batches_that_other_processes_prepare_teach_the_same(tmp_path, sampler_of):
     states = []
     for workers in (0, 2):
