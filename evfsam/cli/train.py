@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evfsam.cli.options import number
+from evfsam.cli.outputs import check_folder
 from evfsam.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def add_parser(subparsers) -> None:
         help="what to train; list prints the names (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", "-o", type=Path, metavar="FOLDER", help="for checkpoints and metrics (default: runs/RECIPE)"
+        "--out", "-o", type=_writable, metavar="FOLDER", help="for checkpoints and metrics (default: runs/RECIPE)"
     )
     parser.add_argument(
         "--stages", nargs="+", default=(), metavar="STAGE", help="do only some of the recipe's stages, or save"
@@ -100,6 +101,11 @@ def add_parser(subparsers) -> None:
     )
     files.add_argument("--tokenizer", type=Path, metavar="PATH", help="such as beit3.spm; CLIP and ViLT need none")
     parser.set_defaults(func=run)
+
+
+def _writable(name: str) -> Path:
+    check_folder(name)
+    return Path(name)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -31,3 +31,9 @@ def test_what_cannot_be_trained_is_refused_in_a_sentence(name, tmp_path, capsys)
     error = capsys.readouterr().err
     assert told in error and len(error.strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["", "\0", "a" * 300, __file__, f"{__file__}/below"])
+def test_a_folder_that_cannot_be_written(name, capsys):
+    assert main(["train", "--out", name]) == 2
+    assert "cannot be written" in capsys.readouterr().err
