@@ -86,7 +86,7 @@ def table(reports: list[dict]) -> str:
 
     Rendered data come first. The model's own scores are those of the report with most samples.
     """
-    found = {kind for report in reports for kind in report["scores"]["model"] if "/" not in kind}
+    found = {kind for report in reports for kind in report["scores"]["model"] if kind in KINDS}
     kinds = sorted(found, key=KINDS.index)
     rows = [["data", *kinds]]
     for data in sorted({report["data"] for report in reports}, key=lambda data: (" from seed" not in data, data)):
