@@ -38,6 +38,7 @@ class Refiner:
         """A cleaned prompt with known words in place of unknown ones, and warnings about unknown words."""
         text, mapped = map_to_vocabulary(text, self.vocabulary)
         warnings = []
+        mapped = {word: known for word, known in mapped.items() if known != "the"}  # an article names nothing
         if mapped:
             warnings.append(f"{self.name} never learned {_some(list(mapped))}; read as {_some(list(mapped.values()))}.")
         if unknown := unknown_words(text, self.vocabulary):

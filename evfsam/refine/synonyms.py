@@ -14,6 +14,7 @@ from evfsam.words import is_english
 # A word -> words that mean the same, or one kind of it. Not more general words: a ship is a boat, but a vehicle may be
 # a car or a bus. If a synonym has several words, the first one in the vocabulary is used.
 SYNONYMS = {
+    "the": "a an",
     "person": "man woman boy girl child kid baby lady guy gentleman human figure pedestrian",
     "people": "men women children",
     "car": "automobile auto sedan cab taxi",

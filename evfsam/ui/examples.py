@@ -27,7 +27,12 @@ PHOTOGRAPHS = "Photographs"
 CHOOSE = """
 element.addEventListener("click", (event) => {
   const chosen = event.target.closest("[data-index]");
-  if (chosen) trigger("select", { index: Number(chosen.dataset.index), value: null });
+  if (!chosen) return;
+  trigger("select", { index: Number(chosen.dataset.index), value: null });
+  // On a phone the answer to an example stands far above it.
+  const view = element.closest(".evf-more") && element.closest(".tabitem").querySelector(".evf-view");
+  const { top } = view ? view.getBoundingClientRect() : { top: 0 };
+  if (top < 0 || top > innerHeight / 2) view.scrollIntoView();
 });
 element.dataset.ready = "yes";
 """

@@ -10,6 +10,8 @@ from gradio.components import Component
 from evfsam.checkpoints.fetch import local_folder
 from evfsam.checkpoints.layout import size_text
 from evfsam.checkpoints.registry import CheckpointInfo
+from evfsam.errors import EvfSamError
+from evfsam.ui.followed import Clip
 from evfsam.ui.offer import Offer
 from evfsam.ui.pictures import looks_drawn
 from evfsam.ui.service import ModelService
@@ -69,12 +71,21 @@ class Head:
         if better is None:
             line = f"{chosen.name} has seen {seen} only, so it guesses on photographs{self._published()}."
             return [chosen.name, None, *self._told(line)]
-        line = f"This does not look like the {seen} that {chosen.name} has seen: {better.name} answers instead."
+        line = f"{chosen.name} has seen {seen} only, so {better.name} answers here."
         return [better.name, chosen.name, *self._told(line, f"Use {chosen.name}")]
 
     def route_image(self, image, model: str, own: str | None) -> list:
         """As :meth:`route`, for an image that nobody has told anything about: uint8 (H, W, 3)."""
         return self.route(not looks_drawn(image), model, own)
+
+    def route_clip(self, clip: Clip, model: str, own: str | None) -> list:
+        """As :meth:`route_image`, for the first frame of a clip. A checkpoint that cannot follow is not chosen."""
+        try:
+            routed = self.route_image(clip.open().frame(0), model, own)
+        except EvfSamError:  # the tab says it when it shows the clip
+            return [gr.skip()] * len(self.outputs)
+        follows = "video" in self.service.info(routed[0]).capabilities
+        return routed if follows else [gr.skip()] * len(self.outputs)
 
     def _published(self) -> str:
         info = self.service.checkpoints.to_get(self.service.default_model)

@@ -39,5 +39,5 @@ def make_theme() -> gr.themes.Base:
         block_label_text_color="*neutral_700",
         block_label_text_color_dark="*neutral_300",
         input_placeholder_color="*neutral_500",
-        input_placeholder_color_dark="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
     )

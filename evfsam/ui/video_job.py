@@ -24,6 +24,7 @@ from evfsam.media.video_threads import ReadAhead, WriterThread, write_beside
 from evfsam.types import VideoPrompt
 from evfsam.ui.followed import Followed, KeptObject, Question
 from evfsam.ui.limits import Limits
+from evfsam.ui.prompts import with_quotes
 from evfsam.ui.video_files import fresh_folder
 from evfsam.ui.video_prompts import names_of
 from evfsam.ui.viewer import Row
@@ -279,7 +280,7 @@ def rows_of(
     for place, (object_id, name) in enumerate(names.items()):
         one = kept(object_id)
         mask = np.zeros(size_hw, bool) if one is None else one.mask(size_hw)
-        notes = (missing,) if one is None else one.warnings
+        notes = (missing,) if one is None else tuple(map(with_quotes, one.warnings))
         if one is not None and one.counts is None and not notes:
             notes = ("Not visible on this frame.",)
         rows.append(Row(name, _resized(mask, view_hw or size_hw), colour_of(place), one and one.score, notes))

@@ -16,7 +16,7 @@ from evfsam.ui import viewer
 from evfsam.ui.clicking import with_drag, without
 from evfsam.ui.followed import Clip, Followed, Question, Session, Work
 from evfsam.ui.limits import Limits
-from evfsam.ui.prompts import split_prompts
+from evfsam.ui.prompts import split_prompts, with_quotes
 from evfsam.ui.service import ModelService
 from evfsam.ui.video_job import Job, Step, rows_of
 from evfsam.ui.video_prompts import ask_again, clicks_at, name_objects, phrases_of, with_clicks
@@ -57,7 +57,7 @@ def describe(clip: Clip) -> tuple[str, int]:
 
 
 def notices_html(sentences) -> str:
-    return "".join(f'<p class="evf-notice">{escape(sentence)}</p>' for sentence in sentences)
+    return "".join(f'<p class="evf-notice">{escape(with_quotes(sentence))}</p>' for sentence in sentences)
 
 
 def notice_html(service: ModelService, model: str) -> str:

@@ -236,6 +236,12 @@ def test_a_phrase_so_read_is_answered_as_if_typed_well_and_that_is_told():
     assert typed.prompt == "the blaloon above the ship"
 
 
+def test_an_article_that_was_not_learned_is_read_as_the_other_one_and_not_told():
+    few = evfsam.refine.refiner.Refiner("small", evfsam.refine.refinement.Refinement(), ["the", "dog"])
+    assert few.read("a dog") == ("the dog", ())
+    assert few.read("an puppy")[1] == ("small never learned 'puppy'; read as 'dog'.",)
+
+
 def test_many_such_words_are_told_in_one_short_sentence(random_checkpoint):
     predictor = evfsam.Predictor.from_pretrained(random_checkpoint, device="cpu")
     words = [f"{letter}bcdefgh" for letter in "abcdefghijklmnopqrst"]

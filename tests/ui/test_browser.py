@@ -250,6 +250,18 @@ def test_an_old_answer_is_dimmed_and_the_picture_stays(page):
     page.wait_for_function(f"({opacity})('.evf-rows') === '1'")
 
 
+def test_a_new_picture_has_no_answer_and_is_not_told_to_have_an_old_one(page):
+    b.take_example(page, "refer", 0)
+    b.wait_for_downloads(page)
+    for example in EXAMPLES[1:3]:
+        page.locator("#refer-picture input[type=file]").set_input_files(example.file)
+        page.wait_for_selector(f"#refer-view .picture[alt*={example.file.stem}]")
+        page.locator(".evf-stale").wait_for(state="detached")
+        page.locator("#refer-phrases textarea").fill("the bus")
+        page.locator("#refer-ask").click()
+        b.wait_for_rows(page, "refer", "the bus")
+
+
 def test_an_example_shows_its_picture_before_its_answer(page):
     page.route("**/queue/join*", lambda route: None)  # no answer comes
     for tab in OF_IMAGES:
@@ -333,7 +345,7 @@ def test_a_photograph_is_answered_by_a_checkpoint_that_has_seen_some_in_every_ta
     b.open_tab(page, "Semantic")
     b.take_example(page, "semantic", index)
     page.wait_for_selector("#semantic-view .chip")
-    page.locator("#evf-note", has_text="evf-sam2-tiny-coco answers instead").wait_for()
+    page.locator("#evf-note", has_text="evf-sam2-tiny-coco answers here").wait_for()
     b.open_tab(page, "Refer")
     page.wait_for_selector("#refer-view .picture[alt*=astronaut]")
     assert page.locator("#refer-view .chip").count() == page.locator(".evf-stale:visible").count() == 0
@@ -646,6 +658,7 @@ def test_a_phone_shows_all_of_it(chromium, url, tmp_path):
             b.take_example(page, tab, 0)
             b.wait_for_downloads(page)
             assert page.evaluate(widest) <= 390, title
+            assert 0 <= page.locator(f"#{tab}-view, #{tab}-grid").bounding_box()["y"] < 422, title  # not far above
     b.open_tab(page, "Refer")
     b.wait_for_rows(page, "refer", *EXAMPLES[0].refer)
     cut = "[...document.querySelectorAll('#refer-view .chip, #refer-view .area, .evf-examples span')]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from fractions import Fraction
 
 import gradio as gr
 import numpy as np
@@ -13,8 +14,10 @@ from PIL import Image
 from evfsam.checkpoints.registry import bundled_models, find
 from evfsam.data.scenes import make_scene, render
 from evfsam.media.images import open_image
+from evfsam.media.video_writer import open_writer
 from evfsam.ui.app import broken_html
-from evfsam.ui.examples import read_examples
+from evfsam.ui.examples import read_clips, read_examples
+from evfsam.ui.followed import Clip
 from evfsam.ui.head import Head, facts, model_choices
 from evfsam.ui.pictures import looks_drawn
 from evfsam.ui.service import ModelService
@@ -73,8 +76,22 @@ def test_who_answers_a_new_picture(head, photograph, model, own, answers, before
     name, kept, row, line, back = head.route(photograph, model, own)
     assert (name, kept) == (answers, before)
     assert row["visible"] == back["visible"] == (before is not None)
-    assert (f"{answers} answers instead" in line) == (before is not None)
+    assert (f"{answers} answers here" in line) == (before is not None)
     assert before is None or back["value"] == f"Use {before}"
+
+
+def test_a_clip_is_answered_by_a_checkpoint_that_has_seen_its_like_and_can_follow(head, tmp_path, monkeypatch):
+    drawn, real, broken = read_clips()[0].file, tmp_path / "real.mp4", tmp_path / "broken.mp4"
+    photograph = next(example.file for example in read_examples() if example.is_photograph)
+    with open_writer(real, Fraction(25)) as writer:
+        writer.write(open_image(photograph)[:300, :400], Fraction(0), Fraction(1, 25))
+    broken.write_bytes(b"no clip")
+    named = [head.route_clip(Clip(str(path)), "evf-sam2-tiny", None)[0] for path in (drawn, real)]
+    assert named == ["evf-sam2-tiny", "evf-sam2-tiny-coco"]
+    skipped = [gr.skip()] * len(head.outputs)
+    assert head.route_clip(Clip(str(broken)), "evf-sam2-tiny", None) == skipped
+    monkeypatch.setattr(head.service.checkpoints, "for_photographs", lambda: find("evf-sam-multitask"))
+    assert head.route_clip(Clip(str(real)), "evf-sam2-tiny", None) == skipped
 
 
 def test_the_way_to_a_published_checkpoint_is_shown_where_none_for_photographs_is_here(head, monkeypatch):

@@ -69,12 +69,15 @@ function hint(text) {
 }
 function hintText() {
   const name = one(`button.chip[data-row="${chosen}"]`)?.innerText.trim();  // Safari ends it with a space
+  const doubtful = one(".score.weak, .unfound");
   if (touched) {
     if (name) return `Taps now correct “${name}”. A tap on a mark removes it, a tap on the row ends this.`;
-    return one("button.chip") ? "Tap a mask to choose it, or another place to mask what is there." : "Tap on a thing to mask it.";
+    if (doubtful) return "A mask is wrong? Choose its line below, then tap on the thing.";
+    return one("button.chip") ? "Tap a mask to correct it, or another place to mask what is there." : "Tap on a thing to mask it.";
   }
   if (name) return `Clicks now correct “${name}”; with Shift they take away. A click on a mark removes it, Esc ends this.`;
-  if (one("button.chip")) return "Click a mask to choose it. A click or a drag elsewhere masks what is there.";
+  if (doubtful) return "A mask is wrong? Choose its line below, then click on the thing or drag a box around it.";
+  if (one("button.chip")) return "Click a mask to correct it. A click or a drag elsewhere masks what is there.";
   return "Click on a thing to mask it, or drag a box around it.";
 }
 function choose(row) {

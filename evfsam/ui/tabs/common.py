@@ -152,7 +152,6 @@ def watch(
     asked: gr.State,
     line: gr.HTML,
     button: str,
-    done: Sequence[Dependency],
 ) -> None:
     """Keep ``line`` true (:func:`stale_html`) while the user changes the inputs of a question.
 
@@ -160,23 +159,21 @@ def watch(
         question: of the values of ``inputs``.
         asked: the question that was answered last.
         button: what asks again.
-        done: the events that answer.
     """
 
     def on_change(answered, *values):
         return stale_html(answered, question(*values), button)
 
-    outside = {"queue": False, **FREE}
+    # The inputs may change while the model is at work, and a new picture forgets what was asked.
     gr.on(
-        [component.change for component in inputs],
+        [component.change for component in (asked, *inputs)],
         on_change,
         [asked, *inputs],
         line,
         trigger_mode="always_last",
-        **outside,
+        queue=False,
+        **FREE,
     )
-    for answered in done:  # the inputs may have changed while the model was at work
-        answered.success(on_change, [asked, *inputs], line, **outside)
 
 
 def cancel_on(button: gr.Button, events: Sequence[Dependency]) -> None:

@@ -190,7 +190,7 @@ class Widgets:
 
 def asked_info(way: str) -> str:
     """How many phrases a comparison takes."""
-    return "Two to four phrases, with commas between them." if way == PROMPTS else "One phrase: of several, the first."
+    return "Two to four phrases, with commas between them." if way == PROMPTS else "Only the first phrase is used."
 
 
 def layout(service: ModelService, head: Head) -> common.Linked:
@@ -257,7 +257,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         w.grid,
     )
     common.cancel_on(w.cancel, done)
-    common.watch(question, inputs, w.asked, w.stale, "Compare", done)
+    common.watch(question, inputs, w.asked, w.stale, "Compare")
     for asked in done:
         asked.success(common.keep(files), w.compared, w.kept.outputs, **common.FREE)
     for event in (w.first.input, w.second.input):

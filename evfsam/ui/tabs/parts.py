@@ -201,7 +201,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     triggers = [w.button.click, w.typed.submit, chosen.success]
     done = common.ask_on(triggers, on_ask, inputs, shown, check, w.view)
     common.cancel_on(w.cancel, done)
-    common.watch(question, inputs, w.asked, w.stale, "“Take apart”", done)
+    common.watch(question, inputs, w.asked, w.stale, "“Take apart”")
     kept = [w.answer, *w.kept.options]
     for asked in done:
         asked.success(common.keep(files), kept, w.kept.outputs, **common.FREE)

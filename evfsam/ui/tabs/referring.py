@@ -279,7 +279,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         w.view,
     )
     inputs = [w.picture, head.model, w.prompts]
-    common.watch(question, inputs, w.asked, w.stale, "Segment", done)
+    common.watch(question, inputs, w.asked, w.stale, "Segment")
     seen = [w.answer, w.threshold, w.prompts, w.asked, w.history]
     clicked = [*inputs, w.asked, w.answer, w.threshold, w.history]
     done.append(w.view.select(with_user_errors(on_select), clicked, [*shown, w.asked, w.threshold], **common.MARK))

@@ -177,7 +177,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         w.view,
     )
     common.cancel_on(w.cancel, done)
-    common.watch(question, inputs, w.asked, w.stale, "“Label the picture”", done)
+    common.watch(question, inputs, w.asked, w.stale, "“Label the picture”")
     kept = [w.answer, *w.kept.options]
     for asked in done:
         asked.success(common.keep(files), kept, w.kept.outputs, **common.FREE)

@@ -112,7 +112,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     examples = read_clips()
     w = Widgets(examples, video_work.notice_html(service, service.default_model))
     _bring(w, service, head)
-    chosen = _example(w, examples)
+    chosen = _example(w, examples, head)
     _correct(w, service, head, chosen)
     _follow(w, service, head)
     return common.Linked(TAB, [w.prompts], lambda query: [query.get("ask", "")])
@@ -143,9 +143,7 @@ def shown(session: Session, question: Question, frame: int) -> tuple:
     )
 
 
-def files(session: Session) -> tuple[str | None, list[str]]:
-    """The zip of all, and the single files."""
-    return with_archive(session.now.followed)
+KEEP = common.keep(lambda session: with_archive(session.now.followed))
 
 
 def _shown_in(w: Widgets) -> list:
@@ -165,21 +163,26 @@ def _bring(w: Widgets, service: ModelService, head: Head) -> None:
         html = video_work.frame_html(clip, session.of(clip).now, 0)
         return text, gr.update(maximum=max(count - 1, 1), value=0), html, visible, visible, *reset
 
+    def on_brought(path, start, end, side, model, own):
+        return head.route_clip(video_work.clip_of(path, start, end, side, service.limits), model, own)
+
     def on_model(model):
         return video_work.notice_html(service, model)
 
     outputs = [w.facts, w.frame, w.view, w.framing, w.options, w.result, w.kept.panel, w.effects, w.scan, w.plot, w.go]
     for event in (w.video.change, w.start.change, w.end.change, w.side.change):
         event(with_user_errors(on_clip), [*w.clip, w.session], outputs, **common.FREE)
+    brought = with_user_errors(on_brought), [*w.clip, *head.inputs], head.outputs
+    gr.on([w.video.upload, w.video.stop_recording], *brought, **common.FREE)
     head.model.change(with_user_errors(on_model), head.model, w.able, **common.FREE)
 
 
-def _example(w: Widgets, examples: list[ExampleClip]):
-    def on_example(event: gr.EventData):
+def _example(w: Widgets, examples: list[ExampleClip], head: Head):
+    def on_example(model, own, event: gr.EventData):
         example = picked(examples, event)
-        return str(example.file), ", ".join(example.follow)
+        return *head.route(False, model, own), str(example.file), ", ".join(example.follow)
 
-    return w.gallery.select(on_example, None, [w.video, w.prompts], queue=False, **common.FREE)
+    return w.gallery.select(on_example, head.inputs, [*head.outputs, w.video, w.prompts], queue=False, **common.FREE)
 
 
 def _correct(w: Widgets, service: ModelService, head: Head, chosen) -> None:
@@ -269,7 +272,7 @@ def _correct(w: Widgets, service: ModelService, head: Head, chosen) -> None:
     w.view.clear(with_user_errors(on_clear), asked, outputs, **common.MARK)
     for event, handler in ((w.view.undo, on_undo), (w.view.retry, on_redo)):
         stepped = event(with_user_errors(handler), asked, [*outputs, w.result], **common.STEP)
-        stepped.success(common.keep(files), w.session, w.kept.outputs, **common.FREE)
+        stepped.success(KEEP, w.session, w.kept.outputs, **common.FREE)
 
 
 def _follow(w: Widgets, service: ModelService, head: Head) -> None:
@@ -324,5 +327,4 @@ def _follow(w: Widgets, service: ModelService, head: Head) -> None:
     # The stage shows the slider's frame again: clicks land where one looks.
     ended = went.success(with_user_errors(on_end), asked, [w.view, w.go, w.cancel], **free)
     w.cancel.click(on_cancel, w.job, w.cancel, **free)
-
-    ended.success(common.keep(files), w.session, w.kept.outputs, **common.FREE)
+    ended.success(KEEP, w.session, w.kept.outputs, **common.FREE)
