@@ -47,7 +47,7 @@ def notes(segmentation: Segmentation, info: CheckpointInfo, lost: float = 0.0) -
     """What the user should know before trusting a mask; ``lost``: the share of the image that others took from it."""
     found = list(map(with_quotes, segmentation.warnings))
     if lost >= WORTH_TELLING:
-        found.append(f"Another category took {lost:.2%} of the picture from it.")
+        found.append(f"Another category took {lost:.1%} of the picture from it.")
     elif not segmentation.mask.any():
         if info.refinement.rejects(segmentation.presence):
             found.append("Probably not in this picture.")

@@ -74,7 +74,7 @@ def exploded(answer: Answer, parts: Sequence[str]) -> list[tuple[str, str]]:
         for name, part in zip(parts, downloads.bare(answer.at()), strict=True):
             stems.append(unique_stem(stem, part.prompt, stems))
             if part.mask.any():
-                captions.append(f"{name} · {part.area_fraction:.2%}")
+                captions.append(f"{name} · {part.area_fraction:.1%}")
                 yield f"{stems[-1]}.cutout.png", cutout_png(image, part.mask, crop=True)
 
     return list(zip(write_files(pieces()), captions, strict=True))

@@ -58,7 +58,7 @@ def show(service: ModelService, answer: Answer) -> tuple[str, str]:
         told_so = ("Several categories claimed these pixels. The one that is surest got them.",)
         rows.append(Row("claimed by several", contested, CONTESTED, None, told_so))
     link = link_to(TAB, answer.picture_path, answer.model, ask=",".join(labels))
-    covered = f'<p class="evf-status">{answer.labels.covered:.2%} of the picture is labelled.</p>'
+    covered = f'<p class="evf-status">{answer.labels.covered:.1%} of the picture is labelled.</p>'
     html = viewer.stage(answer.image, answer.picture_path, rows, key=answer.key)
     return html, f"{covered}{viewer.HTML.status(answer, link, shared)}"
 
