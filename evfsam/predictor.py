@@ -187,17 +187,17 @@ class Predictor:
         prompt: str,
         warnings: tuple[str, ...] = (),
         text_only: bool = True,
-        may_reject: bool = True,
+        prompted: bool = True,
     ) -> Segmentation:
         """Mask logits -> the answer to one prompt, for images and for frames of a clip.
 
         Args:
             text_only: no point and no box was given for this object.
-            may_reject: False on a frame that has no prompt: the memory decides alone whether the object is there.
+            prompted: False on a frame that has no prompt: the memory alone decides whether the object is there.
         """
         if self.refiner:
-            one, may_reject = masks.rows([row]), may_reject and text_only
-            logits, presence = self.refiner.finish(one, encoded.geometry, encoded.guide, may_reject)
+            one, text_alone = masks.rows([row]), text_only and prompted
+            logits, presence = self.refiner.finish(one, encoded.geometry, encoded.guide, text_alone)
         else:
             score = masks.object_score_logits
             presence = None if score is None else float(score[row].float().sigmoid())

@@ -205,3 +205,11 @@ def test_encoded_images_are_found_by_content(plain, image):
     assert plain.encode(image.copy()) is encoded
     assert plain.encode(image.reshape(128, 96, 3)) is not encoded
     assert encoded.features.image_embeddings.dtype == torch.float32
+
+
+def test_a_text_threshold_moves_the_masks_of_texts_alone(bundled, image):
+    usual, low = (refined(bundled, reject_below=None, text_threshold=t) for t in (0.5, 0.2))
+    (before,), (after,) = usual.segment(image, [SKY]), low.segment(image, [SKY])
+    assert np.allclose(after.mask_logits - before.mask_logits, np.log(4), atol=1e-4)
+    (before,), (after,) = usual.segment(image, [SKY], [POINT]), low.segment(image, [SKY], [POINT])
+    assert np.array_equal(after.mask_logits, before.mask_logits)

@@ -18,21 +18,23 @@ class Refinement:
             Only for checkpoints that were trained on absent prompts.
         point_refinement: decode a referring prompt a second time, with a point inside the first mask.
         guided_filter: align outlines with the image's edges (He, Sun, Tang, arXiv 1505.00996).
+        text_threshold: pixels of a higher probability, between 0 and 1, form the mask of a prompt that is text alone.
     """
 
     reject_below: float | None = None
     point_refinement: bool = False
     guided_filter: bool = False
+    text_threshold: float = 0.5
 
     def __post_init__(self):
         """Raises ValueError for a value of a wrong type or out of range."""
         for name in ("point_refinement", "guided_filter"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}: {shown(getattr(self, name))}; write true or false")
-        value = self.reject_below
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is not None and not (number and 0 <= value <= 1):
-            raise ValueError(f"reject_below: {shown(value)}; write a number from 0 to 1")
+        if self.reject_below is not None and not (_is_number(self.reject_below) and 0 <= self.reject_below <= 1):
+            raise ValueError(f"reject_below: {shown(self.reject_below)}; write a number from 0 to 1")
+        if not (_is_number(self.text_threshold) and 0 < self.text_threshold < 1):
+            raise ValueError(f"text_threshold: {shown(self.text_threshold)}; write a number between 0 and 1")
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Refinement:
@@ -57,6 +59,10 @@ class Refinement:
     def rejects(self, presence: float | None) -> bool:
         """Whether a text prompt of this presence, 0..1, is rejected."""
         return self.reject_below is not None and presence is not None and presence < self.reject_below
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 # Checkpoints older than the entry "refinement" have these entries instead.

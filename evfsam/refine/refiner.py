@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from math import log
 
 import numpy as np
 import torch
@@ -89,19 +90,23 @@ class Refiner:
         return float(presence_logits(masks)[0].sigmoid())
 
     def finish(
-        self, masks: MaskLogits, geometry: Geometry, guide: EdgeGuide | None, may_reject: bool
+        self, masks: MaskLogits, geometry: Geometry, guide: EdgeGuide | None, text_alone: bool
     ) -> tuple[np.ndarray, float | None]:
         """Mask logits (one row) -> refined logits at the image's size, float32 (H, W), and the presence.
 
-        ``may_reject``: whether a low presence empties the mask.
+        ``text_alone``: whether the mask answers a text alone. A low presence empties it then, and it has a threshold
+        of its own.
         """
         presence = self.presence(masks)
-        if may_reject and self.refinement.rejects(presence):
+        if text_alone and self.refinement.rejects(presence):
             return np.full(geometry.original_size_hw, ABSENT_LOGIT, np.float32), presence
         if guide is not None:
             logits = filter_masks(masks.low_res_masks, guide)[0]
         else:
             logits = restore(masks.low_res_masks, geometry)[0].cpu().numpy()
+        threshold = self.refinement.text_threshold
+        if text_alone and threshold != 0.5:  # every mask ends where its logits are 0
+            logits = logits - np.float32(log(threshold / (1 - threshold)))
         return logits, presence
 
 

@@ -293,7 +293,7 @@ def finish_objects(
     for each in found:
         masks = hide_absent(each.masks)
         words = each.object_id in text_only
-        answer = predictor.finish(masks, 0, encoded, each.prompt, each.warnings, words, may_reject=each.prompted)
+        answer = predictor.finish(masks, 0, encoded, each.prompt, each.warnings, words, each.prompted)
         warnings = answer.warnings
         if each.prompted and not answer.mask.any():
             warnings += (_not_found(each),)

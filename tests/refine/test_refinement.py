@@ -12,6 +12,7 @@ OLDER = {
     "follows_edges": True,
 }
 ALL = Refinement(0.7, True, True)
+ALL_AND_THRESHOLD = Refinement(0.7, True, True, 0.3)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,7 @@ ALL = Refinement(0.7, True, True)
         ({"refinement": {}}, Refinement()),
         ({"refinement": {"reject_below": 0.7, "guided_filter": True}}, Refinement(0.7, guided_filter=True)),
         ({"refinement": ALL.to_config()}, ALL),
+        ({"refinement": ALL_AND_THRESHOLD.to_config()}, ALL_AND_THRESHOLD),
         (OLDER, ALL),
         ({"iou_thresholds": 0.35, "drops_strays": True}, Refinement()),
     ],
@@ -38,6 +40,9 @@ def test_read_from_a_config(config, expected):
         ({"refinement": {"reject_below": float("nan")}}, "reject_below: nan"),
         ({"refinement": {"reject_below": True}}, "reject_below: True"),
         ({"refinement": {"point_refinement": "no"}}, "point_refinement: 'no'; write true or false"),
+        ({"refinement": {"text_threshold": 0}}, "text_threshold: 0; write a number between 0 and 1"),
+        ({"refinement": {"text_threshold": float("nan")}}, "text_threshold: nan"),
+        ({"refinement": {"text_threshold": "0.5"}}, "text_threshold: '0.5'"),
         ({"presence_threshold": "x"}, "presence_threshold: 'x'"),
         ({"follows_edges": 1}, "follows_edges: 1"),
     ],
