@@ -112,7 +112,7 @@ def test_a_second_host_is_refused_too(app):
     for host in ("localhost", "evil.example"):
         client.putheader("Host", host)
     client.endheaders()
-    assert client.getresponse().status == 403
+    assert client.getresponse().status in (400, 403)  # h11 refuses it by itself; httptools, if installed, does not
     client.close()
 
 
