@@ -18,7 +18,7 @@ class Refinement:
             Only for checkpoints that were trained on absent prompts.
         point_refinement: decode a referring prompt a second time, with a point inside the first mask.
         guided_filter: align outlines with the image's edges (He, Sun, Tang, arXiv 1505.00996).
-        text_threshold: pixels of a higher probability, between 0 and 1, form the mask of a prompt that is text alone.
+        text_threshold: a text alone masks the pixels whose probability, 0..1, is higher. The paper's is 0.5.
     """
 
     reject_below: float | None = None

@@ -94,8 +94,8 @@ class Refiner:
     ) -> tuple[np.ndarray, float | None]:
         """Mask logits (one row) -> refined logits at the image's size, float32 (H, W), and the presence.
 
-        ``text_alone``: whether the mask answers a text alone. A low presence empties it then, and it has a threshold
-        of its own.
+        ``text_alone``: whether the prompt is text alone. If so, a low presence empties the mask, and its pixels must
+        pass ``text_threshold``.
         """
         presence = self.presence(masks)
         if text_alone and self.refinement.rejects(presence):
