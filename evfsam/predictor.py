@@ -6,6 +6,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from evfsam.processing.masks import restore
 from evfsam.processing.text import SEMANTIC_PREFIX, clean_prompt, tokenize
 from evfsam.refine.refinement import Refinement
 from evfsam.refine.refiner import make_refiner
+from evfsam.refine.zoom import zoom_in
 from evfsam.runtime import Runtime, choose_runtime, model_step
 from evfsam.types import EncodedImage, MaskLogits, PointPrompt, Segmentation, SpatialPrompt, join
 
@@ -88,24 +90,24 @@ class Predictor:
         if points is not None or boxes is not None:
             spatial = spatial_prompts(points, boxes, len(prompts), encoded.geometry.original_size_hw)
         masks, warnings = self.decode(encoded, prompts, spatial)
-        return (
-            self.finish(masks, i, encoded, prompt, warnings[i], text_only=spatial[i] is None)
-            for i, prompt in enumerate(prompts)
-        )
+        return (self.finish(masks, i, encoded, prompt, warnings[i], spatial[i]) for i, prompt in enumerate(prompts))
 
-    def encode(self, image: ImageSource) -> EncodedImage:
-        """Encode an image, or find it among those that were encoded before."""
+    def encode(self, image: ImageSource, whole: bool = True) -> EncodedImage:
+        """Encode an image, or find it among those kept. A part of another (``whole=False``) is not kept, nor zoomed."""
         image = open_image(image)
         salt = np.asarray(image.shape[:2], np.uint64).tobytes()  # a 2 x 6 image may have the bytes of a 3 x 4 one
         key = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16, salt=salt).digest()
-        encoded = self._kept.pop(key, None)
+        encoded = self._kept.pop(key, None) if whole else None
         if encoded is None:
             inputs = prepare(image, self._pixels)
             with model_step(self.runtime):
                 features = self.model.encode_image(inputs.segmenter_pixels.to(self.runtime.device))
             guide = self.refiner.guide(image, inputs.geometry) if self.refiner else None
-            encoded = EncodedImage(features, inputs.encoder_pixels.to(self.runtime.device), inputs.geometry, guide)
-        self._kept[key] = encoded
+            near = image if whole and self.refiner and self.refiner.refinement.zoom else None
+            pixels = inputs.encoder_pixels.to(self.runtime.device)
+            encoded = EncodedImage(features, pixels, inputs.geometry, guide, near)
+        if whole:
+            self._kept[key] = encoded
         while len(self._kept) > KEPT_IMAGES:
             self._kept.popitem(last=False)
         return encoded
@@ -142,12 +144,8 @@ class Predictor:
                 batch = torch.cat([tokens[i] for i in order])
                 masks = self.model.decode(encoded.features, batch)
                 if self.refiner:
-                    masks = self.refiner.decode_again(
-                        masks,
-                        [read[i] for i in order],
-                        encoded.geometry,
-                        lambda some, points: self.model.decode(encoded.features, batch[some], points),
-                    )
+                    texts, decode = [read[i] for i in order], partial(self.model.decode, encoded.features)
+                    masks = self.refiner.decode_again(masks, texts, encoded.geometry, batch, decode)
                 batches.append(masks)
             for i, by_hand in enumerate(spatial):
                 if by_hand is not None:
@@ -158,27 +156,6 @@ class Predictor:
             batches = [join(batches).rows([order.index(i) for i in range(len(spatial))])]
         return batches[0], warnings
 
-    def decode_many(
-        self, encoded: EncodedImage, asked: Sequence[tuple[Sequence[str], Sequence[SpatialPrompt | None]]]
-    ) -> list[tuple[MaskLogits, range, list[tuple[str, ...]]] | Exception]:
-        """As :meth:`decode` for the prompts of several askers, as one batch. An error ends its asker's part alone.
-
-        Returns for each asker the masks and warnings of a batch, and the rows of the batch that are the asker's.
-        """
-        try:
-            texts = [text for prompts, _ in asked for text in prompts]
-            masks, warnings = self.decode(encoded, texts, [by_hand for _, spatial in asked for by_hand in spatial])
-        except Exception as error:
-            if len(asked) <= 1:
-                return [error] * len(asked)
-            return [part for each in asked for part in self.decode_many(encoded, [each])]
-        parts: list[tuple[MaskLogits, range, list[tuple[str, ...]]] | Exception] = []
-        end = 0
-        for prompts, _ in asked:
-            start, end = end, end + len(prompts)
-            parts.append((masks, range(start, end), warnings))
-        return parts
-
     def finish(
         self,
         masks: MaskLogits,
@@ -186,24 +163,32 @@ class Predictor:
         encoded: EncodedImage,
         prompt: str,
         warnings: tuple[str, ...] = (),
-        text_only: bool = True,
-        prompted: bool = True,
+        spatial: SpatialPrompt | None = None,
+        text_alone: bool | None = None,
     ) -> Segmentation:
         """Mask logits -> the answer to one prompt, for images and for frames of a clip.
 
         Args:
-            text_only: no point and no box was given for this object.
-            prompted: False on a frame that has no prompt: the memory alone decides whether the object is there.
+            spatial: the points and the box of the prompt.
+            text_alone: whether a text alone asks here; None if ``spatial`` tells. On most frames of a clip nobody asks.
         """
         if self.refiner:
-            one, text_alone = masks.rows([row]), text_only and prompted
-            logits, presence = self.refiner.finish(one, encoded.geometry, encoded.guide, text_alone)
+            text_alone = spatial is None if text_alone is None else text_alone
+            logits, presence = self.refiner.finish(masks.rows([row]), encoded.geometry, encoded.guide, text_alone)
+            if encoded.image is not None:
+                logits = zoom_in(logits, encoded.image, spatial, self._decode_part)
         else:
             score = masks.object_score_logits
             presence = None if score is None else float(score[row].float().sigmoid())
             logits = restore(masks.low_res_masks[row : row + 1], encoded.geometry)[0].cpu().numpy()
         iou = float(masks.iou_predictions[row].float().clamp(0, 1))
         return Segmentation(prompt, logits, iou, presence, warnings)
+
+    def _decode_part(self, image: np.ndarray, spatial: SpatialPrompt) -> np.ndarray:
+        """Logits of a mask by points and a box on a part of an image. The part is neither kept nor zoomed into."""
+        encoded = self.encode(image, whole=False)
+        masks, _ = self.decode(encoded, [""], [spatial])
+        return self.finish(masks, 0, encoded, "", spatial=spatial).mask_logits
 
     def cls_attention(self, image: ImageSource, prompt: str) -> np.ndarray:
         """Where [CLS] looks (paper, figure 5): float32 (n, n), n encoder patches per side, sum <= number of heads."""

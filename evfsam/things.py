@@ -131,7 +131,7 @@ def iter_separate(
         left = _without_slivers(left & ~(mask if covers else piece))
     name = read(segmentation.prompt, predictor.info).category if segmentation.prompt else ""
     for _, masks in found:
-        thing = predictor.finish(masks, 0, encoded, name, text_only=False)
+        thing = predictor.finish(masks, 0, replace(encoded, image=None), name, text_alone=False)
         yield replace(thing, presence=segmentation.presence)
 
 

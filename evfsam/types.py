@@ -99,12 +99,14 @@ class EncodedImage:
         encoder_pixels: the encoder's copy, see :class:`ModelInput`.
         geometry: sizes, to restore masks.
         guide: an :class:`evfsam.refine.guided_filter.EdgeGuide`, or None if the checkpoint does not use the filter.
+        image: uint8 (H, W, 3), to zoom in (:mod:`evfsam.refine.zoom`); None if the checkpoint does not zoom.
     """
 
     features: ImageFeatures = field(repr=False)
     encoder_pixels: torch.Tensor = field(repr=False)
     geometry: Geometry
     guide: Any = field(default=None, repr=False)
+    image: np.ndarray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

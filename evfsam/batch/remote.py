@@ -42,12 +42,13 @@ class RemotePredictor(Predictor):
         self.info, self.runtime, self._kept = find(name), choose_runtime("cpu"), OrderedDict()
         self.refiner = make_refiner(self.info.name, self.info.refinement, self.info.vocabulary)
 
-    def encode(self, image: ImageSource) -> EncodedImage:
-        """An image as it is sent: ``features`` are the bytes of a PNG."""
+    def encode(self, image: ImageSource, whole: bool = True) -> EncodedImage:
+        """An image as it is sent: ``features`` are the bytes of a PNG. ``whole`` as in :class:`Predictor`."""
         image = open_image(image)
         geometry = prepare(image, self._pixels).geometry
         guide = self.refiner.guide(image, geometry) if self.refiner else None
-        return EncodedImage(png(image), None, geometry, guide)
+        near = image if whole and self.refiner and self.refiner.refinement.zoom else None
+        return EncodedImage(png(image), None, geometry, guide, near)
 
     def decode(
         self, encoded: EncodedImage, prompts: Sequence[str], spatial: Sequence[SpatialPrompt | None]

@@ -23,6 +23,7 @@ from evfsam.batch.wire import MOST_BYTES, UNREADABLE, read_question, write_masks
 from evfsam.errors import EvfSamError, InputError
 from evfsam.media.export import encode_rle
 from evfsam.predictor import Predictor
+from evfsam.together import decode_together
 
 MOST_TOGETHER = 32  # questions in a batch
 MOST_AT_ONCE = 2 * MOST_TOGETHER  # questions in a replica; Ray never counts more
@@ -116,7 +117,7 @@ class Segmenter:
         for rows in by_image.values():
             try:
                 encoded = self.predictor.encode(questions[rows[0]][1])
-                parts = self.predictor.decode_many(encoded, [questions[i][2] for i in rows])
+                parts = decode_together(self.predictor, encoded, [questions[i][2] for i in rows])
             except Exception as error:
                 parts = [error] * len(rows)
             for i, part in zip(rows, parts, strict=True):
@@ -133,7 +134,7 @@ class Segmenter:
             return write_masks(masks.rows([*rows]), [warnings[row] for row in rows])
         results = []
         for row, prompt, by_hand in zip(rows, *asked, strict=True):
-            found = self.predictor.finish(masks, row, encoded, prompt, warnings[row], text_only=by_hand is None)
+            found = self.predictor.finish(masks, row, encoded, prompt, warnings[row], by_hand)
             results.append(
                 {
                     "phrase": prompt,

@@ -48,6 +48,8 @@ def image_to_rgb(image: Image.Image, data: bytes = b"") -> np.ndarray:
         rgb = array_to_rgb(_grey_values(image, data))
     elif has_deep_colours and data and _is_dark(image):
         rgb = array_to_rgb(_deep_colours(image, data))
+    elif image.mode == "RGB" and "transparency" not in image.info:
+        rgb = np.array(image)
     else:
         rgb = _over_white(_with_scaled_key(image, stored) if "transparency" in image.info else image)
     return np.array(Image.fromarray(rgb).transpose(TRANSPOSE_OF[orientation])) if orientation in TRANSPOSE_OF else rgb

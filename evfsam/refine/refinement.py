@@ -18,17 +18,19 @@ class Refinement:
             Only for checkpoints that were trained on absent prompts.
         point_refinement: decode a referring prompt a second time, with a point inside the first mask.
         guided_filter: align outlines with the image's edges (He, Sun, Tang, arXiv 1505.00996).
+        zoom: decode a small mask a second time, from the part of the image around it. Not for frames of clips.
         text_threshold: a text alone masks the pixels whose probability, 0..1, is higher. The paper's is 0.5.
     """
 
     reject_below: float | None = None
     point_refinement: bool = False
     guided_filter: bool = False
+    zoom: bool = False
     text_threshold: float = 0.5
 
     def __post_init__(self):
         """Raises ValueError for a value of a wrong type or out of range."""
-        for name in ("point_refinement", "guided_filter"):
+        for name in ("point_refinement", "guided_filter", "zoom"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}: {shown(getattr(self, name))}; write true or false")
         if self.reject_below is not None and not (_is_number(self.reject_below) and 0 <= self.reject_below <= 1):

@@ -56,7 +56,8 @@ class Refiner:
         masks: MaskLogits,
         texts: Sequence[str],
         geometry: Geometry,
-        decode: Callable[[list[int], tuple[torch.Tensor, torch.Tensor]], MaskLogits],
+        tokens: torch.Tensor,
+        decode: Callable[[torch.Tensor, tuple[torch.Tensor, torch.Tensor]], MaskLogits],
     ) -> MaskLogits:
         """Point refinement: decodes referring prompts again, together with a point inside the first mask.
 
@@ -66,7 +67,8 @@ class Refiner:
             masks: of P text prompts.
             texts: the P prompts, cleaned.
             geometry: of the image.
-            decode: (rows, points as in ``EvfSam.decode``) -> masks of these rows.
+            tokens: float (P, 1, C), of the prompts.
+            decode: (tokens of some prompts, points as in ``EvfSam.decode``) -> their masks.
 
         Returns the P masks, those of referring prompts replaced.
         """
@@ -76,7 +78,7 @@ class Refiner:
         first = masks.rows(rows)
         points = interior_points(first.low_res_masks, geometry).to(first.low_res_masks.device)
         labels = torch.ones(points.shape[:2], dtype=torch.int64, device=points.device)
-        again = replace(decode(rows, (points, labels)), object_score_logits=presence_logits(first))
+        again = replace(decode(tokens[rows], (points, labels)), object_score_logits=presence_logits(first))
         return replace(masks, object_score_logits=presence_logits(masks)).replace_rows(rows, again)
 
     def rejects(self, masks: MaskLogits) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from evfsam.modeling.config import Beit3Config, EvfConfig
-from evfsam.training.bundled_recipes import ALL_LOSSES, SMALL_MODEL, TINY_SAM2, WORDS
+from evfsam.refine.refinement import Refinement
+from evfsam.training.bundled_recipes import ALL_LOSSES, TINY_SAM2, WORDS
 from evfsam.training.config import Recipe, Source, Stage
 from evfsam.training.parts import SEGMENTER
 
@@ -84,5 +85,5 @@ EVF_SAM2_TINY_COCO = Recipe(
     vocabulary=COCO_VOCABULARY,
     clips=500,
     varied=0.3,
-    refinement=SMALL_MODEL,
+    refinement=Refinement(reject_below=0.5, guided_filter=True, zoom=True, text_threshold=0.35),
 )

@@ -16,6 +16,7 @@ from evfsam.media.images import open_image
 from evfsam.predictor import Predictor
 from evfsam.processing.inputs import spatial_prompts
 from evfsam.things import Asked, iter_separate
+from evfsam.together import decode_together
 from evfsam.types import EncodedImage, Segmentation, SpatialPrompt
 from evfsam.ui.kept import THRESHOLDS, KeptMask, LabelMap
 from evfsam.ui.label_map import Settler
@@ -179,7 +180,7 @@ def answers(
     encoded = predictor.encode(image)
     yield None, None
     batch = [([one.text for one in asked], question.clicks) for question, asked in questions]
-    decoded = predictor.decode_many(encoded, batch)
+    decoded = decode_together(predictor, encoded, batch)
     yield None, None
     for i, ((question, asked), part) in enumerate(zip(questions, decoded, strict=True)):
         if i in gone:
@@ -189,7 +190,7 @@ def answers(
             continue
         masks, rows, warnings = part
         found = (
-            predictor.finish(masks, row, encoded, prompt, warnings[row], text_only=by_hand is None)
+            predictor.finish(masks, row, encoded, prompt, warnings[row], by_hand)
             for row, prompt, by_hand in zip(rows, question.prompts, question.clicks, strict=True)
         )
         try:

@@ -41,6 +41,8 @@ WEIGHT_BYTES = 12 * 10**9  # of all models held, at most: two of the largest in 
 LOOK_SECONDS, SCAN_SECONDS = 20, 60
 ANSWER_SECONDS = 20  # booked on ZeroGPU: a SAM ViT-H image and a dozen prompts, with room for a cold start
 
+NO_PICTURE = "Choose a picture first: upload or paste one, or take an example."
+
 
 class ModelService:
     """The checkpoints that this app offers, those of them in memory, and the work that needs the model.
@@ -103,7 +105,7 @@ class ModelService:
     def has_picture(picture_path: str | None) -> None:
         """Raises InputError if no picture was brought."""
         if not picture_path:
-            raise InputError("Choose a picture first: upload or paste one, or take an example.")
+            raise InputError(NO_PICTURE)
 
     def open(self, picture_path: str | None, prompts: int = 1) -> np.ndarray:
         """An image file as uint8 (H, W, 3).
@@ -167,7 +169,8 @@ class ModelService:
         Raises EvfSamError for what cannot be used.
         """
         info, count = self.info(model), len(question.prompts)
-        self.has_picture(picture_path)
+        if not picture_path:
+            raise InputError(NO_PICTURE)
         self.limits.check_prompts(count)
         asked = question, [read(prompt, info) if prompt.strip() else NO_WORDS for prompt in question.prompts]
         settle = partial(

@@ -292,8 +292,8 @@ def finish_objects(
     objects = []
     for each in found:
         masks = hide_absent(each.masks)
-        words = each.object_id in text_only
-        answer = predictor.finish(masks, 0, encoded, each.prompt, each.warnings, words, each.prompted)
+        text_alone = each.prompted and each.object_id in text_only
+        answer = predictor.finish(masks, 0, encoded, each.prompt, each.warnings, text_alone=text_alone)
         warnings = answer.warnings
         if each.prompted and not answer.mask.any():
             warnings += (_not_found(each),)

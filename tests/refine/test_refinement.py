@@ -12,7 +12,7 @@ OLDER = {
     "follows_edges": True,
 }
 ALL = Refinement(0.7, True, True)
-ALL_AND_THRESHOLD = Refinement(0.7, True, True, 0.3)
+ALL_AND_THRESHOLD = Refinement(0.7, True, True, True, 0.3)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_from_the_page_a_question_enters_few_functions(service, app, picture):
     )
     ask("first", picture, "the red car", 0.5, "", History())
     entered = functions_entered(lambda: ask("first", picture, "the blue car", 0.5, "", History()))
-    assert len([name for name in entered if not name.startswith("modeling/")]) <= 63, sorted(entered)
+    assert len([name for name in entered if not name.startswith("modeling/")]) <= 60, sorted(entered)
 
 
 def test_replicas_are_asked_while_another_question_has_the_turn(service, picture, answer, monkeypatch):

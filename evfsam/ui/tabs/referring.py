@@ -97,7 +97,7 @@ def show(
     )
     if not answer.masks:
         return html, str(viewer.HTML.link(link_to(TAB, answer.picture_path, answer.model), hidden=True))
-    words = ", ".join(filter(None, answer.prompts))
+    words = ", ".join(mask.prompt for mask in answer.masks if mask.prompt)
     asked = {"ask": words, "threshold": f"{threshold:g}"}
     if any(answer.clicks):
         asked["clicks"] = clicks_to_text(answer.clicks)
@@ -199,7 +199,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
 
     def looked(answer):
         """The panel "Where the model looked", closed, with the answer's phrases to choose from."""
-        worded = list(filter(None, answer.prompts))
+        worded = [mask.prompt for mask in answer.masks if mask.prompt]
         choices = gr.update(choices=worded, value=next(iter(worded), None))
         return gr.update(visible=bool(worded), open=False), choices, WAIT
 
@@ -213,7 +213,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     def on_ask(model, path, text, threshold, by_hand, history, progress=common.PROGRESS):
         threshold_of(threshold)
         answer = ask(service, model, path, text, by_hand)
-        asked = common.Question(path, model, tuple(filter(None, answer.prompts)))
+        asked = common.Question(path, model, tuple(mask.prompt for mask in answer.masks if mask.prompt))
         return *now(Step(answer, threshold, text, asked), history), asked, visible, hidden, *looked(answer), ""
 
     def on_threshold(answer, threshold, text, asked, history):
