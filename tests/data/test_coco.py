@@ -10,6 +10,7 @@ import pytest
 from evfsam.data.coco.clips import moving_clip
 from evfsam.data.coco.compose import ComposedDataset
 from evfsam.data.coco.dataset import CocoDataset
+from evfsam.data.coco.erase import erase_some
 from evfsam.data.coco.photographs import is_held_out, read_photographs
 from evfsam.data.coco.phrases import TEMPLATES, Thing, referring_phrases
 from evfsam.data.coco.words import plural, stuff_word
@@ -149,3 +150,27 @@ def test_things_often_seen_together_are_asked_for_when_one_is_missing(root):
     photographs = read_photographs(root, held_out=False)
     beside = ComposedDataset(photographs, 64, 20).beside
     assert beside["dog"]["dog"] == len(photographs) and beside["dog"]["kite"] == 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_is_erased_is_gone_and_the_rest_is_untouched(seed):
+    before = np.random.default_rng(seed).integers(0, 256, (100, 100, 3), np.uint8)
+    things = [thing("dog", 5, 5, 20), thing("dog", 60, 5, 20), thing("cup", 5, 60, 20), thing("person", 60, 60, 20)]
+    image, left, stuff = before.copy(), list(things), {"grass": np.ones((100, 100), bool)}
+    erase_some(image, left, stuff, {"person"}, random.Random(seed))
+    shown = {each.category for each in left}
+    assert "person" in shown and len(shown) < 3
+    for each in things:
+        changed = (image != before).any(-1)[each.mask]
+        if each.category in shown:
+            assert each in left and not changed.any() and stuff["grass"][each.mask].all()
+        else:
+            assert each not in left and changed.mean() > 0.9 and not stuff["grass"][each.mask].any()
+
+
+def test_what_only_the_photograph_shows_is_asked_for_as_absent(root):
+    photographs = read_photographs(root, held_out=False)
+    samples = ComposedDataset(photographs, 64, 60)
+    own = {instance.category for photograph in photographs for instance in photograph.instances}
+    absent = {p.text.removeprefix("[semantic] ") for sample in samples for p in sample.prompts if p.kind == ABSENT}
+    assert own & absent

@@ -1,4 +1,4 @@
-"""Composed photographs to learn from: a crop of a photograph, mirrored or not, with cut-out things put into it.
+"""Composed photographs to learn from: a crop of a photograph, mirrored or not; things are taken out, others put in.
 
 Pasted things multiply what a few annotated photographs teach: several of a kind, occlusion, other sizes and places.
 Phrases are made after mirroring, from the masks as they are seen, so "left" stays true.
@@ -15,13 +15,14 @@ import cv2
 import numpy as np
 
 from evfsam.data.coco.dataset import PREFIX
+from evfsam.data.coco.erase import erase_some
 from evfsam.data.coco.photographs import Instance, Photograph
 from evfsam.data.coco.phrases import EVERY, TEMPLATES, Thing, referring_phrases
 from evfsam.data.coco.words import plural
 from evfsam.data.sample import ABSENT, REFERRING, SEMANTIC, STUFF, Prompt, Sample
 from evfsam.media.export import decode_rle
 
-WHOLE, MIRRORED, PASTED = 0.35, 0.5, 0.6  # shares of the samples
+WHOLE, MIRRORED, ERASED, PASTED = 0.35, 0.5, 0.55, 0.6  # shares of the samples
 SMALLEST_CUTOUT = 900  # pixels
 PASTED_SIDE = (0.12, 0.6)  # square root of a pasted thing's box, as a share of the image's side
 LARGEST_SCALE = 3.0
@@ -29,6 +30,7 @@ LEAST_VISIBLE = 0.2  # of a thing's area; what is hidden more is no longer asked
 HIDDEN_SHARE = (0.08, 0.6)  # of a thing's area, if another counts as in front of it
 SMALLEST_ASKED = 0.0025  # of the image's area
 ABSENT_PROMPTS = 4
+MISSING_PROMPTS = 3  # for what the photograph shows, but the sample does not
 ABSENT_WORDINGS = ("the {n}", "{n}", "{n} on the left", "the {n} on the right", "largest {n}", "every {n}")
 
 
@@ -79,13 +81,17 @@ class ComposedDataset:
         photograph = rng.choice(self.showing[category])
         focus = rng.choice([i for i in photograph.instances if i.category == category])
         image, things, stuff = self._window(photograph, focus)
+        if rng.random() < ERASED:
+            erase_some(image, things, stuff, photograph.crowds, rng)
+        own = len(things)
         if rng.random() < PASTED:
             self._paste_some(image, things)
         for word in stuff:
-            for thing in things[len(photograph.instances) :]:
+            for thing in things[own:]:
                 stuff[word] &= ~thing.mask
+        shown = {thing.category for thing in things if thing.mask.any()}
         things = [thing for thing in things if thing.mask.sum() > LEAST_VISIBLE * thing.whole_area]
-        prompts = [*self._named(things, stuff, photograph), *self._absent(things, photograph)]
+        prompts = [*self._named(things, stuff, photograph), *self._absent(shown, photograph)]
         return Sample(f"{index} of {photograph.image_id}", other_light(image, rng), tuple(prompts))
 
     def _window(self, photograph: Photograph, focus: Instance):
@@ -176,12 +182,17 @@ class ComposedDataset:
         prompts += [Prompt(text, thing.mask, REFERRING) for text, thing in referring_phrases(things, asked, rng)]
         return [prompt for prompt in prompts if prompt.mask.sum() >= least]
 
-    def _absent(self, things: list[Thing], photograph: Photograph) -> list[Prompt]:
-        """Half of them are often seen beside what is there, for the setting alone must not be the answer."""
-        rng, shown = self.rng, {thing.category for thing in things}
+    def _absent(self, shown: set[str], photograph: Photograph) -> list[Prompt]:
+        """What was erased or lies outside the window, and what the photograph does not show.
+
+        Half of the latter are often seen beside what is there, for the setting alone must not be the answer.
+        """
+        rng = self.rng
+        missing = sorted({instance.category for instance in photograph.instances} - photograph.crowds - shown)
+        chosen = rng.sample(missing, min(MISSING_PROMPTS, len(missing)))
         absent = [category for category in photograph.absent() if category not in shown]
-        often = [1e-3 + sum(self.beside[other][category] for other in shown) for category in absent]
-        chosen = rng.sample(absent, min(ABSENT_PROMPTS // 2, len(absent)))
+        often = [1e-3 + sum(self.beside[other][category] for other in sorted(shown)) for category in absent]
+        chosen += rng.sample(absent, min(ABSENT_PROMPTS // 2, len(absent)))
         chosen += rng.choices(absent, often, k=ABSENT_PROMPTS // 2) if absent else []
         nothing = np.zeros((self.size, self.size), bool)
         prompts = []
