@@ -45,6 +45,15 @@ def test_results_go_into_coco():
         evfsam.results_to_coco([])
 
 
+@pytest.mark.parametrize("convert", [evfsam.to_detections, evfsam.results_to_coco])
+@pytest.mark.parametrize("kind", ["one", "none", "masks", "text"])
+def test_what_is_no_list_of_results_is_one_sentence(convert, kind):
+    one = evfsam.Segmentation("a dog", np.zeros((6, 8), np.float32), 0.5)
+    wrong = {"one": one, "none": None, "masks": [one.mask], "text": "a dog"}[kind]
+    with pytest.raises(InputError, match=r"write \[result\]"):
+        convert(wrong)
+
+
 def test_what_is_printed_is_short():
     pixels = np.zeros((60, 80, 3), np.uint8)
     found = evfsam.Segmentation("a dog", np.zeros((60, 80), np.float32), 0.5, 0.25)

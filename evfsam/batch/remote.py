@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -61,9 +62,11 @@ class RemotePredictor(Predictor):
         try:
             answer = self._http.request(method, self.url + path, content=body)
             told = answer.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise EvfSamError(f"The server at {self.url} did not answer ({error}): start it, then ask again.") from None
+        except (httpx.HTTPError, ValueError) as error:  # ValueError: a replica that is still starting answers no JSON
+            # Visitors of the page read this sentence. The address is for the log alone.
+            logging.getLogger(__name__).warning("The replicas at %s did not answer: %s", self.url, error)
+            raise EvfSamError("The replicas did not answer: wait until they have started, then ask again.") from None
         if answer.status_code != 200:
             sentence = told.get("error") if isinstance(told, dict) else None
-            raise InputError(sentence or f"The server at {self.url} answered {answer.status_code}: look at its log.")
+            raise InputError(sentence or f"The replicas answered {answer.status_code}: look at their log.")
         return told

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evfsam.errors import InputError
-from evfsam.media.export import decode_rle, encode_rle
+from evfsam.media.export import decode_rle, encode_rle, several
 from evfsam.media.polygons import joined, to_polygons
 from evfsam.types import Segmentation
 
@@ -101,8 +101,9 @@ def results_to_coco(
 ) -> dict[str, Any]:
     """Results on one image in COCO's layout, as :meth:`Annotations.coco`.
 
-    ``file_name`` is that of the image. Raises InputError if there is no result to read the image's size from.
+    ``file_name`` is that of the image. Raises InputError if there is no result, or no list of results.
     """
+    results = several(results)
     if not results:
         raise InputError("There are no results to convert: segment at least one prompt first.")
     annotations = Annotations()

@@ -78,13 +78,13 @@ def to_detections(results: Sequence[Segmentation]):
     """Results on one image as ``supervision.Detections``, without the empty masks.
 
     ``confidence`` is the score, ``class_id`` the row in ``results``, ``data["class_name"]`` the prompt. Raises
-    InputError if the package supervision is not installed.
+    InputError if the package supervision is not installed, or for no list of results.
     """
     try:
         import supervision
     except ImportError:
         raise InputError("to_detections needs the package supervision: run pip install supervision.") from None
-    found = [(row, result) for row, result in enumerate(results) if result.box_xyxy is not None]
+    found = [(row, result) for row, result in enumerate(several(results)) if result.box_xyxy is not None]
     if not found:
         return supervision.Detections.empty()
     return supervision.Detections(
@@ -94,6 +94,14 @@ def to_detections(results: Sequence[Segmentation]):
         class_id=np.array([row for row, _ in found]),
         data={"class_name": np.array([result.prompt for _, result in found])},
     )
+
+
+def several(results: Iterable[Segmentation]) -> list[Segmentation]:
+    """The results as a list. Raises InputError for anything but results, and for one result alone."""
+    found = list(results) if isinstance(results, Iterable) else [None]
+    if not all(isinstance(each, Segmentation) for each in found):
+        raise InputError("Results must be a list, as Predictor.segment returns it: for one result, write [result].")
+    return found
 
 
 def file_stems(image_stem: str, segmentations: Iterable[Segmentation]) -> list[str]:

@@ -320,4 +320,4 @@ def finish_objects(
 
 def _not_found(each: ObjectMasks) -> str:
     name = f'"{each.prompt}"' if each.prompt.strip() else f"object {each.object_id}"
-    return f"Nothing on this frame matches {name}: choose another frame, or scan for the first that does."
+    return f"Nothing on this frame matches {name}: choose another frame, or look for the first one that does."

@@ -158,9 +158,10 @@ def test_the_compose_file_names_what_is_there():
     assert services["page"]["ports"] == [f"{settings.port}:{settings.port}"]
 
 
-def test_no_replica_there():
-    with pytest.raises(EvfSamError, match="did not answer"):
+def test_no_replica_there(caplog):
+    with pytest.raises(EvfSamError, match="did not answer") as told:
         RemotePredictor("http://127.0.0.1:9")
+    assert "127.0.0.1" not in str(told.value) and "127.0.0.1:9" in caplog.text
 
 
 @pytest.mark.slow  # starts a cluster
