@@ -23,6 +23,8 @@ fi
 # for one process: its tests share what is dear to make.
 # Real-time priority, which an encoder takes for itself as root, would stop the others.
 export OMP_NUM_THREADS=1
+# Else every process, and many tests start one, compiles the project anew, and pytest its plugins.
+unset PYTHONDONTWRITEBYTECODE
 as_usual=()
 if [ "$(id -u)" = 0 ] && setpriv --bounding-set=-sys_nice true 2> /dev/null; then
     as_usual=(setpriv --bounding-set=-sys_nice)
