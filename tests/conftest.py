@@ -7,40 +7,45 @@ import os
 import sys
 
 import pytest
-import torch
 
 from evfsam.ui.start import WithoutStubs
-from tests.random_model import save_random_model
-from tests.random_tracker import save_random_tracker
 
 sys.meta_path.insert(0, WithoutStubs())  # before a test imports Gradio
 
 LONG = ("tests/ui/", "tests/training/", "tests/video/", "tests/corpus/", "tests/test_readme.py")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """With ``-n 3 --dist loadgroup``, a file is for one process, and all that drives a browser for the same one.
+    """Those that drive a browser take longest and start first; then come other long files.
 
-    These take longest and start first; then come other long files. Short ones at the end fill all processes.
+    Short ones at the end fill all processes.
     """
     items.sort(key=lambda item: (not item.get_closest_marker("browser"), not item.nodeid.startswith(LONG)))
-    for item in items:
-        if item.config.pluginmanager.hasplugin("xdist"):
-            group = "browser" if item.get_closest_marker("browser") else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(group))
-    gc.freeze()  # modules and tests stay: later searches for garbage pass them over
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    gc.disable()  # imports and the search for tests leave hardly any garbage
+    try:
+        return (yield)
+    finally:
+        gc.freeze()  # modules and tests stay: later searches for garbage pass them over
+        gc.enable()
 
 
 @pytest.fixture(scope="session")
 def random_checkpoint(tmp_path_factory):
     """The folder of a tiny checkpoint with random weights."""
+    from tests.random_model import save_random_model  # not above: the process that deals out tests runs none
+
     return save_random_model(tmp_path_factory.mktemp("checkpoints") / "random-sam2")
 
 
 @pytest.fixture(scope="session")
 def random_tracking_checkpoint(tmp_path_factory):
     """The same, with a memory."""
+    from tests.random_tracker import save_random_tracker
+
     return save_random_tracker(tmp_path_factory.mktemp("checkpoints") / "random-tracker")
 
 
@@ -64,6 +69,8 @@ def usual_priority():
 @pytest.fixture
 def one_thread():
     """Several threads add up in whatever order they finish; one does it the same way twice."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

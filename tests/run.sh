@@ -19,11 +19,14 @@ if ! command -v chromium chromium-browser google-chrome > /dev/null; then
     fi
 fi
 
-# Three processes, one thread each: tests of the page often wait, and two leave a quarter of two cores idle.
+# Three processes, one thread each: tests of the page often wait, and two leave a quarter of two cores idle. A file is
+# for one process: its tests share what is dear to make.
 # Real-time priority, which an encoder takes for itself as root, would stop the others.
 export OMP_NUM_THREADS=1
+# Else every process, and many tests start one, compiles the project anew, and pytest its plugins.
+unset PYTHONDONTWRITEBYTECODE
 as_usual=()
 if [ "$(id -u)" = 0 ] && setpriv --bounding-set=-sys_nice true 2> /dev/null; then
     as_usual=(setpriv --bounding-set=-sys_nice)
 fi
-exec "${as_usual[@]}" "$venv/bin/python" -m pytest -n 3 --dist loadgroup --no-loadscope-reorder "$@"
+exec "${as_usual[@]}" "$venv/bin/python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder "$@"
