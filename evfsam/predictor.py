@@ -175,7 +175,7 @@ class Predictor:
         if self.refiner:
             text_alone = spatial is None if text_alone is None else text_alone
             logits, presence = self.refiner.finish(masks.rows([row]), encoded.geometry, encoded.guide, text_alone)
-            if encoded.image is not None:
+            if encoded.image is not None and (spatial or not clean_prompt(prompt).startswith(SEMANTIC_PREFIX)):
                 logits = zoom_in(logits, encoded.image, spatial, self._decode_part)
         else:
             score = masks.object_score_logits

@@ -1,6 +1,7 @@
 """Zoom: decodes a small mask again, from the part of the image around it.
 
-A small segmenter has few cells for a small thing. The part around the thing is enlarged to all of them.
+A small segmenter has few cells for a small thing. The part around the thing is enlarged to all of them. The second
+look asks for the whole thing inside a box, so it is not for parts of things.
 """
 
 from __future__ import annotations

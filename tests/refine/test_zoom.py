@@ -121,6 +121,11 @@ class TestAPredictorThatZooms:
         part = part_around(small, image.shape[:2])
         assert part[0] <= x0 and part[1] <= y0 and x1 <= part[2] and y1 <= part[3]
 
+    @pytest.mark.parametrize("text", ["[semantic] car", "  [Semantic]  wheel"])
+    def test_all_of_a_kind_and_parts_are_not_zoomed_into(self, zooming, usual, image, text):
+        (found,), (same,) = zooming.segment(image, [text]), usual.segment(image, [text])
+        assert np.array_equal(found.mask_logits, same.mask_logits)
+
     def test_the_image_stays_kept_however_many_parts_are_looked_at(self, zooming, image):
         encoded = zooming.encode(image)
         some = [(x, 60, x + 20, 85) for x in range(10, 210, 20)]
