@@ -93,19 +93,19 @@ class Predictor:
         return (self.finish(masks, i, encoded, prompt, warnings[i], spatial[i]) for i, prompt in enumerate(prompts))
 
     def encode(self, image: ImageSource, whole: bool = True) -> EncodedImage:
-        """Encode an image, or find it among those kept. A part of another (``whole=False``) is not kept, nor zoomed."""
-        image = open_image(image)
-        salt = np.asarray(image.shape[:2], np.uint64).tobytes()  # a 2 x 6 image may have the bytes of a 3 x 4 one
-        key = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16, salt=salt).digest()
+        """Encode an image, or find it among those kept. ``whole=False``: a part of another, neither kept nor zoomed."""
+        opened = open_image(image)
+        salt = np.asarray(opened.shape[:2], np.uint64).tobytes()  # a 2 x 6 image may have the bytes of a 3 x 4 one
+        key = hashlib.blake2b(np.ascontiguousarray(opened).data, digest_size=16, salt=salt).digest()
         encoded = self._kept.pop(key, None) if whole else None
         if encoded is None:
-            inputs = prepare(image, self._pixels)
+            inputs, device = prepare(opened, self._pixels), self.runtime.device
             with model_step(self.runtime):
-                features = self.model.encode_image(inputs.segmenter_pixels.to(self.runtime.device))
-            guide = self.refiner.guide(image, inputs.geometry) if self.refiner else None
-            near = image if whole and self.refiner and self.refiner.refinement.zoom else None
-            pixels = inputs.encoder_pixels.to(self.runtime.device)
-            encoded = EncodedImage(features, pixels, inputs.geometry, guide, near)
+                features = self.model.encode_image(inputs.segmenter_pixels.to(device))
+            own = opened.copy() if self.refiner and opened is image else opened  # the caller may use its array again
+            guide = self.refiner.guide(own, inputs.geometry) if self.refiner else None
+            near = own if whole and self.refiner and self.refiner.refinement.zoom else None
+            encoded = EncodedImage(features, inputs.encoder_pixels.to(device), inputs.geometry, guide, near)
         if whole:
             self._kept[key] = encoded
         while len(self._kept) > KEPT_IMAGES:
@@ -170,7 +170,7 @@ class Predictor:
 
         Args:
             spatial: the points and the box of the prompt.
-            text_alone: whether a text alone asks here; None if ``spatial`` tells. On most frames of a clip nobody asks.
+            text_alone: whether a text alone asks here; None if ``spatial`` tells. A tracker tells it.
         """
         if self.refiner:
             text_alone = spatial is None if text_alone is None else text_alone

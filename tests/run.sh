@@ -20,10 +20,10 @@ if ! command -v chromium chromium-browser google-chrome > /dev/null; then
 fi
 
 # Three processes, one thread each: tests of the page often wait, and two leave a quarter of two cores idle. A file is
-# for one process: its tests share what is dear to make.
+# for one process: its tests share what is expensive to make.
 # Real-time priority, which an encoder takes for itself as root, would stop the others.
 export OMP_NUM_THREADS=1
-# Else every process, and many tests start one, compiles the project anew, and pytest its plugins.
+# Without this, every process compiles the project again, and pytest its plugins. Many tests start processes.
 unset PYTHONDONTWRITEBYTECODE
 as_usual=()
 if [ "$(id -u)" = 0 ] && setpriv --bounding-set=-sys_nice true 2> /dev/null; then

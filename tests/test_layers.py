@@ -20,7 +20,7 @@ FLOORS = (
     ("media",),
     ("checkpoints", "data"),  # data sets read images as the app does
     ("predictor",),
-    ("things",),
+    ("things", "together"),  # what is asked of a predictor in more than one call
     ("video", "systems"),
     ("evfsam",),
     ("evaluation",),

@@ -55,16 +55,19 @@ class RemotePredictor(Predictor):
         self, encoded: EncodedImage, prompts: Sequence[str], spatial: Sequence[SpatialPrompt | None]
     ) -> tuple[MaskLogits, list[tuple[str, ...]]]:
         """As :meth:`evfsam.predictor.Predictor.decode`. Raises EvfSamError if no replica answers."""
-        answer = self._ask("POST", "/decode", write_question(encoded.features, prompts, spatial))
+        whole = encoded.image is not None or not (self.refiner and self.refiner.refinement.zoom)
+        answer = self._ask("POST", "/decode", write_question(encoded.features, prompts, spatial, whole))
         return read_masks(answer, len(prompts))
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
+        reason: object = ""
         try:
             answer = self._http.request(method, self.url + path, content=body)
+            reason = f"{answer.status_code}, {answer.text[:200]}"
             told = answer.json()
-        except (httpx.HTTPError, ValueError) as error:  # ValueError: a replica that is still starting answers no JSON
+        except (httpx.HTTPError, ValueError) as error:  # ValueError: no JSON, as from a replica that is starting
             # Visitors of the page read this sentence. The address is for the log alone.
-            logging.getLogger(__name__).warning("The replicas at %s did not answer: %s", self.url, error)
+            logging.getLogger(__name__).warning("The replicas at %s did not answer: %s", self.url, reason or error)
             raise EvfSamError("The replicas did not answer: wait until they have started, then ask again.") from None
         if answer.status_code != 200:
             sentence = told.get("error") if isinstance(told, dict) else None

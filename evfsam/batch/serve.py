@@ -116,14 +116,15 @@ class Segmenter:
         answers: list[dict[str, Any] | Exception] = [EvfSamError("It was not answered.")] * len(questions)
         for rows in by_image.values():
             try:
-                encoded = self.predictor.encode(questions[rows[0]][1])
-                parts = decode_together(self.predictor, encoded, [questions[i][2] for i in rows])
+                _, image, whole, *_ = questions[rows[0]]
+                encoded = self.predictor.encode(image, whole)
+                parts = decode_together(self.predictor, encoded, [questions[i][3] for i in rows])
             except Exception as error:
                 parts = [error] * len(rows)
             for i, part in zip(rows, parts, strict=True):
                 try:
                     answers[i] = (
-                        part if isinstance(part, Exception) else self._written(encoded, *questions[i][2:], *part)
+                        part if isinstance(part, Exception) else self._written(encoded, *questions[i][3:], *part)
                     )
                 except Exception as error:
                     answers[i] = error

@@ -24,33 +24,36 @@ UNREADABLE = 'Send JSON: {"image": an image file in base64, "prompts": [texts], 
 Asked = tuple[list[str], list[SpatialPrompt | None]]
 
 
-def write_question(image: bytes, prompts: Sequence[str], spatial: Sequence[SpatialPrompt | None]) -> bytes:
-    """JSON of an image file and its prompts, points and boxes."""
+def write_question(
+    image: bytes, prompts: Sequence[str], spatial: Sequence[SpatialPrompt | None], whole: bool = True
+) -> bytes:
+    """JSON of an image file and its prompts, points and boxes; ``whole`` as in :meth:`Predictor.encode`."""
     points = [by_hand and by_hand.points for by_hand in spatial]
     question = {
         "image": base64.b64encode(image).decode("ascii"),
         "prompts": list(prompts),
         "points": [one and {"coords": one.coords.tolist(), "labels": one.labels.tolist()} for one in points],
         "boxes": [by_hand and by_hand.box for by_hand in spatial],
+        "whole": whole,
     }
     return json.dumps(question).encode()
 
 
-def read_question(body: bytes) -> tuple[bytes, np.ndarray, Asked]:
-    """The inverse of :func:`write_question`: the image file, the image and what is asked.
+def read_question(body: bytes) -> tuple[bytes, np.ndarray, bool, Asked]:
+    """The inverse of :func:`write_question`: the image file, the image, whether it is whole, and what is asked.
 
     Raises InputError for anything else, and for what a predictor would refuse.
     """
     try:
         question = json.loads(body)
         image = base64.b64decode(question["image"], validate=True)
-        prompts = question["prompts"]
+        prompts, whole = question["prompts"], question.get("whole", True)
         points, boxes = (question.get(name) or [None] * len(prompts) for name in ("points", "boxes"))
         points = [one and PointPrompt(np.asarray(one["coords"]), np.asarray(one["labels"])) for one in points]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise InputError(UNREADABLE) from None
-    opened, prompts = open_image(image), values.prompts(prompts)
-    return image, opened, (prompts, spatial_prompts(points, boxes, len(prompts), opened.shape[:2]))
+    opened, prompts, whole = open_image(image), values.prompts(prompts), values.flag(whole, "whole")
+    return image, opened, whole, (prompts, spatial_prompts(points, boxes, len(prompts), opened.shape[:2]))
 
 
 def write_masks(masks: MaskLogits, warnings: Sequence[Sequence[str]]) -> dict[str, Any]:

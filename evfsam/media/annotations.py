@@ -101,7 +101,7 @@ def results_to_coco(
 ) -> dict[str, Any]:
     """Results on one image in COCO's layout, as :meth:`Annotations.coco`.
 
-    ``file_name`` is that of the image. Raises InputError if there is no result, or no list of results.
+    ``file_name`` is that of the image. Raises InputError for an empty list, and for anything but a list of results.
     """
     results = several(results)
     if not results:

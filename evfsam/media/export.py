@@ -78,7 +78,7 @@ def to_detections(results: Sequence[Segmentation]):
     """Results on one image as ``supervision.Detections``, without the empty masks.
 
     ``confidence`` is the score, ``class_id`` the row in ``results``, ``data["class_name"]`` the prompt. Raises
-    InputError if the package supervision is not installed, or for no list of results.
+    InputError if the package supervision is not installed, or for anything but a list of results.
     """
     try:
         import supervision

@@ -19,7 +19,7 @@ class Refinement:
         point_refinement: decode a referring prompt a second time, with a point inside the first mask.
         guided_filter: align outlines with the image's edges (He, Sun, Tang, arXiv 1505.00996).
         zoom: decode the small mask of one thing a second time, from the part of the image around it. Not for
-            "[semantic] " without points and box, nor for frames of clips.
+            "[semantic] " without points and box, nor for frames of clips. The score stays that of the first mask.
         text_threshold: a text alone masks the pixels whose probability, 0..1, is higher. The paper's is 0.5.
     """
 

@@ -190,8 +190,8 @@ def answers(
             continue
         masks, rows, warnings = part
         found = (
-            predictor.finish(masks, row, encoded, prompt, warnings[row], by_hand)
-            for row, prompt, by_hand in zip(rows, question.prompts, question.clicks, strict=True)
+            replace(predictor.finish(masks, row, encoded, one.text, warnings[row], by_hand), prompt=prompt)
+            for row, one, prompt, by_hand in zip(rows, asked, question.prompts, question.clicks, strict=True)
         )
         try:
             for item in question.finish(predictor, encoded, asked, found, limits):

@@ -289,7 +289,7 @@ def finish_objects(
         allow_overlap: as in :meth:`evfsam.video.tracker.VideoTracker.track`.
         text_only: from :func:`text_only`.
     """
-    objects = []
+    objects, encoded = [], replace(encoded, image=None)  # only single images are zoomed into
     for each in found:
         masks = hide_absent(each.masks)
         text_alone = each.prompted and each.object_id in text_only

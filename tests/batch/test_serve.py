@@ -37,8 +37,10 @@ def scene(seed: int = 1) -> np.ndarray:
 
 def test_a_question_comes_back_as_it_was():
     file = png(scene())
-    read, image, (prompts, spatial) = wire.read_question(wire.write_question(file, ["the dog", ""], [None, POINT]))
-    assert read == file and (image == scene()).all() and prompts == ["the dog", ""]
+    read, image, whole, (prompts, spatial) = wire.read_question(
+        wire.write_question(file, ["the dog", ""], [None, POINT])
+    )
+    assert whole and read == file and (image == scene()).all() and prompts == ["the dog", ""]
     assert spatial[0] is None and spatial[1].box == POINT.box
     assert (spatial[1].points.coords == POINT.points.coords).all()
 
@@ -114,6 +116,17 @@ def test_a_replica_answers_a_batch_by_image_and_an_error_fails_alone(random_chec
                 assert row["score"] == pytest.approx(found.score, abs=1e-5)
                 assert (decode_rle(row["rle"]) != found.mask).mean() < 1e-3
     assert asyncio.iscoroutinefunction(replica.__call__)
+
+
+def test_a_replica_keeps_whole_images_alone(random_checkpoint):
+    pytest.importorskip("ray")
+    from evfsam.batch.serve import Segmenter
+
+    replica = Segmenter.func_or_class(str(random_checkpoint), "cpu", "auto")
+    for whole in (False, True):
+        question = wire.read_question(wire.write_question(png(scene()), ["the dog"], [None], whole))
+        (answer,) = replica._answer([(*question, False)])
+        assert answer["shape"][0] == 1 and len(replica.predictor._kept) == whole
 
 
 def test_scaling_by_settings():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from evfsam.data.scenes import make_scene, render
 from evfsam.geometry import box_of
 from evfsam.predictor import Predictor
+from evfsam.refine.refiner import ABSENT_LOGIT
 from evfsam.refine.zoom import part_around, zoom_in
 from evfsam.types import PointPrompt, SpatialPrompt, VideoPrompt
 from evfsam.video.tracker import VideoTracker
@@ -51,11 +52,42 @@ def test_the_part_holds_the_box_and_stays_inside_the_image(drawn):
         (np.full(SIZE_HW, -1024, np.float32), SpatialPrompt(PointPrompt(np.array([[3.0, 3.0]]), np.array([1])))),
         (logits_of((20, 20, 220, 180)), None),
         (logits_of((20, 20, 30, 30)), SpatialPrompt(box=(0, 0, 250, 150))),
+        (logits_of((20, 20, 30, 30)), SpatialPrompt(PointPrompt(np.array([[290.0, 190.0]]), np.array([1])))),
     ],
-    ids=["empty", "empty with a point", "large mask", "large box"],
+    ids=["empty", "empty with a point", "large mask", "large box", "a point far away"],
 )
 def test_empty_and_large_masks_stay_as_they_are(logits, spatial):
     assert zoom_in(logits, IMAGE, spatial, never) is logits
+
+
+def test_an_empty_mask_with_a_small_box_is_looked_at_again():
+    found = zoom_in(
+        np.full(SIZE_HW, -4, np.float32),
+        IMAGE,
+        SpatialPrompt(box=(40, 50, 60, 90)),
+        lambda part, _: np.full(part.shape[:2], 8, np.float32),
+    )
+    assert (found > 0).any()
+
+
+def test_a_point_on_the_object_is_in_the_part_and_on_its_edge_too():
+    asked, corner = [], PointPrompt(np.array([[300.0, 200.0]]), np.array([1]))
+    zoom_in(
+        logits_of((260, 170, 280, 190)),
+        IMAGE,
+        SpatialPrompt(corner),
+        lambda part, near: asked.append((part, near)) or np.zeros(part.shape[:2], np.float32),
+    )
+    ((part, near),) = asked
+    assert near.points.coords.tolist() == [[part.shape[1], part.shape[0]]] and near.box[2:] == tuple(
+        near.points.coords[0]
+    )
+
+
+def test_an_image_as_small_as_its_part_is_not_looked_at_again():
+    logits = np.full((90, 90), -4, np.float32)
+    logits[40:50, 40:50] = 4
+    assert zoom_in(logits, np.zeros((90, 90, 3), np.uint8), None, never) is logits
 
 
 @pytest.mark.parametrize(
@@ -84,7 +116,7 @@ def test_the_answer_is_the_mean_of_both_looks(spatial):
 
 
 def test_points_go_with_the_part_that_they_lie_in():
-    points = PointPrompt(np.array([[50.0, 60.0], [290.0, 190.0], [45.0, 55.0]]), np.array([1, 1, 0]))
+    points = PointPrompt(np.array([[50.0, 60.0], [290.0, 190.0], [45.0, 55.0]]), np.array([1, 0, 0]))
     asked = []
     zoom_in(
         logits_of((40, 50, 60, 90)),
@@ -134,10 +166,22 @@ class TestAPredictorThatZooms:
 
     def test_frames_of_clips_are_not_zoomed_into(self, zooming, usual, image):
         prompts = [VideoPrompt(1, spatial=SpatialPrompt(box=(100, 80, 130, 110)))]
-        frames = [next(iter(VideoTracker(one).track([image], prompts))) for one in (zooming, usual)]
-        assert np.array_equal(frames[0].objects[0].mask_logits, frames[1].objects[0].mask_logits)
+        tracked, *others = (
+            frame.objects[0].mask_logits
+            for one in (usual, zooming)
+            for frame in (*VideoTracker(one).track([image], prompts), VideoTracker(one).preview(image, prompts))
+        )
+        assert all(np.array_equal(tracked, other) for other in others)
 
     def test_a_low_presence_empties_the_mask_all_the_same(self, zooming, image):
         strict = zooming.with_refinement(replace(zooming.info.refinement, reject_below=1.0))
         (found,) = strict.segment(image, ["the red car"])
-        assert not found.mask.any()
+        assert (found.mask_logits == ABSENT_LOGIT).all()
+
+    def test_an_array_that_is_used_again_changes_nothing(self, zooming, image):
+        frame, box = np.ascontiguousarray(image[:, ::-1]), (100, 80, 130, 110)
+        (before,) = zooming.segment(frame, [""], boxes=[box])
+        again = frame.copy()
+        frame[:] = 0
+        (after,) = zooming.segment(again, [""], boxes=[box])
+        assert np.array_equal(before.mask_logits, after.mask_logits)

@@ -54,7 +54,7 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def visitor(chromium, tmp_path_factory):
-    """It keeps the code of the page, which takes half of the time until a page is there."""
+    """A browser that keeps the compiled code of the page."""
     with b.with_profile(chromium, tmp_path_factory.mktemp("profile")) as context:
         yield context
 
@@ -63,7 +63,7 @@ def visitor(chromium, tmp_path_factory):
 def page(visitor, url):
     """The page as a newcomer sees it: what one test leaves in the browser, the next one does not find.
 
-    All of them load it in the first tab, which takes two thirds of the work of a new one.
+    All of them load it in the first tab: a new tab takes half as much time again.
     """
     page = b.load(visitor.pages[0], url)
     yield page

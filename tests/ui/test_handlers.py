@@ -70,6 +70,22 @@ def test_from_the_page_a_question_enters_few_functions(service, app, picture):
     assert len([name for name in entered if not name.startswith("modeling/")]) <= 60, sorted(entered)
 
 
+def test_every_thing_of_a_kind_is_finished_as_it_was_decoded(service, picture, monkeypatch):
+    """Only masks of one thing are zoomed into, and "every car" asks for all."""
+    predictor, finished = service.predictor("first"), []
+    finish = predictor.finish
+
+    def noted(masks, row, encoded, prompt, *others, **of_things):
+        if not of_things:
+            finished.append(prompt)
+        return finish(masks, row, encoded, prompt, *others, **of_things)
+
+    monkeypatch.setattr(predictor, "finish", noted)
+    answer = referring.ask(service, "first", picture, "every car, the car")
+    assert finished == ["[semantic] car", "the car"]
+    assert [mask.prompt for mask in answer.masks] == ["every car", "the car"]
+
+
 def test_replicas_are_asked_while_another_question_has_the_turn(service, picture, answer, monkeypatch):
     monkeypatch.setattr(service, "_replicas", service.predictor("first"))
     monkeypatch.setattr(service, "_served", "first")

@@ -1,4 +1,4 @@
-"""Composed photographs to learn from: a crop of a photograph, mirrored or not; things are taken out, others put in.
+"""Composed photographs to learn from: a crop of a photograph, mirrored or not. Some things are erased, others pasted.
 
 Pasted things multiply what a few annotated photographs teach: several of a kind, occlusion, other sizes and places.
 Phrases are made after mirroring, from the masks as they are seen, so "left" stays true.

@@ -14,8 +14,8 @@ import numpy as np
 
 from evfsam.data.coco.phrases import Thing
 
-CATEGORIES = (1, 1, 2, 3)  # how many are taken away, each as likely
-ERASED_SHARES = (0.001, 0.3)  # of the image; smaller things leave no trace, without larger ones little is left
+CATEGORIES = (1, 1, 2, 3)  # at most so many are taken away, each number as likely
+ERASED_SHARES = (0.001, 0.3)  # of the image. Smaller things hardly count, and without larger ones little is left.
 MARGIN = 0.012  # of the image's side, around a thing
 FROM_IMAGE, FROM_RIM = 0.45, 0.35  # shares of the ways to fill a hole; the rest is blurred colour
 TRIES = 12  # to find another place in the image
@@ -69,12 +69,9 @@ def _fill(image: np.ndarray, hole: np.ndarray, things: list[Thing], rng: random.
     if not hole.any():
         return
     way, side = rng.random(), len(image)
-    if way < FROM_IMAGE:
-        for _ in range(TRIES):
-            shift = rng.randint(-side // 2, side // 2), rng.randint(-side // 2, side // 2)
-            if not (np.roll(hole, shift, (0, 1)) & (hole | keep)).any():
-                break
-        filled = np.roll(image, (-shift[0], -shift[1]), (0, 1))
+    elsewhere = _other_place(hole, hole | keep, rng) if way < FROM_IMAGE else None
+    if elsewhere:
+        filled = np.roll(image, (-elsewhere[0], -elsewhere[1]), (0, 1))
     elif way < FROM_IMAGE + FROM_RIM:
         half = side // 2, side // 2
         hole_there = cv2.dilate(cv2.resize(hole.astype(np.uint8), half), np.ones((3, 3), np.uint8))
@@ -86,3 +83,13 @@ def _fill(image: np.ndarray, hole: np.ndarray, things: list[Thing], rng: random.
     cover = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), rng.uniform(0.6, 3))[..., None]
     cover[keep] = 0
     image[:] = (image * (1 - cover) + filled * cover).astype(np.uint8)
+
+
+def _other_place(hole: np.ndarray, taken: np.ndarray, rng: random.Random) -> tuple[int, int] | None:
+    """A shift (down, right) in pixels that moves the hole off everything taken; None if none of a few tries does."""
+    side = len(hole)
+    for _ in range(TRIES):
+        shift = rng.randint(-side // 2, side // 2), rng.randint(-side // 2, side // 2)
+        if not (np.roll(hole, shift, (0, 1)) & taken).any():
+            return shift
+    return None
