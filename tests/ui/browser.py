@@ -11,17 +11,15 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
-from playwright.sync_api import Error as PlaywrightError
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "app.py"
 TITLES = {"refer": "Refer", "semantic": "Semantic", "parts": "Parts", "video": "Video", "compare": "Compare"}
 PATIENCE_S = 120  # for a model on a busy machine
-VIEWPORT = {"width": 1400, "height": 900}
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -91,32 +89,13 @@ def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser without a window: one that is installed, else Playwright's own."""
-    installed = _installed()
+    installed = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with sync_playwright() as playwright:
         own = Path(playwright.chromium.executable_path)
         assert installed or own.exists(), "install Chromium: apt-get install chromium, or playwright install chromium"
         browser = playwright.chromium.launch(executable_path=installed, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
-
-
-@contextmanager
-def with_profile(browser: Browser, folder: Path) -> Iterator[BrowserContext]:
-    """One more such browser, with a profile on disk, as people have.
-
-    It keeps the compiled code of the page there. Contexts without a profile compile it again for each page.
-    """
-    context = browser.browser_type.launch_persistent_context(
-        folder, executable_path=_installed(), args=CHROMIUM_FLAGS, viewport=VIEWPORT
-    )
-    try:
-        yield context
-    finally:
-        context.close()
-
-
-def _installed() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def open_page(browser: Browser, url: str, width: int = 1400, height: int = 900, touch: bool = False) -> Page:
@@ -126,29 +105,11 @@ def open_page(browser: Browser, url: str, width: int = 1400, height: int = 900, 
 
 def show(context: BrowserContext, address: str) -> Page:
     """The page in one more tab of a browser."""
-    return load(context.new_page(), address)
-
-
-def load(page: Page, address: str) -> Page:
-    """The page in a tab that is there."""
+    page = context.new_page()
     page.set_default_timeout(PATIENCE_S * 1000)
     page.goto(address)
     page.wait_for_selector("#tabs")
     return page
-
-
-def leave(page: Page) -> None:
-    """Empty a tab: whatever is loaded in it next finds nothing of what was there."""
-    page.unroute_all(behavior="ignoreErrors")
-    for key in ("Control", "Shift", "Alt"):
-        page.keyboard.up(key)  # held down by a test that failed
-    with suppress(PlaywrightError):  # a page that did not load has no storage
-        page.evaluate("localStorage.clear(); sessionStorage.clear()")
-    page.goto("about:blank")
-    page.set_viewport_size(VIEWPORT)
-    page.mouse.move(0, 0)
-    page.context.clear_cookies()
-    page.context.clear_permissions()
 
 
 def open_tab(page: Page, title: str) -> None:
