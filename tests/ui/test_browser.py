@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -54,11 +55,10 @@ def chromium():
 
 
 @pytest.fixture(scope="module")
-def visitor(chromium):
+def visitor(chromium, tmp_path_factory):
     """It keeps the code of the page, which takes half of the time until a page is there."""
-    context = chromium.new_context(viewport={"width": 1400, "height": 900})
-    yield context
-    context.close()
+    with b.with_profile(chromium, tmp_path_factory.mktemp("profile")) as context:
+        yield context
 
 
 @pytest.fixture
@@ -279,10 +279,12 @@ def copied(page) -> np.ndarray:
     page.locator("#refer-view [data-act=copy]").click()
     page.locator("#refer-view [data-act=copy]", has_text="Copied").wait_for()
     read = """async () => {
-      const blob = await (await navigator.clipboard.read())[0].getType("image/png");
-      return [...new Uint8Array(await blob.arrayBuffer())];
+      const reader = new FileReader(), item = (await navigator.clipboard.read())[0];
+      reader.readAsDataURL(await item.getType("image/png"));
+      return await new Promise((done) => reader.addEventListener("load", () => done(reader.result)));
     }"""
-    return np.asarray(Image.open(io.BytesIO(bytes(page.evaluate(read)))).convert("RGBA"))
+    data = base64.b64decode(page.evaluate(read).partition(",")[2])  # a list of numbers would take seconds
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
 
 
 def test_the_result_is_looked_at_in_four_ways_zoomed_and_copied(page):
