@@ -57,6 +57,14 @@ FOLLOW_TAB = """() => {
   const link = document.getElementById("TAB-ask")?.closest(".tabitem")?.querySelector("a.evf-link");
   history.replaceState(history.state, "", link ? link.href : "?tab=TAB");
 }"""
+# The browser keeps the picture that all tabs share: answers to requests can come in another order than the requests.
+# A tab that has got a picture of its own meanwhile keeps that.
+KEEP_PICTURE = "(picture) => { window.evfPicture = picture; }"
+ASK_SHARED = """(_, own, model) => {
+  (window.evfOwn ??= {}).TAB = own;
+  return [window.evfPicture === undefined ? own : window.evfPicture, own, model];
+}"""
+SHOW_SHARED = "(own) => own?.path === window.evfOwn.TAB?.path && window.evfPicture !== undefined ? window.evfPicture : own"
 
 
 def build_app(service: ModelService) -> gr.Blocks:
@@ -123,19 +131,19 @@ def _share_picture(service: ModelService, head: Head, box: gr.Tab, tab: common.L
     def on_removed(model):
         return None, *tab.fresh(model, None)
 
-    def on_tab(shared, path, model):
-        if shared is None or shared == (path or ""):
-            return [gr.skip()] * len(outputs)
-        return shared or None, *tab.fresh(model, shared or None)
+    def on_tab(shared, own, model):
+        return [gr.skip()] * len(tab.fresh_outputs) if shared == own else tab.fresh(model, shared)
 
     outside = {"queue": False, **common.FREE}
-    tab.picture.change(lambda path: path or "", tab.picture, head.picture, **outside)
+    tab.picture.change(None, tab.picture, js=KEEP_PICTURE, **common.FREE)
     brought = tab.picture.upload(  # through the queue: only there an error is shown
         with_user_errors(on_brought), [tab.picture, *head.inputs], [*head.outputs, *tab.fresh_outputs], **common.FREE
     )
     brought.failure(on_removed, head.model, outputs, **outside)
     tab.picture.clear(on_removed, head.model, outputs, **outside)
-    box.select(with_user_errors(on_tab), [head.picture, tab.picture, head.model], outputs, **outside)
+    given, fresh = [tab.picture, tab.picture, head.model], list(tab.fresh_outputs)
+    told = box.select(with_user_errors(on_tab), given, fresh, js=ASK_SHARED.replace("TAB", tab.tab), **outside)
+    told.success(None, tab.picture, tab.picture, js=SHOW_SHARED.replace("TAB", tab.tab), **common.FREE)
 
 
 def _fill_from_links(

@@ -28,14 +28,13 @@ class Head:
     Attributes:
         model: the menu.
         own: the checkpoint that the user chose, while another one stands in for it; else None.
-        picture: the path of the picture; "" once it was removed, None before there was any.
         offer: the way to a published checkpoint.
         inputs, outputs: of :meth:`route`.
     """
 
     def __init__(self, service: ModelService):
         self.service = service
-        self.own, self.picture = gr.State(), gr.State()
+        self.own = gr.State()
         with gr.Row(elem_id="evf-top"):
             gr.HTML(TITLE, elem_classes=["evf-flush"])
             self.model = gr.Dropdown(
