@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 APP = ROOT / "app.py"
 TITLES = {"refer": "Refer", "semantic": "Semantic", "parts": "Parts", "video": "Video", "compare": "Compare"}
 PATIENCE_S = 120  # for a model on a busy machine
+VIEWPORT = {"width": 1400, "height": 900}
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -106,7 +107,7 @@ def with_profile(browser: Browser, folder: Path) -> Iterator[BrowserContext]:
     without a profile compile it for each page.
     """
     context = browser.browser_type.launch_persistent_context(
-        folder, executable_path=_installed(), args=CHROMIUM_FLAGS, viewport={"width": 1400, "height": 900}
+        folder, executable_path=_installed(), args=CHROMIUM_FLAGS, viewport=VIEWPORT
     )
     yield context
     context.close()
@@ -123,11 +124,26 @@ def open_page(browser: Browser, url: str, width: int = 1400, height: int = 900, 
 
 def show(context: BrowserContext, address: str) -> Page:
     """The page in one more tab of a browser."""
-    page = context.new_page()
+    return load(context.new_page(), address)
+
+
+def load(page: Page, address: str) -> Page:
+    """The page in a tab that is there."""
     page.set_default_timeout(PATIENCE_S * 1000)
     page.goto(address)
     page.wait_for_selector("#tabs")
     return page
+
+
+def leave(page: Page) -> None:
+    """Empty a tab: whatever is loaded in it next finds nothing of what was there."""
+    page.unroute_all(behavior="ignoreErrors")
+    page.evaluate("localStorage.clear(); sessionStorage.clear()")
+    page.goto("about:blank")
+    page.set_viewport_size(VIEWPORT)
+    page.mouse.move(0, 0)
+    page.context.clear_cookies()
+    page.context.clear_permissions()
 
 
 def open_tab(page: Page, title: str) -> None:
