@@ -64,7 +64,10 @@ ASK_SHARED = """(_, own, model) => {
   (window.evfOwn ??= {}).TAB = own;
   return [window.evfPicture === undefined ? own : window.evfPicture, own, model];
 }"""
-SHOW_SHARED = "(own) => own?.path === window.evfOwn.TAB?.path && window.evfPicture !== undefined ? window.evfPicture : own"
+SHOW_SHARED = """(own) => {
+  const kept = window.evfPicture === undefined || own?.path !== window.evfOwn.TAB?.path;
+  return kept ? own : window.evfPicture;
+}"""
 
 
 def build_app(service: ModelService) -> gr.Blocks:
