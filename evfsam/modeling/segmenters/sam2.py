@@ -12,6 +12,7 @@ from sam2.modeling.sam2_base import SAM2Base
 
 from evfsam.modeling.config import Sam2Config
 from evfsam.modeling.pixels import PixelConv2d
+from evfsam.modeling.segmenters.memory_attention import MemoryCrossAttention
 from evfsam.modeling.trunks.efficientnet_lite import EfficientNetLite0
 from evfsam.modeling.trunks.hiera import FusedHiera
 from evfsam.types import ImageFeatures, MaskLogits
@@ -155,7 +156,7 @@ def _memory_attention(config: Sam2Config, grid: int) -> MemoryAttention:
         d_model=width,
         pos_enc_at_cross_attn_keys=True,
         pos_enc_at_cross_attn_queries=False,
-        cross_attention=RoPEAttention(**attention, rope_k_repeat=True, kv_in_dim=config.memory_width),
+        cross_attention=MemoryCrossAttention(**attention, rope_k_repeat=True, kv_in_dim=config.memory_width),
     )
     for rotary in (layer.self_attn, layer.cross_attn_image):
         # The package puts this table on a GPU if there is one, but on a ZeroGPU Space it cannot be copied from there
