@@ -241,6 +241,7 @@ def test_a_link_brings_clicked_things_back(service, picture, answer):
         (Question("a.png", "n<", ("x",)), "is by m, not by n&lt;"),
         (Question("a.png", "m", ("y",)), "is for other words"),
         (Question("a.png", "m", ()), "is for other words"),
+        (Question(None, "m", ("x",)), ""),
     ],
 )
 def test_an_answer_to_another_question_is_marked(now, told):

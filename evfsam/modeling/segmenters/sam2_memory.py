@@ -214,7 +214,7 @@ class Sam2Memory:
         """Encode a frame's P masks into the bank.
 
         Args:
-            prompted: the masks answer a prompt. They are binarised before encoding, as SAM2Base does in evaluation
+            prompted: the masks come from prompts. They are binarised before encoding, as SAM2Base does in evaluation
                 mode, and the bank never drops them.
         """
         spatial = self.encode_memory(frame, hide_absent(masks), prompted)

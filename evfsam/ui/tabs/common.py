@@ -131,11 +131,12 @@ def valid(check: Callable[[Any], object], value: Any) -> dict:
 
 
 def stale_html(answered: Question | None, now: Question, button: str) -> str:
-    """A line that marks an answer to another question than the one that stands beside it; empty if it is the same.
+    """A line that marks an answer to another question than the one that stands beside it; else "".
 
-    The style sheet dims the masks and the figures in the column of the line; the picture stays as it is.
+    It is "" without a picture as well, for then the answer is going. The style sheet dims the masks and the figures in
+    the column of the line; the picture stays as it is.
     """
-    if answered is None or answered == now:
+    if answered is None or answered == now or now.picture is None:
         return ""
     if answered.picture != now.picture:
         whose = "is for another picture"
