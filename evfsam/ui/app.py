@@ -57,17 +57,14 @@ FOLLOW_TAB = """() => {
   const link = document.getElementById("TAB-ask")?.closest(".tabitem")?.querySelector("a.evf-link");
   history.replaceState(history.state, "", link ? link.href : "?tab=TAB");
 }"""
-# The browser keeps the picture that all tabs share: answers to requests can come in another order than the requests.
-# A tab that has got a picture of its own meanwhile keeps that.
-KEEP_PICTURE = "(picture) => { window.evfPicture = picture; }"
-ASK_SHARED = """(_, own, model) => {
+# A tab shows the picture that the browser keeps for all tabs. It needs no request for that: answers can come in another
+# order than their requests, and an older picture would replace a newer one.
+SHARE_PICTURE = """(own) => {
   (window.evfOwn ??= {}).TAB = own;
-  return [window.evfPicture === undefined ? own : window.evfPicture, own, model];
+  const shared = window.evfPicture;
+  return shared === undefined || shared?.path === own?.path ? [] : [shared];
 }"""
-SHOW_SHARED = """(own) => {
-  const kept = window.evfPicture === undefined || own?.path !== window.evfOwn.TAB?.path;
-  return kept ? own : window.evfPicture;
-}"""
+WITH_OWN = "(picture, _, model) => [picture, window.evfOwn.TAB, model]"
 
 
 def build_app(service: ModelService) -> gr.Blocks:
@@ -134,19 +131,25 @@ def _share_picture(service: ModelService, head: Head, box: gr.Tab, tab: common.L
     def on_removed(model):
         return None, *tab.fresh(model, None)
 
-    def on_tab(shared, own, model):
-        return [gr.skip()] * len(tab.fresh_outputs) if shared == own else tab.fresh(model, shared)
+    def on_tab(picture, own, model):
+        return [gr.skip()] * len(tab.fresh_outputs) if picture == own else tab.fresh(model, picture)
 
     outside = {"queue": False, **common.FREE}
-    tab.picture.change(None, tab.picture, js=KEEP_PICTURE, **common.FREE)
     brought = tab.picture.upload(  # through the queue: only there an error is shown
         with_user_errors(on_brought), [tab.picture, *head.inputs], [*head.outputs, *tab.fresh_outputs], **common.FREE
     )
     brought.failure(on_removed, head.model, outputs, **outside)
     tab.picture.clear(on_removed, head.model, outputs, **outside)
-    given, fresh = [tab.picture, tab.picture, head.model], list(tab.fresh_outputs)
-    told = box.select(with_user_errors(on_tab), given, fresh, js=ASK_SHARED.replace("TAB", tab.tab), **outside)
-    told.success(None, tab.picture, tab.picture, js=SHOW_SHARED.replace("TAB", tab.tab), **common.FREE)
+    box.select(None, tab.picture, tab.picture, js=SHARE_PICTURE.replace("TAB", tab.tab), **common.FREE)
+    shown = box.select(
+        with_user_errors(on_tab),
+        [tab.picture, tab.picture, head.model],
+        list(tab.fresh_outputs),
+        js=WITH_OWN.replace("TAB", tab.tab),
+        trigger_mode="always_last",
+        **outside,
+    )
+    shown.success(*tab.watched, **outside)
 
 
 def _fill_from_links(

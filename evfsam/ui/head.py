@@ -20,7 +20,7 @@ TITLE = '<div class="evf-head"><h1>EVF-SAM</h1><p>Say what you see, get its mask
 
 
 class Head:
-    """The model menu, the line below it, and the picture that all tabs share.
+    """The model menu and the line below it.
 
     A picture unlike anything that the chosen checkpoint has seen is answered by another one. The menu shows that,
     the line says it, and its button takes it back.

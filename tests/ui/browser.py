@@ -11,10 +11,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "app.py"
@@ -137,13 +137,16 @@ def load(page: Page, address: str) -> Page:
 
 def leave(page: Page) -> None:
     """Empty a tab: whatever is loaded in it next finds nothing of what was there."""
+    page.context.clear_cookies()
+    page.context.clear_permissions()
     page.unroute_all(behavior="ignoreErrors")
-    page.evaluate("localStorage.clear(); sessionStorage.clear()")
+    page.keyboard.up("Control")
+    page.mouse.up()
+    with suppress(Error):  # an empty page keeps nothing
+        page.evaluate("localStorage.clear(); sessionStorage.clear()")
     page.goto("about:blank")
     page.set_viewport_size(VIEWPORT)
     page.mouse.move(0, 0)
-    page.context.clear_cookies()
-    page.context.clear_permissions()
 
 
 def open_tab(page: Page, title: str) -> None:

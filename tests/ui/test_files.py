@@ -19,6 +19,7 @@ from gradio_client import Client, handle_file
 
 from evfsam.ui import files
 from evfsam.ui.blocks import only_uploads
+from evfsam.ui.errors import UNKNOWN
 from evfsam.ui.files import NOT_UPLOADED
 from tests.media.clips import write_clip
 from tests.ui.browser import start_app
@@ -112,7 +113,7 @@ def test_no_handler_opens_what_was_not_uploaded(app, outside):
         data = defaults(fn)
         data[place] = {"path": outside["a file"]}  # other paths: below
         if fn.fn is None:  # the browser alone does this
-            assert '"success":false' in ask(app, index, data)
+            assert UNKNOWN in ask(app, index, data)
         else:
             requests.append((index, data, (fn.api_name, fn.fn)))
     all_are_refused(app, requests)

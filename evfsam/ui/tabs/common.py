@@ -15,6 +15,7 @@ from evfsam.errors import InputError
 from evfsam.media.annotations import COCO, POLYGON, YOLO
 from evfsam.ui import viewer as viewer_html
 from evfsam.ui.blocks import IN_ORDER
+from evfsam.ui.components import PictureInput, picture_input
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.prompts import with_quotes
 from evfsam.ui.service import ModelService
@@ -44,6 +45,7 @@ class Linked:
         inputs, values: the components that a link fills, and their values for a link's query.
         picture: where its picture is brought; None for a tab that works on clips.
         fresh, fresh_outputs: a function of (model, path) that forgets the last picture's answer, and its components.
+        watched: what :func:`watch` returned.
     """
 
     tab: str
@@ -52,6 +54,7 @@ class Linked:
     picture: gr.Image | None = None
     fresh: Callable[[str, str | None], list] | None = None
     fresh_outputs: Sequence[Component] = ()
+    watched: tuple[Callable[..., str], list[Component], gr.HTML] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,14 @@ def valid(check: Callable[[Any], object], value: Any) -> dict:
     return ANY
 
 
+def tab_picture(tab: str) -> PictureInput:
+    """Where a tab's picture is brought. The browser keeps the last one of all tabs (``window.evfPicture``)."""
+    picture = picture_input(elem_id=f"{tab}-picture")
+    # The first handler of the event: the next ones wait until those before them are answered.
+    picture.change(None, picture, js="(picture) => { window.evfPicture = picture; }", **FREE)
+    return picture
+
+
 def stale_html(answered: Question | None, now: Question, button: str) -> str:
     """A line that marks an answer to another question than the one that stands beside it; else "".
 
@@ -153,13 +164,16 @@ def watch(
     asked: gr.State,
     line: gr.HTML,
     button: str,
-) -> None:
+) -> tuple[Callable[..., str], list[Component], gr.HTML]:
     """Keep ``line`` true (:func:`stale_html`) while the user changes the inputs of a question.
 
     Args:
         question: of the values of ``inputs``.
         asked: the question that was answered last.
         button: what asks again.
+
+    Returns (function, inputs, output) of an event that makes the line anew: Gradio does not tell that ``asked`` changed
+    where an event that is not queued changed it.
     """
 
     def on_change(answered, *values):
@@ -175,6 +189,7 @@ def watch(
         queue=False,
         **FREE,
     )
+    return on_change, [asked, *inputs], line
 
 
 def cancel_on(button: gr.Button, events: Sequence[Dependency]) -> None:

@@ -18,7 +18,6 @@ from evfsam.runtime import PRECISIONS as KNOWN_PRECISIONS
 from evfsam.types import Segmentation
 from evfsam.ui import answers, comparison, downloads, viewer
 from evfsam.ui.comparison import CHECKPOINTS, PRECISIONS, PROMPTS, WAYS, Candidate, Side
-from evfsam.ui.components import picture_input
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import Example, example_gallery, picked, read_examples
 from evfsam.ui.head import Head
@@ -149,7 +148,7 @@ class Widgets:
                 self._answer()
 
     def _question(self, examples: Sequence[Example]) -> None:
-        self.picture = picture_input(elem_id="compare-picture")
+        self.picture = common.tab_picture(TAB)
         self.way = gr.Radio(list(WAYS), value=self.start, label="Compare", elem_id="compare-way")
         self.models = gr.Dropdown(
             self.names,
@@ -257,7 +256,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         w.grid,
     )
     common.cancel_on(w.cancel, done)
-    common.watch(question, inputs, w.asked, w.stale, "Compare")
+    watched = common.watch(question, inputs, w.asked, w.stale, "Compare")
     for asked in done:
         asked.success(common.keep(files), w.compared, w.kept.outputs, **common.FREE)
     for event in (w.first.input, w.second.input):
@@ -271,4 +270,4 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         return [linked_picture(query), by, named, level, query.get("ask", "")]
 
     linked = [w.picture, w.way, w.models, w.levels, w.prompts]
-    return common.Linked(TAB, linked, values, w.picture, fresh, shown)
+    return common.Linked(TAB, linked, values, w.picture, fresh, shown, watched)

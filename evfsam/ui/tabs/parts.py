@@ -13,7 +13,6 @@ from evfsam.media.annotations import COCO
 from evfsam.media.export import cutout_png, slug, unique_stem
 from evfsam.ui import answers, downloads, viewer
 from evfsam.ui.asking import MaskQuestion
-from evfsam.ui.components import picture_input
 from evfsam.ui.downloads import write_files
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import Example, example_gallery, picked, read_examples
@@ -115,7 +114,7 @@ class Widgets:
 
     def _question(self, offered: dict[str, tuple[str, ...]], examples: Sequence[Example]) -> None:
         thing = next(iter(offered), HUMAN)
-        self.picture = picture_input(elem_id="parts-picture")
+        self.picture = common.tab_picture(TAB)
         self.thing = gr.Dropdown(
             list(offered),
             value=thing,
@@ -201,7 +200,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
     triggers = [w.button.click, w.typed.submit, chosen.success]
     done = common.ask_on(triggers, on_ask, inputs, shown, check, w.view)
     common.cancel_on(w.cancel, done)
-    common.watch(question, inputs, w.asked, w.stale, "“Take apart”")
+    watched = common.watch(question, inputs, w.asked, w.stale, "“Take apart”")
     kept = [w.answer, *w.kept.options]
     for asked in done:
         asked.success(common.keep(files), kept, w.kept.outputs, **common.FREE)
@@ -213,4 +212,4 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         known = named if named in service.models else service.default_model
         return list(filled(known, linked_picture(query), query.get("thing", ""), parts))
 
-    return common.Linked(TAB, linked, values, w.picture, fresh, shown)
+    return common.Linked(TAB, linked, values, w.picture, fresh, shown, watched)

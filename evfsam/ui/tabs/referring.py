@@ -17,7 +17,6 @@ from evfsam.media.palette import colour_of
 from evfsam.ui import answers, downloads, viewer
 from evfsam.ui.asking import MaskQuestion
 from evfsam.ui.clicking import clicks_from_text, clicks_to_text
-from evfsam.ui.components import picture_input
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import CHOOSE, Example, example_gallery, picked, read_examples
 from evfsam.ui.head import Head
@@ -162,7 +161,7 @@ class Widgets:
                     self.heat = gr.HTML("", elem_id="refer-attention", elem_classes=["evf-flush"])
 
     def _question(self, examples: Sequence[Example], words: str) -> None:
-        self.picture = picture_input(elem_id="refer-picture")
+        self.picture = common.tab_picture(TAB)
         self.prompts = gr.Textbox(
             label="What to find",
             info="One phrase, or several with commas between them. “every dog” masks dogs one by one.",
@@ -279,7 +278,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         w.view,
     )
     inputs = [w.picture, head.model, w.prompts]
-    common.watch(question, inputs, w.asked, w.stale, "Segment")
+    watched = common.watch(question, inputs, w.asked, w.stale, "Segment")
     seen = [w.answer, w.threshold, w.prompts, w.asked, w.history]
     clicked = [*inputs, w.asked, w.answer, w.threshold, w.history]
     done.append(w.view.select(with_user_errors(on_select), clicked, [*shown, w.asked, w.threshold], **common.MARK))
@@ -323,4 +322,5 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         w.picture,
         fresh,
         started,
+        watched,
     )

@@ -14,7 +14,6 @@ from evfsam.media.export import slug
 from evfsam.media.palette import hex_of
 from evfsam.ui import answers, viewer
 from evfsam.ui.asking import LabelQuestion
-from evfsam.ui.components import picture_input
 from evfsam.ui.downloads import bare, picture_files
 from evfsam.ui.errors import with_user_errors
 from evfsam.ui.examples import Example, example_gallery, picked, read_examples
@@ -101,7 +100,7 @@ class Widgets:
         self.answer, self.asked = gr.State(time_to_live=3600), gr.State(time_to_live=3600)
         with gr.Row(equal_height=False):
             with common.question_column():
-                self.picture = picture_input(elem_id="semantic-picture")
+                self.picture = common.tab_picture(TAB)
                 self.chips = gr.CheckboxGroup(
                     _chips(service, service.default_model),
                     label="Categories",
@@ -177,7 +176,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         w.view,
     )
     common.cancel_on(w.cancel, done)
-    common.watch(question, inputs, w.asked, w.stale, "“Label the picture”")
+    watched = common.watch(question, inputs, w.asked, w.stale, "“Label the picture”")
     kept = [w.answer, *w.kept.options]
     for asked in done:
         asked.success(common.keep(files), kept, w.kept.outputs, **common.FREE)
@@ -195,7 +194,7 @@ def layout(service: ModelService, head: Head) -> common.Linked:
         names = [name for name in query.get("ask", "").split(",") if name]
         return [linked_picture(query), *_split(service, known, names)]
 
-    return common.Linked(TAB, [w.picture, w.chips, w.typed], values, w.picture, fresh, shown)
+    return common.Linked(TAB, [w.picture, w.chips, w.typed], values, w.picture, fresh, shown, watched)
 
 
 def _chips(service: ModelService, model: str) -> list[str]:
