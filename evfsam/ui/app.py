@@ -57,8 +57,8 @@ FOLLOW_TAB = """() => {
   const link = document.getElementById("TAB-ask")?.closest(".tabitem")?.querySelector("a.evf-link");
   history.replaceState(history.state, "", link ? link.href : "?tab=TAB");
 }"""
-# A tab shows the picture that the browser keeps for all tabs. It needs no request for that: answers can come in another
-# order than their requests, and an older picture would replace a newer one.
+# A tab shows the last picture of all tabs. The browser keeps it. A request for it could be answered after a newer one,
+# and the older picture would stay.
 SHARE_PICTURE = """(own) => {
   (window.evfOwn ??= {}).TAB = own;
   const shared = window.evfPicture;

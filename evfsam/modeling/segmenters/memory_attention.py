@@ -15,15 +15,15 @@ ROWS, PLACES = 512, 1024
 class MemoryCrossAttention(RoPEAttention):
     """The package's attention to memories. Parameter names are the package's; outputs agree to rounding.
 
-    The package projects each place of the memories to its value, 256 wide, and then averages the values. Weights of
-    an average sum to one, so averaging the memories themselves, 64 wide, and projecting the average gives the same.
-    A GPU, half precision and training use the package's way: there a fused kernel does the whole.
+    The package projects each place of the memories to a value as wide as the frame's features, and then averages the
+    values. The weights of the average sum to one. So the narrow memories can be averaged first, and the average
+    projected. A GPU, half precision and training use the package's way.
     """
 
     freqs_cis: torch.Tensor
 
     def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, num_k_exclude_rope: int = 0) -> torch.Tensor:
-        """Queries (P, N, C), keys and values (P, M, memory width) -> (P, N, C).
+        """Queries (P, N, C), keys and values (P, M, memory width), all float -> (P, N, C).
 
         Args:
             num_k_exclude_rope: how many of the last keys have no place in the frame.
@@ -45,7 +45,7 @@ class MemoryCrossAttention(RoPEAttention):
 
 
 def _average(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Attention of queries (N, C) to keys (M, C) and values (M, c) -> (N, c)."""
+    """Queries (N, C), keys (M, C), values (M, c) -> the values' average for each query, (N, c), all float32."""
     queries = queries * queries.shape[1] ** -0.5
     average = queries.new_empty(len(queries), values.shape[1])
     room = queries.new_empty(min(len(queries), ROWS), len(keys))  # used again: new memory costs time

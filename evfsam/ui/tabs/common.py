@@ -136,7 +136,7 @@ def valid(check: Callable[[Any], object], value: Any) -> dict:
 def tab_picture(tab: str) -> PictureInput:
     """Where a tab's picture is brought. The browser keeps the last one of all tabs (``window.evfPicture``)."""
     picture = picture_input(elem_id=f"{tab}-picture")
-    # The first handler of the event: the next ones wait until those before them are answered.
+    # This handler comes first, because each handler waits until the one before it is answered.
     picture.change(None, picture, js="(picture) => { window.evfPicture = picture; }", **FREE)
     return picture
 
@@ -172,8 +172,8 @@ def watch(
         asked: the question that was answered last.
         button: what asks again.
 
-    Returns (function, inputs, output) of an event that makes the line anew: Gradio does not tell that ``asked`` changed
-    where an event that is not queued changed it.
+    Returns (function, inputs, output) of an event that makes the line again. It must follow an event outside the queue
+    that changes ``asked``: Gradio reports such a change only for queued events.
     """
 
     def on_change(answered, *values):
